@@ -1,0 +1,818 @@
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+GRANT USAGE ON SCHEMA public TO aman_app;
+
+CREATE OR REPLACE FUNCTION public.acting_as(VARIADIC roles text[])
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select coalesce(current_setting('aman.system', true), '') = any (roles) $function$;
+
+CREATE OR REPLACE FUNCTION public.active_caseworker(agency text, code text)
+ RETURNS TABLE(id text, staff_code text, roles text[])
+ LANGUAGE plpgsql
+ STABLE
+ SET "aman.system" TO 'access'
+AS $function$
+    begin
+      return query select w.id, w.staff_code, w.roles from caseworkers w
+        where w.agency_id = agency and w.staff_code = code and w.status = 'active';
+    end $function$;
+
+CREATE OR REPLACE FUNCTION public.client_identity(client text)
+ RETURNS TABLE(client_status text, scopes text[], agency_id text, agency_kind text, jurisdictions text[], competent_authority boolean, first_responder boolean, agency_status text)
+ LANGUAGE plpgsql
+ STABLE
+ SET "aman.system" TO 'access'
+AS $function$
+    begin
+      return query select c.status, c.scopes, a.id, a.kind, a.jurisdictions, a.competent_authority, a.first_responder, a.status
+        from clients c join agencies a on a.id = c.agency_id where c.id = client;
+    end $function$;
+
+CREATE OR REPLACE FUNCTION public.coordinated()
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select coalesce((select jurisdictions from agencies where id = me() and kind = 'coordination_committee'), '{}') $function$;
+
+CREATE OR REPLACE FUNCTION public.is_admin()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select coalesce(current_setting('aman.admin', true), '') = 'on' or acting_as('setup') $function$;
+
+CREATE OR REPLACE FUNCTION public.is_audit_body()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select exists (select from agencies where id = me() and kind = 'audit_body') $function$;
+
+CREATE OR REPLACE FUNCTION public.lock_case(id text, for_update boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET "aman.system" TO 'lock'
+AS $function$
+    begin
+      if for_update then perform 1 from cases c where c.id = lock_case.id for update;
+      else perform 1 from cases c where c.id = lock_case.id for share;
+      end if;
+    end $function$;
+
+CREATE OR REPLACE FUNCTION public.may_still_know(event events)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+    declare
+      recipient agencies;
+    begin
+      if event.reaches_always or (event.referral_id is null and event.case_id is null) then return true; end if;
+      select * into recipient from agencies where id = event.agency_id;
+      if recipient.kind = 'audit_body' then return true; end if;
+      if event.referral_id is not null then
+        return exists (
+          select from referrals r where r.id = event.referral_id and (
+            recipient.id in (r.owner_agency_id, r.sender_agency_id)
+            or (recipient.kind = 'coordination_committee' and r.jurisdiction = any (recipient.jurisdictions))
+            or (exists (select from offers o where o.referral_id = r.id and o.agency_id = recipient.id)
+              and not exists (select from offers o where o.id = event.body ->> 'offer_id' and o.agency_id <> recipient.id))));
+      end if;
+      return exists (
+        select from cases c where c.id = event.case_id and (
+          c.owner_agency_id = recipient.id
+          or (recipient.kind = 'coordination_committee' and c.jurisdiction = any (recipient.jurisdictions))
+          or exists (select from offers o where o.case_id = c.id and recipient.id in (o.agency_id, o.sender_agency_id))));
+    end $function$;
+
+CREATE OR REPLACE FUNCTION public.me()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select nullif(current_setting('aman.agency_id', true), '') $function$;
+
+CREATE TABLE agencies (
+  id text COLLATE "C" NOT NULL,
+  name text NOT NULL,
+  kind text NOT NULL,
+  jurisdictions text[] NOT NULL,
+  regions text[] NOT NULL,
+  languages text[] NOT NULL,
+  competent_authority boolean NOT NULL,
+  first_responder boolean NOT NULL,
+  duty_contact text,
+  calendar_id text,
+  status text NOT NULL,
+  operating_mode text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT agencies_pkey PRIMARY KEY (id)
+);
+CREATE INDEX agencies_jurisdictions ON agencies USING gin (jurisdictions);
+ALTER TABLE agencies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE agencies FORCE ROW LEVEL SECURITY;
+CREATE POLICY read_all ON agencies AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (true);
+CREATE POLICY write_admin ON agencies AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT is_admin() AS is_admin))
+  WITH CHECK (( SELECT is_admin() AS is_admin));
+CREATE POLICY write_own ON agencies AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (id = (( SELECT me() AS me)))
+  WITH CHECK (id = (( SELECT me() AS me)));
+GRANT INSERT, SELECT, UPDATE ON agencies TO aman_app;
+
+CREATE TABLE audit_pending (
+  entry_id bytea NOT NULL,
+  entry bytea NOT NULL,
+  CONSTRAINT audit_pending_pkey PRIMARY KEY (entry_id)
+);
+ALTER TABLE audit_pending ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_pending FORCE ROW LEVEL SECURITY;
+CREATE POLICY anyone_acts ON audit_pending AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (true);
+GRANT INSERT, SELECT ON audit_pending TO aman_app;
+
+CREATE TABLE audit_records (
+  number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  entry_id bytea NOT NULL,
+  entry bytea NOT NULL,
+  meta text NOT NULL,
+  salt_meta bytea NOT NULL,
+  salt_personal bytea NOT NULL,
+  at timestamp with time zone NOT NULL,
+  agency_id text,
+  client_id text,
+  caseworker text,
+  action text NOT NULL,
+  outcome text NOT NULL,
+  resource_type text NOT NULL,
+  code text,
+  lawful_ground text,
+  CONSTRAINT audit_records_entry_id_key UNIQUE (entry_id),
+  CONSTRAINT audit_records_pkey PRIMARY KEY (number)
+);
+CREATE INDEX audit_records_action ON audit_records USING btree (action, number);
+CREATE INDEX audit_records_agency_id ON audit_records USING btree (agency_id, number);
+CREATE INDEX audit_records_at ON audit_records USING brin (at);
+CREATE INDEX audit_records_caseworker ON audit_records USING btree (agency_id, caseworker, number) WHERE caseworker IS NOT NULL;
+CREATE INDEX audit_records_client_id ON audit_records USING btree (client_id, number);
+CREATE INDEX audit_records_lawful_ground ON audit_records USING btree (lawful_ground, number);
+CREATE INDEX audit_records_refusals ON audit_records USING btree (number) WHERE outcome = ANY (ARRAY['denied'::text, 'failed'::text]);
+ALTER TABLE audit_records ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_records FORCE ROW LEVEL SECURITY;
+CREATE POLICY anyone_acts ON audit_records AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (true);
+CREATE POLICY auditors ON audit_records AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+GRANT INSERT, SELECT ON audit_records TO aman_app;
+
+CREATE TABLE audit_subjects (
+  entry_id bytea NOT NULL,
+  ordinal smallint NOT NULL,
+  commit bytea NOT NULL,
+  key_id text,
+  sealed bytea,
+  subject_index bytea,
+  referral_indices bytea[],
+  CONSTRAINT audit_subjects_entry_id_fkey FOREIGN KEY (entry_id) REFERENCES audit_records(entry_id),
+  CONSTRAINT audit_subjects_pkey PRIMARY KEY (entry_id, ordinal)
+);
+CREATE INDEX audit_subjects_referrals ON audit_subjects USING gin (referral_indices) WHERE referral_indices IS NOT NULL;
+CREATE INDEX audit_subjects_subject ON audit_subjects USING btree (subject_index) WHERE subject_index IS NOT NULL;
+ALTER TABLE audit_subjects ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_subjects FORCE ROW LEVEL SECURITY;
+CREATE POLICY anyone_acts ON audit_subjects AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (true);
+CREATE POLICY auditors ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM audit_records r
+  WHERE r.entry_id = audit_subjects.entry_id)));
+GRANT INSERT, SELECT ON audit_subjects TO aman_app;
+
+CREATE TABLE capacities (
+  agency_id text NOT NULL,
+  service text NOT NULL,
+  total integer NOT NULL,
+  held_elsewhere integer NOT NULL,
+  held integer NOT NULL,
+  assured_at timestamp with time zone NOT NULL,
+  freed_at timestamp with time zone NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT capacities_agency_id_service_fkey FOREIGN KEY (agency_id, service) REFERENCES services(agency_id, service),
+  CONSTRAINT capacities_pkey PRIMARY KEY (agency_id, service)
+);
+ALTER TABLE capacities ENABLE ROW LEVEL SECURITY;
+ALTER TABLE capacities FORCE ROW LEVEL SECURITY;
+CREATE POLICY read_all ON capacities AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (true);
+CREATE POLICY write_own ON capacities AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR ( SELECT is_admin() AS is_admin))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR ( SELECT is_admin() AS is_admin));
+GRANT INSERT, SELECT, UPDATE ON capacities TO aman_app;
+
+CREATE TABLE case_data (
+  case_id text NOT NULL,
+  category text NOT NULL,
+  version integer NOT NULL,
+  sealed bytea NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT case_data_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT case_data_pkey PRIMARY KEY (case_id, category)
+);
+ALTER TABLE case_data ENABLE ROW LEVEL SECURITY;
+ALTER TABLE case_data FORCE ROW LEVEL SECURITY;
+CREATE POLICY holders ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM disclosures d
+  WHERE d.case_id = case_data.case_id AND d.agency_id = (( SELECT me() AS me)) AND d.ended_at IS NULL AND (case_data.category = ANY (d.categories)))));
+CREATE POLICY owner ON case_data AS PERMISSIVE FOR ALL TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)))))
+  WITH CHECK ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+CREATE POLICY profile ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (category = 'profile'::text AND (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as) OR (EXISTS ( SELECT
+   FROM offers o
+  WHERE o.case_id = case_data.case_id AND (o.agency_id = (( SELECT me() AS me)) OR o.sender_agency_id = (( SELECT me() AS me))) AND (o.status = ANY (ARRAY['offered'::text, 'received'::text, 'info_requested'::text, 'waitlisted'::text, 'accepted'::text, 'in_progress'::text]))))));
+GRANT INSERT, SELECT, UPDATE ON case_data TO aman_app;
+
+CREATE TABLE case_data_history (
+  case_id text NOT NULL,
+  category text NOT NULL,
+  version integer NOT NULL,
+  sealed bytea NOT NULL,
+  replaced_at timestamp with time zone NOT NULL,
+  CONSTRAINT case_data_history_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT case_data_history_pkey PRIMARY KEY (case_id, category, version)
+);
+ALTER TABLE case_data_history ENABLE ROW LEVEL SECURITY;
+ALTER TABLE case_data_history FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON case_data_history AS PERMISSIVE FOR ALL TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)))))
+  WITH CHECK ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+GRANT INSERT, SELECT, UPDATE ON case_data_history TO aman_app;
+
+CREATE TABLE case_keys (
+  case_id text NOT NULL,
+  kek_id text NOT NULL,
+  wrapped bytea NOT NULL,
+  CONSTRAINT case_keys_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT case_keys_pkey PRIMARY KEY (case_id)
+);
+ALTER TABLE case_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE case_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON case_keys AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_keys.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+CREATE POLICY parties ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_keys.case_id)) OR ( SELECT is_audit_body() AS is_audit_body));
+GRANT INSERT, SELECT, UPDATE ON case_keys TO aman_app;
+
+CREATE TABLE cases (
+  id text COLLATE "C" NOT NULL,
+  reference text NOT NULL,
+  owner_agency_id text NOT NULL,
+  jurisdiction text NOT NULL,
+  region text,
+  track text NOT NULL,
+  risk text NOT NULL,
+  stage text NOT NULL,
+  stage_before_close text,
+  close_reason text,
+  group_id text,
+  opened_at timestamp with time zone NOT NULL,
+  closed_at timestamp with time zone,
+  version integer NOT NULL DEFAULT 1,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT cases_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
+  CONSTRAINT cases_pkey PRIMARY KEY (id),
+  CONSTRAINT cases_reference_key UNIQUE (reference)
+);
+CREATE INDEX cases_jurisdiction ON cases USING btree (jurisdiction, id);
+CREATE INDEX cases_owner ON cases USING btree (owner_agency_id, id);
+ALTER TABLE cases ENABLE ROW LEVEL SECURITY;
+ALTER TABLE cases FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON cases AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (owner_agency_id = (( SELECT me() AS me)));
+CREATE POLICY owner_writes ON cases AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (owner_agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'lock'::text]) AS acting_as))
+  WITH CHECK (owner_agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+CREATE POLICY parties ON cases AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
+   FROM offers o
+  WHERE o.case_id = cases.id AND o.agency_id = (( SELECT me() AS me)))) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text, 'lock'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON cases TO aman_app;
+
+CREATE TABLE caseworkers (
+  id text COLLATE "C" NOT NULL,
+  agency_id text NOT NULL,
+  staff_code text NOT NULL,
+  roles text[] NOT NULL,
+  languages text[] NOT NULL,
+  certifications jsonb NOT NULL,
+  status text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT caseworkers_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT caseworkers_agency_id_staff_code_key UNIQUE (agency_id, staff_code),
+  CONSTRAINT caseworkers_pkey PRIMARY KEY (id)
+);
+ALTER TABLE caseworkers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE caseworkers FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON caseworkers AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin) OR ( SELECT acting_as(VARIADIC ARRAY['access'::text]) AS acting_as))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin));
+GRANT INSERT, SELECT, UPDATE ON caseworkers TO aman_app;
+
+CREATE TABLE client_secrets (
+  client_id text NOT NULL,
+  hash text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone,
+  CONSTRAINT client_secrets_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id),
+  CONSTRAINT client_secrets_pkey PRIMARY KEY (client_id, hash)
+);
+ALTER TABLE client_secrets ENABLE ROW LEVEL SECURITY;
+ALTER TABLE client_secrets FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON client_secrets AS PERMISSIVE FOR ALL TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM clients c
+  WHERE c.id = client_secrets.client_id)))
+  WITH CHECK ((EXISTS ( SELECT
+   FROM clients c
+  WHERE c.id = client_secrets.client_id)));
+GRANT DELETE, INSERT, SELECT, UPDATE ON client_secrets TO aman_app;
+
+CREATE TABLE clients (
+  id text COLLATE "C" NOT NULL,
+  agency_id text NOT NULL,
+  description text,
+  scopes text[] NOT NULL,
+  status text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT clients_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT clients_pkey PRIMARY KEY (id)
+);
+CREATE INDEX clients_agency ON clients USING btree (agency_id);
+ALTER TABLE clients ENABLE ROW LEVEL SECURITY;
+ALTER TABLE clients FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON clients AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin) OR ( SELECT acting_as(VARIADIC ARRAY['access'::text]) AS acting_as))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin));
+GRANT INSERT, SELECT, UPDATE ON clients TO aman_app;
+
+CREATE TABLE consents (
+  id text COLLATE "C" NOT NULL,
+  case_id text NOT NULL,
+  recipient_agency_id text,
+  recipient_agency_kind text,
+  purposes text[] NOT NULL,
+  categories text[] NOT NULL,
+  sealed bytea NOT NULL,
+  expires_at timestamp with time zone,
+  expired_at timestamp with time zone,
+  withdrawn_at timestamp with time zone,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT consents_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT consents_check CHECK ((recipient_agency_id IS NULL) <> (recipient_agency_kind IS NULL)),
+  CONSTRAINT consents_pkey PRIMARY KEY (id),
+  CONSTRAINT consents_recipient_agency_id_fkey FOREIGN KEY (recipient_agency_id) REFERENCES agencies(id)
+);
+CREATE INDEX consents_case ON consents USING btree (case_id);
+CREATE INDEX consents_expiring ON consents USING btree (expires_at) WHERE withdrawn_at IS NULL AND expired_at IS NULL;
+ALTER TABLE consents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE consents FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON consents AS PERMISSIVE FOR ALL TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = consents.case_id AND c.owner_agency_id = (( SELECT me() AS me)))) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
+  WITH CHECK ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = consents.case_id AND c.owner_agency_id = (( SELECT me() AS me)))) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+CREATE POLICY trail ON consents AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON consents TO aman_app;
+
+CREATE TABLE deliveries (
+  id text COLLATE "C" NOT NULL,
+  endpoint_id text NOT NULL,
+  agency_id text NOT NULL,
+  event_number bigint NOT NULL,
+  event_id text NOT NULL,
+  event_type text NOT NULL,
+  subject_id text NOT NULL,
+  sequence bigint NOT NULL,
+  urgent boolean NOT NULL,
+  waits boolean NOT NULL,
+  state text NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  next_attempt_at timestamp with time zone,
+  claimed_until timestamp with time zone,
+  last_status integer,
+  last_error text,
+  created_at timestamp with time zone NOT NULL,
+  delivered_at timestamp with time zone,
+  CONSTRAINT deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id),
+  CONSTRAINT deliveries_event_number_fkey FOREIGN KEY (event_number) REFERENCES events(number) ON DELETE CASCADE,
+  CONSTRAINT deliveries_pkey PRIMARY KEY (id)
+);
+CREATE INDEX deliveries_age ON deliveries USING brin (created_at);
+CREATE INDEX deliveries_claimed ON deliveries USING btree (endpoint_id) WHERE claimed_until IS NOT NULL;
+CREATE INDEX deliveries_due ON deliveries USING btree (endpoint_id, urgent DESC, next_attempt_at, event_number) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX deliveries_endpoint ON deliveries USING btree (endpoint_id, id);
+CREATE INDEX deliveries_event ON deliveries USING btree (event_number);
+CREATE INDEX deliveries_order ON deliveries USING btree (endpoint_id, subject_id, sequence) WHERE state = 'pending'::text;
+ALTER TABLE deliveries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE deliveries FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON deliveries AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT, UPDATE ON deliveries TO aman_app;
+
+CREATE TABLE delivery_attempts (
+  delivery_id text NOT NULL,
+  attempt integer NOT NULL,
+  agency_id text NOT NULL,
+  started_at timestamp with time zone NOT NULL,
+  duration_ms integer NOT NULL,
+  status integer,
+  error text,
+  CONSTRAINT delivery_attempts_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES deliveries(id) ON DELETE CASCADE,
+  CONSTRAINT delivery_attempts_pkey PRIMARY KEY (delivery_id, attempt)
+);
+ALTER TABLE delivery_attempts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE delivery_attempts FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON delivery_attempts AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT, UPDATE ON delivery_attempts TO aman_app;
+
+CREATE TABLE deployment (
+  name text NOT NULL,
+  value jsonb NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT deployment_pkey PRIMARY KEY (name)
+);
+GRANT INSERT, SELECT ON deployment TO aman_app;
+
+CREATE TABLE disclosures (
+  id text COLLATE "C" NOT NULL,
+  case_id text NOT NULL,
+  referral_id text NOT NULL,
+  offer_id text NOT NULL,
+  agency_id text NOT NULL,
+  categories text[] NOT NULL,
+  categories_held text[] NOT NULL,
+  ground text NOT NULL,
+  started_at timestamp with time zone NOT NULL,
+  ended_at timestamp with time zone,
+  deletion_due_at timestamp with time zone,
+  deletion_confirmed_at timestamp with time zone,
+  CONSTRAINT disclosures_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT disclosures_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT disclosures_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
+  CONSTRAINT disclosures_offer_id_key UNIQUE (offer_id),
+  CONSTRAINT disclosures_pkey PRIMARY KEY (id),
+  CONSTRAINT disclosures_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
+);
+CREATE INDEX disclosures_case ON disclosures USING btree (case_id, agency_id);
+ALTER TABLE disclosures ENABLE ROW LEVEL SECURITY;
+ALTER TABLE disclosures FORCE ROW LEVEL SECURITY;
+CREATE POLICY parties ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+CREATE POLICY system ON disclosures AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON disclosures TO aman_app;
+
+CREATE TABLE event_positions (
+  agency_id text NOT NULL,
+  last bigint NOT NULL,
+  CONSTRAINT event_positions_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT event_positions_pkey PRIMARY KEY (agency_id)
+);
+ALTER TABLE event_positions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE event_positions FORCE ROW LEVEL SECURITY;
+CREATE POLICY relay ON event_positions AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON event_positions TO aman_app;
+
+CREATE TABLE event_sequences (
+  agency_id text NOT NULL,
+  subject_id text NOT NULL,
+  last bigint NOT NULL,
+  CONSTRAINT event_sequences_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT event_sequences_pkey PRIMARY KEY (agency_id, subject_id)
+);
+ALTER TABLE event_sequences ENABLE ROW LEVEL SECURITY;
+ALTER TABLE event_sequences FORCE ROW LEVEL SECURITY;
+CREATE POLICY relay ON event_sequences AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON event_sequences TO aman_app;
+
+CREATE TABLE events (
+  number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  id text COLLATE "C" NOT NULL,
+  agency_id text NOT NULL,
+  type text NOT NULL,
+  subject_id text NOT NULL,
+  referral_id text,
+  case_id text,
+  urgent boolean NOT NULL,
+  reaches_always boolean NOT NULL,
+  body jsonb NOT NULL,
+  occurred_at timestamp with time zone NOT NULL,
+  "position" bigint,
+  sequence bigint,
+  CONSTRAINT events_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT events_agency_id_id_key UNIQUE (agency_id, id),
+  CONSTRAINT events_pkey PRIMARY KEY (number)
+);
+CREATE INDEX events_age ON events USING btree (occurred_at);
+CREATE UNIQUE INDEX events_position ON events USING btree (agency_id, "position") WHERE "position" IS NOT NULL;
+CREATE INDEX events_unnumbered ON events USING btree (number) WHERE "position" IS NULL;
+ALTER TABLE events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE events FORCE ROW LEVEL SECURITY;
+CREATE POLICY anyone_tells ON events AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK ("position" IS NULL);
+CREATE POLICY own ON events AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as));
+CREATE POLICY relay ON events AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+CREATE POLICY retention ON events AS PERMISSIVE FOR DELETE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT, UPDATE ON events TO aman_app;
+
+CREATE TABLE idempotency_keys (
+  client_id text NOT NULL,
+  key text NOT NULL,
+  agency_id text NOT NULL,
+  fingerprint bytea NOT NULL,
+  resource_id text NOT NULL,
+  holds_secret boolean NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT idempotency_keys_pkey PRIMARY KEY (client_id, key)
+);
+CREATE INDEX idempotency_keys_age ON idempotency_keys USING btree (created_at);
+ALTER TABLE idempotency_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE idempotency_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON idempotency_keys AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as))
+  WITH CHECK (agency_id = (( SELECT me() AS me)));
+GRANT DELETE, INSERT, SELECT, UPDATE ON idempotency_keys TO aman_app;
+
+CREATE TABLE kysely_migration (
+  name character varying(255) NOT NULL,
+  "timestamp" character varying(255) NOT NULL,
+  CONSTRAINT kysely_migration_pkey PRIMARY KEY (name)
+);
+
+CREATE TABLE kysely_migration_lock (
+  id character varying(255) NOT NULL,
+  is_locked integer NOT NULL DEFAULT 0,
+  CONSTRAINT kysely_migration_lock_pkey PRIMARY KEY (id)
+);
+
+CREATE VIEW masked_cases WITH (security_invoker=true, security_barrier=true) AS
+ SELECT id,
+    reference,
+    owner_agency_id,
+    jurisdiction,
+    region,
+    track,
+    risk,
+    stage,
+    opened_at,
+    closed_at,
+    version,
+    updated_at
+   FROM cases;
+GRANT SELECT ON masked_cases TO aman_app;
+
+CREATE TABLE offers (
+  id text COLLATE "C" NOT NULL,
+  referral_id text NOT NULL,
+  case_id text NOT NULL,
+  owner_agency_id text NOT NULL,
+  sender_agency_id text NOT NULL,
+  agency_id text NOT NULL,
+  jurisdiction text NOT NULL,
+  service text NOT NULL,
+  ordinal integer NOT NULL,
+  status text NOT NULL,
+  places integer NOT NULL,
+  places_held integer NOT NULL,
+  location_protected boolean NOT NULL,
+  reason_code text,
+  staff_code text,
+  sealed bytea,
+  offered_at timestamp with time zone NOT NULL,
+  accepted_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  latest boolean NOT NULL DEFAULT true,
+  CONSTRAINT offers_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT offers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT offers_pkey PRIMARY KEY (id),
+  CONSTRAINT offers_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id),
+  CONSTRAINT offers_referral_id_ordinal_key UNIQUE (referral_id, ordinal)
+);
+CREATE INDEX offers_case ON offers USING btree (case_id, agency_id);
+CREATE INDEX offers_inbox ON offers USING btree (agency_id, referral_id) WHERE latest;
+ALTER TABLE offers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE offers FORCE ROW LEVEL SECURITY;
+CREATE POLICY parties ON offers AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) AS acting_as));
+CREATE POLICY system ON offers AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON offers TO aman_app;
+
+CREATE TABLE referrals (
+  id text COLLATE "C" NOT NULL,
+  reference text NOT NULL,
+  case_id text NOT NULL,
+  owner_agency_id text NOT NULL,
+  sender_agency_id text NOT NULL,
+  jurisdiction text NOT NULL,
+  region text,
+  service text NOT NULL,
+  urgency text NOT NULL,
+  routing text NOT NULL,
+  recipient_agency_id text,
+  fallback boolean NOT NULL,
+  categories text[] NOT NULL,
+  excluded_agencies text[] NOT NULL,
+  lawful_ground jsonb,
+  sealed bytea NOT NULL,
+  places integer NOT NULL,
+  status text NOT NULL,
+  ended text,
+  staff_code text NOT NULL,
+  router_due_at timestamp with time zone,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT referrals_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT referrals_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
+  CONSTRAINT referrals_pkey PRIMARY KEY (id),
+  CONSTRAINT referrals_recipient_agency_id_fkey FOREIGN KEY (recipient_agency_id) REFERENCES agencies(id),
+  CONSTRAINT referrals_reference_key UNIQUE (reference),
+  CONSTRAINT referrals_sender_agency_id_fkey FOREIGN KEY (sender_agency_id) REFERENCES agencies(id)
+);
+CREATE INDEX referrals_case ON referrals USING btree (case_id);
+CREATE INDEX referrals_jurisdiction ON referrals USING btree (jurisdiction, id);
+CREATE INDEX referrals_owner ON referrals USING btree (owner_agency_id, id);
+CREATE INDEX referrals_router_due ON referrals USING btree (router_due_at) WHERE router_due_at IS NOT NULL;
+CREATE INDEX referrals_sender ON referrals USING btree (sender_agency_id, id);
+CREATE INDEX referrals_unplaced ON referrals USING btree (service, jurisdiction) WHERE status = 'unplaced'::text;
+ALTER TABLE referrals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE referrals FORCE ROW LEVEL SECURITY;
+CREATE POLICY parties ON referrals AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
+   FROM offers o
+  WHERE o.referral_id = referrals.id AND o.agency_id = (( SELECT me() AS me)))) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) AS acting_as));
+CREATE POLICY sender ON referrals AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (sender_agency_id = (( SELECT me() AS me)));
+CREATE POLICY system ON referrals AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON referrals TO aman_app;
+
+CREATE TABLE rule_packs (
+  jurisdiction text NOT NULL,
+  version integer NOT NULL,
+  document jsonb NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT rule_packs_pkey PRIMARY KEY (jurisdiction, version)
+);
+ALTER TABLE rule_packs ENABLE ROW LEVEL SECURITY;
+ALTER TABLE rule_packs FORCE ROW LEVEL SECURITY;
+CREATE POLICY read_all ON rule_packs AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (true);
+CREATE POLICY write_admin ON rule_packs AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (( SELECT is_admin() AS is_admin));
+GRANT INSERT, SELECT, UPDATE ON rule_packs TO aman_app;
+
+CREATE TABLE services (
+  agency_id text NOT NULL,
+  service text NOT NULL,
+  regions text[] NOT NULL,
+  sexes text[] NOT NULL,
+  min_age integer,
+  max_age integer,
+  accepts_dependants boolean NOT NULL,
+  languages text[] NOT NULL,
+  protection_statuses text[] NOT NULL,
+  intake_hours text,
+  location_protected boolean NOT NULL,
+  status text NOT NULL,
+  suspended_reason text,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT services_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT services_pkey PRIMARY KEY (agency_id, service)
+);
+CREATE INDEX services_by_service ON services USING btree (service);
+ALTER TABLE services ENABLE ROW LEVEL SECURITY;
+ALTER TABLE services FORCE ROW LEVEL SECURITY;
+CREATE POLICY read_all ON services AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (true);
+CREATE POLICY write_own ON services AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR ( SELECT is_admin() AS is_admin))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR ( SELECT is_admin() AS is_admin));
+GRANT INSERT, SELECT, UPDATE ON services TO aman_app;
+
+CREATE TABLE timers (
+  id text COLLATE "C" NOT NULL,
+  name text NOT NULL,
+  kind text NOT NULL,
+  clock text NOT NULL,
+  subject_type text NOT NULL,
+  subject_id text NOT NULL,
+  case_id text NOT NULL,
+  referral_id text,
+  offer_id text,
+  owner_agency_id text NOT NULL,
+  sender_agency_id text,
+  receiver_agency_id text,
+  responsible_agency_id text NOT NULL,
+  location_protected boolean NOT NULL,
+  jurisdiction text NOT NULL,
+  urgency text NOT NULL,
+  started_at timestamp with time zone NOT NULL,
+  due_at timestamp with time zone NOT NULL,
+  state text NOT NULL,
+  paused_at timestamp with time zone,
+  warned_at timestamp with time zone,
+  breached_at timestamp with time zone,
+  met_at timestamp with time zone,
+  escalation_level integer NOT NULL DEFAULT 0,
+  on_breach text,
+  steps jsonb NOT NULL,
+  next_step_at timestamp with time zone,
+  rule jsonb NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT timers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT timers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
+  CONSTRAINT timers_pkey PRIMARY KEY (id),
+  CONSTRAINT timers_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
+);
+CREATE INDEX timers_case ON timers USING btree (case_id);
+CREATE INDEX timers_due ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL;
+CREATE INDEX timers_jurisdiction ON timers USING btree (jurisdiction, due_at);
+CREATE INDEX timers_referral ON timers USING btree (referral_id) WHERE referral_id IS NOT NULL;
+CREATE INDEX timers_responsible ON timers USING btree (responsible_agency_id, due_at);
+CREATE INDEX timers_subject ON timers USING btree (subject_id);
+ALTER TABLE timers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE timers FORCE ROW LEVEL SECURITY;
+CREATE POLICY parties ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (responsible_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR receiver_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
+CREATE POLICY system ON timers AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON timers TO aman_app;
+
+CREATE TABLE webhook_endpoints (
+  id text COLLATE "C" NOT NULL,
+  agency_id text NOT NULL,
+  url text NOT NULL,
+  event_types text[] NOT NULL,
+  description text,
+  signature text[] NOT NULL,
+  status text NOT NULL,
+  secret bytea NOT NULL,
+  previous_secret bytea,
+  previous_secret_until timestamp with time zone,
+  failing_since timestamp with time zone,
+  deleted_at timestamp with time zone,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT webhook_endpoints_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id)
+);
+CREATE INDEX webhook_endpoints_agency ON webhook_endpoints USING btree (agency_id) WHERE deleted_at IS NULL;
+ALTER TABLE webhook_endpoints ENABLE ROW LEVEL SECURITY;
+ALTER TABLE webhook_endpoints FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON webhook_endpoints AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON webhook_endpoints TO aman_app;

@@ -1,0 +1,178 @@
+import { type Insertable, type Selectable, sql, type Updateable } from 'kysely';
+import type { AgencyKind, Role, Scope } from '../core/codes.ts';
+import type { Db, Tx } from '../platform/database.ts';
+import type { AgencyTable, CaseworkerTable, ClientTable } from '../platform/tables.ts';
+
+/** The SQL of clients, their secrets, and caseworkers; the only writer of these tables. */
+
+export type ClientRow = Selectable<ClientTable>;
+export type CaseworkerRow = Selectable<CaseworkerTable> & { certifications: Certification[] };
+
+export interface Certification {
+  course: string;
+  completed_on: string;
+  expires_on: string | null;
+}
+
+export interface IdentityRow {
+  client_status: ClientRow['status'];
+  scopes: Scope[];
+  agency_id: string;
+  agency_kind: AgencyKind;
+  jurisdictions: string[];
+  competent_authority: boolean;
+  first_responder: boolean;
+  agency_status: AgencyTable['status'];
+}
+
+export async function findIdentity(db: Db, client_id: string): Promise<IdentityRow | undefined> {
+  const { rows } = await sql<IdentityRow>`select * from client_identity(${client_id})`.execute(db);
+  return rows[0];
+}
+
+export async function findActiveCaseworker(
+  db: Db,
+  agency_id: string,
+  staff_code: string,
+): Promise<{ id: string; staff_code: string; roles: Role[] } | undefined> {
+  const { rows } = await sql<{ id: string; staff_code: string; roles: Role[] }>`
+    select * from active_caseworker(${agency_id}, ${staff_code})`.execute(db);
+  return rows[0];
+}
+
+export const findClient = (tx: Tx, id: string): Promise<ClientRow | undefined> =>
+  tx.selectFrom('clients').selectAll().where('id', '=', id).executeTakeFirst();
+
+export const lockClient = (tx: Tx, id: string): Promise<ClientRow | undefined> =>
+  tx.selectFrom('clients').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+
+export const listClients = (tx: Tx, agency_id: string, before: string | undefined, limit: number): Promise<ClientRow[]> =>
+  tx
+    .selectFrom('clients')
+    .selectAll()
+    .where('agency_id', '=', agency_id)
+    .$if(before !== undefined, query => query.where('id', '<', before!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+
+export async function insertClient(tx: Tx, client: Insertable<ClientTable>): Promise<void> {
+  await tx.insertInto('clients').values(client).execute();
+}
+
+export async function saveClient(tx: Tx, id: string, change: Updateable<ClientTable>, now: Date): Promise<void> {
+  await tx
+    .updateTable('clients')
+    .set({ ...change, updated_at: now })
+    .set('version', sql<number>`version + 1`)
+    .where('id', '=', id)
+    .execute();
+}
+
+/** Whether any client has `scope` and was not revoked. */
+export async function scopeIsHeld(tx: Tx, scope: Scope): Promise<boolean> {
+  const found = await tx
+    .selectFrom('clients')
+    .select('id')
+    .where('status', '!=', 'revoked')
+    .where(sql<boolean>`${scope} = any (scopes)`)
+    .limit(1)
+    .executeTakeFirst();
+  return found !== undefined;
+}
+
+/** The hashes of the secrets with which a client may log in at `now`, newest first. */
+export async function listSecretHashes(tx: Tx, client_id: string, now: Date): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('client_secrets')
+    .select('hash')
+    .where('client_id', '=', client_id)
+    .where(eb => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now)]))
+    .orderBy('created_at', 'desc')
+    .execute();
+  return rows.map(row => row.hash);
+}
+
+export async function insertSecret(tx: Tx, client_id: string, hash: string, now: Date): Promise<void> {
+  await tx.insertInto('client_secrets').values({ client_id, hash, created_at: now, expires_at: null }).execute();
+}
+
+/** Lets the secret in use live on until `until`, and forgets all older ones. */
+export async function retireSecrets(tx: Tx, client_id: string, until: Date): Promise<void> {
+  await tx.deleteFrom('client_secrets').where('client_id', '=', client_id).where('expires_at', 'is not', null).execute();
+  await tx.updateTable('client_secrets').set({ expires_at: until }).where('client_id', '=', client_id).execute();
+}
+
+export async function deleteSecrets(tx: Tx, client_id: string): Promise<void> {
+  await tx.deleteFrom('client_secrets').where('client_id', '=', client_id).execute();
+}
+
+export const findCaseworker = (tx: Tx, id: string): Promise<CaseworkerRow | undefined> =>
+  tx.selectFrom('caseworkers').selectAll().where('id', '=', id).executeTakeFirst() as Promise<CaseworkerRow | undefined>;
+
+export const lockCaseworker = (tx: Tx, id: string): Promise<CaseworkerRow | undefined> =>
+  tx.selectFrom('caseworkers').selectAll().where('id', '=', id).forUpdate().executeTakeFirst() as Promise<
+    CaseworkerRow | undefined
+  >;
+
+export const listCaseworkers = (tx: Tx, agency_id: string, before: string | undefined, limit: number): Promise<CaseworkerRow[]> =>
+  tx
+    .selectFrom('caseworkers')
+    .selectAll()
+    .where('agency_id', '=', agency_id)
+    .$if(before !== undefined, query => query.where('id', '<', before!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute() as Promise<CaseworkerRow[]>;
+
+export async function insertCaseworker(
+  tx: Tx,
+  { certifications, ...caseworker }: Insertable<CaseworkerTable> & { certifications: Certification[] },
+): Promise<void> {
+  await tx
+    .insertInto('caseworkers')
+    .values({ ...caseworker, certifications: JSON.stringify(certifications) })
+    .execute();
+}
+
+export async function saveCaseworker(
+  tx: Tx,
+  id: string,
+  { certifications, ...change }: Partial<Pick<CaseworkerRow, 'roles' | 'languages' | 'status' | 'certifications'>>,
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable('caseworkers')
+    .set({ ...change, ...(certifications ? { certifications: JSON.stringify(certifications) } : {}), updated_at: now })
+    .set('version', sql<number>`version + 1`)
+    .where('id', '=', id)
+    .execute();
+}
+
+export async function countActiveSupervisors(tx: Tx, agency_id: string): Promise<number> {
+  const { count } = await tx
+    .selectFrom('caseworkers')
+    .select(eb => eb.fn.countAll<number>().as('count'))
+    .where('agency_id', '=', agency_id)
+    .where('status', '=', 'active')
+    .where(sql<boolean>`'supervisor' = any (roles)`)
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+/** Whether the agency has, or once had, a client of its own that could act for it. */
+export async function hadActiveClient(tx: Tx, agency_id: string): Promise<boolean> {
+  const found = await tx
+    .selectFrom('clients')
+    .select('id')
+    .where('agency_id', '=', agency_id)
+    .where('status', '!=', 'disabled')
+    .limit(1)
+    .executeTakeFirst();
+  return found !== undefined;
+}
+
+/** One at a time decides who may act for an agency: who may enable, and who is its last supervisor, must not change meanwhile. */
+export async function lockAgencyAccess(tx: Tx, agency_id: string): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`access ${agency_id}`}, 0))`.execute(tx);
+}

@@ -1,0 +1,313 @@
+import { act, type Outcome } from '../audit/act.ts';
+import { record } from '../audit/record.ts';
+import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
+import type { AgencyKind, Service } from '../core/codes.ts';
+import { Problem, raise } from '../core/problem.ts';
+import { type Tx, transact } from '../platform/database.ts';
+import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
+import { newId } from '../platform/ids.ts';
+import { requestRouting } from '../referrals/store.ts';
+import type { Services } from '../services.ts';
+import {
+  type AgencyFilter,
+  type AgencyRow,
+  availableOf,
+  type CapacityRow,
+  findAgency,
+  findCapacity,
+  findService,
+  insertAgency,
+  insertCapacity,
+  insertService,
+  type ListedAgency,
+  listAgencies as listAgencyRows,
+  listServices as listServiceRows,
+  lockAgency,
+  lockCapacity,
+  lockService,
+  type ServiceRow,
+  saveAgency,
+  saveCapacity,
+  saveService,
+} from './store.ts';
+
+/**
+ * The directory: every agency may read it, administrators keep agencies, and each agency keeps its own services and places.
+ * Whatever could help a referral that nobody has taken sends the router to look again.
+ */
+
+export type AgencyView = Omit<AgencyRow, 'duty_contact'> & { duty_contact?: string | null };
+
+/** A sheltered place is told as `none` or `some`: its numbers, and when they were set, move when somebody moves in. */
+export type CapacityView =
+  | (Omit<CapacityRow, 'freed_at'> & { available: number; availability: 'none' | 'some' })
+  | { agency_id: string; service: Service; availability: 'none' | 'some' };
+
+type AgencyInput = Partial<Omit<AgencyRow, 'id' | 'kind' | 'version' | 'created_at' | 'updated_at'>>;
+type ServiceInput = Partial<Omit<ServiceRow, 'agency_id' | 'service' | 'version' | 'created_at' | 'updated_at'>>;
+
+interface PageOf {
+  limit?: number;
+  cursor?: string;
+}
+
+/**
+ * What an agency's supervisor knows best and may change alone. Its name, area, mandate and standing are given to it: others
+ * rely on them when they decide whom to trust with a person.
+ */
+const OWN_FIELDS: ReadonlySet<string> = new Set(['languages', 'operating_mode', 'duty_contact', 'calendar_id']);
+
+const relationsTo = (actor: AgencyActor, agency_id: string): Relation[] => [
+  'reader',
+  ...(actor.agency_id === agency_id ? (['self'] as const) : []),
+  ...(actor.scopes.has('admin') ? (['admin'] as const) : []),
+];
+
+/**
+ * How to reach whoever is on duty stands in place of a hidden shelter's name on a referral; in the directory it would give the
+ * name away again.
+ */
+const agencyView = (actor: AgencyActor, { sheltered, duty_contact, ...agency }: ListedAgency): AgencyView =>
+  sheltered && agency.id !== actor.agency_id && !actor.scopes.has('admin') ? agency : { ...agency, duty_contact };
+
+const viewAgency =
+  (actor: AgencyActor) =>
+  async (tx: Tx, id: string): Promise<AgencyView> =>
+    agencyView(actor, (await findAgency(tx, id)) ?? raise('not_found'));
+
+/** Enters an agency into the directory. @throws Problem `forbidden`, `unprocessable` */
+export const createAgency = (
+  services: Services,
+  actor: AgencyActor,
+  body: AgencyInput & { name: string; kind: AgencyKind; jurisdictions: string[] },
+): Promise<Outcome<AgencyView>> =>
+  act(services, actor, 'agency.create', viewAgency(actor), async (tx, now) => {
+    authorise(actor, 'agency.create', relationsTo(actor, ''));
+    requireWithin(body.jurisdictions, body.regions);
+    const id = newId('agy');
+    await insertAgency(tx, {
+      id,
+      regions: [],
+      languages: [],
+      competent_authority: false,
+      first_responder: false,
+      duty_contact: null,
+      calendar_id: null,
+      status: 'active',
+      operating_mode: 'open',
+      ...body,
+      created_at: now,
+      updated_at: now,
+    });
+    const receipt = await record(services, tx, actor, {
+      action: 'agency.create',
+      resource_type: 'agency',
+      subjects: [{ subject_id: id, kind: body.kind }],
+    });
+    return { id, receipt };
+  });
+
+/**
+ * Changes an agency; its own supervisor may change {@link OWN_FIELDS}, an administrator everything but its kind.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_required`, `precondition_failed`
+ */
+export const changeAgency = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  patch: AgencyInput,
+): Promise<Outcome<AgencyView>> =>
+  act(services, actor, 'agency.change', viewAgency(actor), async (tx, now) => {
+    const relations = relationsTo(actor, id);
+    // Locking is writing to row-level security, which hides the rows of others from whoever may only read.
+    const agency = (relations.length > 1 ? await lockAgency(tx, id) : await findAgency(tx, id)) ?? raise('not_found');
+    authorise(actor, 'agency.change', relations);
+    const changed = Object.keys(patch);
+    if (!relations.includes('admin') && !changed.every(field => OWN_FIELDS.has(field))) throw new Problem('forbidden');
+    const after = { ...agency, ...patch };
+    requireWithin(after.jurisdictions, after.regions);
+    expectVersion(actor, agency.version, { required: true });
+
+    await saveAgency(tx, id, patch, now);
+    if (after.status === 'active' && after.operating_mode !== 'closed') {
+      await requestRouting(tx, now, { jurisdictions: after.jurisdictions });
+    }
+    const receipt = await record(services, tx, actor, {
+      action: 'agency.change',
+      resource_type: 'agency',
+      subjects: [{ subject_id: id, changed, ...(patch.status ? { status: patch.status } : {}) }],
+    });
+    return { id, receipt };
+  });
+
+/** @throws Problem `not_found` */
+export const getAgency = (services: Services, actor: AgencyActor, id: string): Promise<AgencyView> =>
+  transact(services, actor, tx => viewAgency(actor)(tx, id));
+
+/** The directory, newest first. */
+export const listAgencies = (services: Services, actor: AgencyActor, query: AgencyFilter & PageOf): Promise<Page<AgencyView>> =>
+  transact(services, actor, async tx => {
+    const limit = pageLimit(query);
+    const [before] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
+    const rows = await listAgencyRows(tx, query, before, limit + 1);
+    return toPage(
+      rows,
+      limit,
+      row => encodeCursor(row.id),
+      row => agencyView(actor, row),
+    );
+  });
+
+/** What a service is where its agency does not say otherwise. */
+const UNLIMITED: Required<ServiceInput> = {
+  regions: [],
+  sexes: [],
+  min_age: null,
+  max_age: null,
+  accepts_dependants: true,
+  languages: [],
+  protection_statuses: [],
+  intake_hours: null,
+  location_protected: false,
+  status: 'active',
+  suspended_reason: null,
+};
+
+const viewService = (agency_id: string, service: Service) => async (tx: Tx) =>
+  (await findService(tx, agency_id, service)) ?? raise('not_found');
+
+/**
+ * Says what the agency offers, whole: a first time, or in place of what it said before.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_required`, `precondition_failed`
+ */
+export async function setService(
+  services: Services,
+  actor: AgencyActor,
+  agency_id: string,
+  service: Service,
+  body: ServiceInput,
+): Promise<Outcome<ServiceRow> & { created: boolean }> {
+  let created = false;
+  const outcome = await act(services, actor, 'service.set', viewService(agency_id, service), async (tx, now) => {
+    const agency = await requireOwn(tx, actor, agency_id);
+    const after = { ...UNLIMITED, ...body };
+    requireWithin(agency.jurisdictions, after.regions);
+    if (after.min_age !== null && after.max_age !== null && after.min_age > after.max_age) {
+      throw new Problem('unprocessable', { detail: 'min_age is above max_age.' });
+    }
+    const before = await lockService(tx, agency_id, service);
+    expectFirstOrVersion(actor, before);
+
+    created = !before;
+    if (before) await saveService(tx, { agency_id, service, ...after }, now);
+    else await insertService(tx, { agency_id, service, ...after, created_at: now, updated_at: now });
+    if (after.status === 'active') await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
+    const receipt = await record(services, tx, actor, {
+      action: 'service.set',
+      resource_type: 'service',
+      subjects: [{ subject_id: agency_id, service, status: after.status, location_protected: after.location_protected }],
+    });
+    return { id: agency_id, receipt };
+  });
+  return { ...outcome, created };
+}
+
+/** @throws Problem `not_found` */
+export const getService = (services: Services, actor: AgencyActor, agency_id: string, service: Service): Promise<ServiceRow> =>
+  transact(services, actor, viewService(agency_id, service));
+
+/** What an agency offers, by the service's code. @throws Problem `not_found` */
+export const listServices = (
+  services: Services,
+  actor: AgencyActor,
+  agency_id: string,
+  query: PageOf,
+): Promise<Page<ServiceRow>> =>
+  transact(services, actor, async tx => {
+    if (!(await findAgency(tx, agency_id))) throw new Problem('not_found');
+    const limit = pageLimit(query);
+    const [after] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
+    const rows = await listServiceRows(tx, agency_id, after, limit + 1);
+    return toPage(
+      rows,
+      limit,
+      row => encodeCursor(row.service),
+      row => row,
+    );
+  });
+
+const viewCapacity =
+  (actor: AgencyActor, agency_id: string, service: Service) =>
+  async (tx: Tx): Promise<CapacityView> => {
+    const offered = (await findService(tx, agency_id, service)) ?? raise('not_found');
+    const { freed_at: _, ...capacity } = (await findCapacity(tx, agency_id, service)) ?? raise('not_found');
+    const available = availableOf(capacity);
+    const availability = available > 0 ? 'some' : 'none';
+    if (offered.location_protected && agency_id !== actor.agency_id) return { agency_id, service, availability };
+    return { ...capacity, available, availability };
+  };
+
+/**
+ * Says how many places the service has. Places that accepted referrals hold already are counted the first time.
+ * @throws Problem `not_found` where the agency does not offer the service, `forbidden`, `precondition_failed`
+ */
+export async function setCapacity(
+  services: Services,
+  actor: AgencyActor,
+  agency_id: string,
+  service: Service,
+  { total, held_elsewhere = 0 }: { total: number; held_elsewhere?: number },
+): Promise<Outcome<CapacityView> & { created: boolean }> {
+  let created = false;
+  const outcome = await act(services, actor, 'capacity.set', viewCapacity(actor, agency_id, service), async (tx, now) => {
+    const agency = await requireOwn(tx, actor, agency_id);
+    if (!(await lockService(tx, agency_id, service))) throw new Problem('not_found');
+    const before = await lockCapacity(tx, agency_id, service);
+    if (before) expectVersion(actor, before.version);
+    if (actor.request.if_none_match ? before : !before && actor.request.if_match) throw new Problem('precondition_failed');
+
+    created = !before;
+    const stated = { agency_id, service, total, held_elsewhere };
+    if (!before) await insertCapacity(tx, stated, now);
+    else {
+      const more = total - held_elsewhere > before.total - before.held_elsewhere;
+      await saveCapacity(tx, { ...stated, assured_at: now, ...(more ? { freed_at: now } : {}) });
+      if (more) await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
+    }
+    const receipt = await record(services, tx, actor, {
+      action: 'capacity.set',
+      resource_type: 'capacity',
+      subjects: [{ subject_id: agency_id, service, total: String(total), held_elsewhere: String(held_elsewhere) }],
+    });
+    return { id: agency_id, receipt };
+  });
+  return { ...outcome, created };
+}
+
+/** @throws Problem `not_found`, also where the service has no capacity record and so no limit */
+export const getCapacity = (services: Services, actor: AgencyActor, agency_id: string, service: Service): Promise<CapacityView> =>
+  transact(services, actor, viewCapacity(actor, agency_id, service));
+
+async function requireOwn(tx: Tx, actor: AgencyActor, agency_id: string): Promise<AgencyRow> {
+  const agency = (await findAgency(tx, agency_id)) ?? raise('not_found');
+  authorise(actor, 'service.manage', relationsTo(actor, agency_id));
+  return agency;
+}
+
+/** What exists is replaced only by whoever read it; `If-None-Match: *` asks for there to be nothing. */
+function expectFirstOrVersion(actor: AgencyActor, before: { version: number } | undefined): void {
+  const { if_match, if_none_match } = actor.request;
+  if (before && if_none_match) throw new Problem('precondition_failed');
+  if (before) expectVersion(actor, before.version, { required: true });
+  else if (if_match !== undefined) throw new Problem('precondition_failed');
+}
+
+/** Regions lie in a country of the agency. */
+function requireWithin(jurisdictions: readonly string[], regions: readonly string[] = []): void {
+  const countries = new Set(jurisdictions.map(countryOf));
+  if (!regions.every(region => countries.has(countryOf(region)))) {
+    throw new Problem('unprocessable', { detail: 'A region lies outside the jurisdictions of the agency.' });
+  }
+}
+
+const countryOf = (place: string): string => place.slice(0, 2);

@@ -1,0 +1,116 @@
+import { Type } from 'typebox';
+import { AGENCY_KINDS, OPERATING_MODES, PROTECTION_STATUSES, SERVICES, SEXES } from '../core/codes.ts';
+import {
+  Closed,
+  Code,
+  Codes,
+  Id,
+  Instant,
+  Jurisdiction,
+  Language,
+  Named,
+  Nullable,
+  Region,
+  Text,
+} from '../platform/http/openapi.ts';
+
+const STATUSES = ['active', 'suspended'] as const;
+const MOST_PLACES = 100_000;
+const OLDEST = 130;
+
+export const AgencyParams = Type.Object({ id: Id('agy') });
+export const ServiceParams = Type.Object({ id: Id('agy'), service: Code(SERVICES) });
+
+const Name = () => Text(200, 1);
+const Regions = () => Type.Array(Region(), { maxItems: 100, uniqueItems: true });
+const Languages = () => Type.Array(Language(), { maxItems: 50, uniqueItems: true });
+const DutyContact = () => Nullable(Type.String({ minLength: 1, maxLength: 200, description: 'How to reach whoever is on duty' }));
+
+const agency = {
+  jurisdictions: Type.Array(Jurisdiction(), { minItems: 1, maxItems: 20, uniqueItems: true }),
+  regions: Regions(),
+  languages: Languages(),
+  competent_authority: Type.Boolean(),
+  first_responder: Type.Boolean(),
+  duty_contact: DutyContact(),
+  calendar_id: Nullable(Id('cal')),
+  status: Code(STATUSES),
+  operating_mode: Code(OPERATING_MODES),
+};
+
+export const NewAgency = Closed({
+  name: Name(),
+  kind: Code(AGENCY_KINDS),
+  ...Type.Partial(Type.Object(agency)).properties,
+  jurisdictions: agency.jurisdictions,
+});
+
+/** `kind` is not among them: whoever does another kind of work is another agency. */
+export const AgencyPatch = Closed(Type.Partial(Type.Object({ name: Name(), ...agency })).properties);
+
+export const Agency = Named('Agency', {
+  id: Id('agy'),
+  name: Type.String(),
+  kind: Code(AGENCY_KINDS),
+  ...agency,
+  duty_contact: Type.Optional({
+    ...DutyContact(),
+    description:
+      'Left out, but to the agency itself and to administrators, where a place that must stay hidden could be told by it',
+  }),
+  version: Type.Integer(),
+  created_at: Instant(),
+  updated_at: Instant(),
+});
+
+export const AgencyFilters = {
+  kind: Type.Optional(Code(AGENCY_KINDS)),
+  jurisdiction: Type.Optional(Jurisdiction()),
+  status: Type.Optional(Code(STATUSES)),
+};
+
+const age = () => Nullable(Type.Integer({ minimum: 0, maximum: OLDEST }));
+const service = {
+  regions: Type.Array(Region(), { maxItems: 100, uniqueItems: true, description: "Empty: all of the agency's" }),
+  sexes: Codes(SEXES, { description: 'Empty: all' }),
+  min_age: age(),
+  max_age: age(),
+  accepts_dependants: Type.Boolean(),
+  languages: Type.Array(Language(), { maxItems: 50, uniqueItems: true, description: "Empty: the agency's" }),
+  protection_statuses: Codes(PROTECTION_STATUSES, { description: 'Empty: all' }),
+  intake_hours: Nullable(Text(200, 1)),
+  location_protected: Type.Boolean(),
+  status: Code(STATUSES),
+  suspended_reason: Nullable(Text(500, 1)),
+};
+
+/** A whole service: what is left out has its default (no limit, `active`, dependants accepted, location not protected). */
+export const SetService = Closed(Type.Partial(Type.Object(service)).properties);
+
+export const Service = Named('Service', {
+  agency_id: Id('agy'),
+  service: Code(SERVICES),
+  ...service,
+  version: Type.Integer(),
+  created_at: Instant(),
+  updated_at: Instant(),
+});
+
+export const SetCapacity = Closed({
+  total: Type.Integer({ minimum: 0, maximum: MOST_PLACES }),
+  held_elsewhere: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: MOST_PLACES, description: 'Taken by others than referrals here' }),
+  ),
+});
+
+export const Capacity = Named('Capacity', {
+  agency_id: Id('agy'),
+  service: Code(SERVICES),
+  availability: Code(['none', 'some']),
+  total: Type.Optional(Type.Integer()),
+  held_elsewhere: Type.Optional(Type.Integer()),
+  held: Type.Optional(Type.Integer({ description: 'Taken by accepted referrals' })),
+  available: Type.Optional(Type.Integer({ description: 'total − held − held_elsewhere; below zero when over capacity' })),
+  assured_at: Type.Optional(Instant()),
+  version: Type.Optional(Type.Integer()),
+});

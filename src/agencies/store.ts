@@ -1,0 +1,253 @@
+import { type ExpressionBuilder, type Insertable, type Selectable, sql, type Updateable } from 'kysely';
+import type { AgencyKind, Service } from '../core/codes.ts';
+import type { CandidateService } from '../core/routing.ts';
+import type { Tx } from '../platform/database.ts';
+import type { AgencyTable, CapacityTable, ServiceTable, Tables } from '../platform/tables.ts';
+
+/** The SQL of the directory: agencies, the services that they offer, and their places. The only writer of these tables. */
+
+export type AgencyRow = Selectable<AgencyTable>;
+export type ServiceRow = Selectable<ServiceTable>;
+export type CapacityRow = Selectable<CapacityTable>;
+
+export interface AgencyFilter {
+  kind?: AgencyKind;
+  jurisdiction?: string;
+  status?: AgencyRow['status'];
+}
+
+/** An agency, and whether one of its services is in a place that must not become known. */
+export type ListedAgency = AgencyRow & { sheltered: boolean };
+
+const sheltered = (eb: ExpressionBuilder<Tables, 'agencies'>) =>
+  eb
+    .exists(
+      eb
+        .selectFrom('services')
+        .select(sql`1`.as('one'))
+        .whereRef('services.agency_id', '=', 'agencies.id')
+        .where('services.location_protected', '=', true),
+    )
+    .$castTo<boolean>()
+    .as('sheltered');
+
+export const findAgency = (tx: Tx, id: string): Promise<ListedAgency | undefined> =>
+  tx.selectFrom('agencies').selectAll().select(sheltered).where('id', '=', id).executeTakeFirst();
+
+export const lockAgency = (tx: Tx, id: string): Promise<AgencyRow | undefined> =>
+  tx.selectFrom('agencies').selectAll().where('id', '=', id).forNoKeyUpdate().executeTakeFirst();
+
+export const listAgencies = (
+  tx: Tx,
+  { kind, jurisdiction, status }: AgencyFilter,
+  before: string | undefined,
+  limit: number,
+): Promise<ListedAgency[]> =>
+  tx
+    .selectFrom('agencies')
+    .selectAll()
+    .select(sheltered)
+    .$if(kind !== undefined, query => query.where('kind', '=', kind!))
+    .$if(jurisdiction !== undefined, query => query.where('jurisdictions', '@>', sql<string[]>`${[jurisdiction]}::text[]`))
+    .$if(status !== undefined, query => query.where('status', '=', status!))
+    .$if(before !== undefined, query => query.where('id', '<', before!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+
+export async function insertAgency(tx: Tx, agency: Insertable<AgencyTable>): Promise<void> {
+  await tx.insertInto('agencies').values(agency).execute();
+}
+
+export async function saveAgency(tx: Tx, id: string, change: Updateable<AgencyTable>, now: Date): Promise<void> {
+  await tx
+    .updateTable('agencies')
+    .set({ ...change, updated_at: now })
+    .set('version', sql<number>`version + 1`)
+    .where('id', '=', id)
+    .execute();
+}
+
+export const findService = (tx: Tx, agency_id: string, service: Service): Promise<ServiceRow | undefined> =>
+  tx.selectFrom('services').selectAll().where('agency_id', '=', agency_id).where('service', '=', service).executeTakeFirst();
+
+/** Also stands in the way of acts that take or free places of a service which has no capacity record yet. */
+export const lockService = (tx: Tx, agency_id: string, service: Service): Promise<ServiceRow | undefined> =>
+  tx
+    .selectFrom('services')
+    .selectAll()
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', service)
+    .forNoKeyUpdate()
+    .executeTakeFirst();
+
+export const listServices = (tx: Tx, agency_id: string, after: string | undefined, limit: number): Promise<ServiceRow[]> =>
+  tx
+    .selectFrom('services')
+    .selectAll()
+    .where('agency_id', '=', agency_id)
+    .$if(after !== undefined, query => query.where('service', '>', after as Service))
+    .orderBy('service')
+    .limit(limit)
+    .execute();
+
+export async function insertService(tx: Tx, service: Insertable<ServiceTable>): Promise<void> {
+  await tx.insertInto('services').values(service).execute();
+}
+
+export async function saveService(tx: Tx, { agency_id, service, ...change }: ServiceChange, now: Date): Promise<void> {
+  await tx
+    .updateTable('services')
+    .set({ ...change, updated_at: now })
+    .set('version', sql<number>`version + 1`)
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', service)
+    .execute();
+}
+
+type ServiceChange = Updateable<ServiceTable> & { agency_id: string; service: Service };
+
+export const findCapacity = (tx: Tx, agency_id: string, service: Service): Promise<CapacityRow | undefined> =>
+  tx.selectFrom('capacities').selectAll().where('agency_id', '=', agency_id).where('service', '=', service).executeTakeFirst();
+
+export const lockCapacity = (tx: Tx, agency_id: string, service: Service): Promise<CapacityRow | undefined> =>
+  tx
+    .selectFrom('capacities')
+    .selectAll()
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', service)
+    .forUpdate()
+    .executeTakeFirst();
+
+/** The first capacity of a service: places that its running offers hold already are counted. Needs {@link lockService} before. */
+export async function insertCapacity(
+  tx: Tx,
+  { agency_id, service, total, held_elsewhere }: Pick<CapacityRow, 'agency_id' | 'service' | 'total' | 'held_elsewhere'>,
+  now: Date,
+): Promise<CapacityRow> {
+  const { held } = await tx
+    .selectFrom('offers')
+    .select(eb => eb.fn.coalesce(eb.fn.sum<number>('places_held'), sql<number>`0`).as('held'))
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', service)
+    .executeTakeFirstOrThrow();
+  return tx
+    .insertInto('capacities')
+    .values({ agency_id, service, total, held_elsewhere, held, assured_at: now, freed_at: now })
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+export const saveCapacity = (
+  tx: Tx,
+  { agency_id, service, ...change }: Updateable<CapacityTable> & { agency_id: string; service: Service },
+): Promise<CapacityRow> =>
+  tx
+    .updateTable('capacities')
+    .set(change)
+    .set('version', sql<number>`version + 1`)
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', service)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+
+/** The places that are left; below zero where more were taken than there are. */
+export const availableOf = ({ total, held, held_elsewhere }: Pick<CapacityRow, 'total' | 'held' | 'held_elsewhere'>): number =>
+  total - held - held_elsewhere;
+
+/** What routing looks at, and how to reach whoever is on duty. */
+export type CandidateRow = CandidateService & { duty_contact: string | null };
+
+/** The services of that code in `jurisdiction`, with their agencies and places, whatever speaks against them. */
+export async function listCandidates(
+  tx: Tx,
+  { service, jurisdiction }: { service: Service; jurisdiction: string },
+): Promise<CandidateRow[]> {
+  const rows = await tx
+    .selectFrom('services')
+    .innerJoin('agencies', 'agencies.id', 'services.agency_id')
+    .leftJoin('capacities', join =>
+      join.onRef('capacities.agency_id', '=', 'services.agency_id').onRef('capacities.service', '=', 'services.service'),
+    )
+    .select([
+      'services.agency_id',
+      'agencies.kind',
+      'agencies.status as agency_status',
+      'agencies.operating_mode',
+      'agencies.duty_contact',
+      'agencies.jurisdictions',
+      'agencies.languages as agency_languages',
+      'agencies.regions as agency_regions',
+      'services.regions',
+      'services.sexes',
+      'services.min_age',
+      'services.max_age',
+      'services.accepts_dependants',
+      'services.languages',
+      'services.protection_statuses',
+      'services.location_protected',
+      'services.status',
+      'capacities.total',
+      'capacities.held_elsewhere',
+      'capacities.held',
+      'capacities.freed_at',
+    ])
+    .where('services.service', '=', service)
+    .where('agencies.jurisdictions', '@>', sql<string[]>`${[jurisdiction]}::text[]`)
+    .orderBy('services.agency_id')
+    .execute();
+  return rows.map(({ agency_languages, agency_regions, total, held_elsewhere, held, freed_at, ...row }) => ({
+    ...row,
+    // A service that names none has its agency's.
+    languages: row.languages.length > 0 ? row.languages : agency_languages,
+    regions: row.regions.length > 0 ? row.regions : agency_regions,
+    capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed_at: freed_at! },
+  }));
+}
+
+/**
+ * Takes `places` for an offer that is being accepted, as the system role `router`. The version, which counts what the agency
+ * itself said, stays: it must not tell others of an acceptance.
+ */
+export async function takePlaces(
+  tx: Tx,
+  agency_id: string,
+  service: Service,
+  places: number,
+  { over_capacity }: { over_capacity: boolean },
+): Promise<'taken' | 'unlimited' | 'none_left'> {
+  const capacity = await lockedCapacity(tx, agency_id, service);
+  if (!capacity) return 'unlimited';
+  if (availableOf(capacity) < places && !over_capacity) return 'none_left';
+  await setHeld(tx, agency_id, service, { held: capacity.held + places });
+  return 'taken';
+}
+
+/** Gives back the places of an offer that has ended, as the system role `router`. */
+export async function freePlaces(tx: Tx, agency_id: string, service: Service, places: number, now: Date): Promise<void> {
+  const capacity = await lockedCapacity(tx, agency_id, service);
+  if (capacity) await setHeld(tx, agency_id, service, { held: Math.max(0, capacity.held - places), freed_at: now });
+}
+
+/** Where there is no row to lock, the service is held, so that a first capacity counts either before or after this act. */
+async function lockedCapacity(tx: Tx, agency_id: string, service: Service): Promise<CapacityRow | undefined> {
+  const capacity = await lockCapacity(tx, agency_id, service);
+  if (capacity) return capacity;
+  await tx
+    .selectFrom('services')
+    .select('service')
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', service)
+    .forShare()
+    .execute();
+  return lockCapacity(tx, agency_id, service);
+}
+
+async function setHeld(
+  tx: Tx,
+  agency_id: string,
+  service: Service,
+  change: Partial<Pick<CapacityRow, 'held' | 'freed_at'>>,
+): Promise<void> {
+  await tx.updateTable('capacities').set(change).where('agency_id', '=', agency_id).where('service', '=', service).execute();
+}

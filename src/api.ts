@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import helmet from '@fastify/helmet';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  LogController,
+  type RawServerDefault,
+} from 'fastify';
+import { createIdentify } from './access/identify.ts';
+import { networkOf } from './access/penalties.ts';
+import { accessRoutes } from './access/routes.ts';
+import { agencyRoutes } from './agencies/routes.ts';
+import { createRefusalCounter } from './audit/counted.ts';
+import { recordRefusal } from './audit/refusals.ts';
+import { auditRoutes } from './audit/routes.ts';
+import { caseRoutes } from './cases/routes.ts';
+import { systemActor } from './core/access.ts';
+import { Problem } from './core/problem.ts';
+import { registerAuth } from './platform/http/auth.ts';
+import { registerConventions } from './platform/http/conventions.ts';
+import { registerOpenApi, registerSchemas } from './platform/http/openapi.ts';
+import { problemHandler, sendProblem } from './platform/http/problems.ts';
+import { publicRoutes } from './platform/http/public-routes.ts';
+import { createRateLimiter } from './platform/http/rate-limit.ts';
+import { VERSION } from './platform/version.ts';
+import { referralRoutes } from './referrals/routes.ts';
+import { codeRoutes } from './rules/routes.ts';
+import type { Services } from './services.ts';
+import { timerRoutes } from './timers/routes.ts';
+import { webhookRoutes } from './webhooks/routes.ts';
+
+export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
+
+const MIB = 1_048_576;
+
+/** The HTTP side of the service: every capability by name, behind the same conventions. */
+export async function buildApi(services: Services): Promise<App> {
+  const app: App = Fastify({
+    loggerInstance: services.log.child({ part: 'api' }) as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: MIB,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    trustProxy: services.config.trust_proxy.length > 0 ? services.config.trust_proxy : false,
+    forceCloseConnections: 'idle',
+    routerOptions: { ignoreTrailingSlash: false, maxParamLength: 200 },
+    // What the router itself cannot read (a broken percent escape) names nothing.
+    frameworkErrors: (_, request, reply) => void sendProblem(reply.header('request-id', request.id), new Problem('not_found')),
+    onProtoPoisoning: 'error',
+    onConstructorPoisoning: 'error',
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  const refusals = createRefusalCounter(services);
+  app.setErrorHandler(
+    problemHandler(
+      (request, code) =>
+        recordRefusal(services, request.actor, code, {
+          action: actionOf(request),
+          named_id: (request.params as { id?: string } | undefined)?.id,
+        }),
+      (request, code) =>
+        refusals.count(request.actor?.client_id ?? networkOf(request.ip), {
+          actor: request.actor ?? systemActor('access'),
+          action: actionOf(request),
+          code,
+          request_id: request.id,
+        }),
+    ),
+  );
+  // Before the hook that may refuse: a refusal carries the headers too.
+  await app.register(helmet, {
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+  });
+  app.addContentTypeParser('application/merge-patch+json', { parseAs: 'string' }, app.getDefaultJsonParser('error', 'error'));
+  registerSchemas(app);
+  registerConventions(app);
+  const limiter = createRateLimiter(services.config.rate_limit, () => services.now().getTime());
+  registerAuth(app, createIdentify(services), limiter.take);
+  app.addHook('onSend', async (request, reply) => {
+    limiter.tell(request, reply);
+    if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, id: request_id, routeOptions } = request;
+    request.log.info(
+      {
+        method,
+        route: routeOptions.url ?? 'none',
+        status: reply.statusCode,
+        duration_ms: Math.round(reply.elapsedTime),
+        request_id,
+      },
+      'request',
+    );
+  });
+  await registerOpenApi(app, VERSION);
+
+  await publicRoutes(app, services);
+  accessRoutes(app, services, refusals);
+  agencyRoutes(app, services);
+  codeRoutes(app);
+  caseRoutes(app, services);
+  referralRoutes(app, services);
+  timerRoutes(app, services);
+  webhookRoutes(app, services);
+  auditRoutes(app, services);
+
+  await app.ready();
+  return app;
+}
+
+const actionOf = (request: FastifyRequest): string => request.routeOptions.config.action ?? 'unknown';

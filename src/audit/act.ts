@@ -1,0 +1,115 @@
+import { sql } from 'kysely';
+import type { AgencyActor } from '../core/access.ts';
+import { Problem, type ProblemCode } from '../core/problem.ts';
+import { type Tx, transact } from '../platform/database.ts';
+import type { Services } from '../services.ts';
+import { record } from './record.ts';
+
+/** What an act answers: the resource as the caller may now see it, and the receipt of the act's entry in the trail. */
+export interface Outcome<View> {
+  view: View;
+  receipt: string;
+  /** The key of the request was used before; nothing was done again. */
+  replayed: boolean;
+}
+
+export interface Done {
+  id: string;
+  receipt: string;
+  /** A secret that this answer, and no other, holds. */
+  shown_once?: Record<string, unknown>;
+}
+
+/** What is said before the idempotency key is looked at (the order of checks of the HTTP contract), and what is no answer. */
+const SAID_FIRST: readonly ProblemCode[] = [
+  'not_found',
+  'forbidden',
+  'agency_suspended',
+  'caseworker_not_active',
+  'service_unavailable',
+];
+
+/**
+ * One act of an agency: one transaction that does it, records it, and answers what the resource now is. With an idempotency
+ * key, the key is remembered in that same transaction; used again, it answers the resource as it is now, and does nothing.
+ *
+ * @param view reads the resource for the answer, as the caller
+ * @param run does the act; an `id` that `view` can read, and the receipt from `record`
+ * @throws Problem what `run` throws, and `idempotency_in_progress`, `idempotency_mismatch`, `secret_already_shown`
+ */
+export async function act<View extends object>(
+  services: Services,
+  actor: AgencyActor,
+  action: string,
+  view: (tx: Tx, id: string) => Promise<View>,
+  run: (tx: Tx, now: Date) => Promise<Done>,
+): Promise<Outcome<View>> {
+  const outcome = await transact(services, actor, async tx => {
+    const remembered = await findRemembered(tx, actor);
+    const now = services.now();
+    if (remembered) return replay(services, tx, actor, action, remembered, view, () => run(tx, now));
+
+    const { id, receipt, shown_once } = await run(tx, now);
+    await remember(tx, actor, id, shown_once !== undefined, now);
+    return { view: { ...(await view(tx, id)), ...shown_once }, receipt, replayed: false };
+  });
+  services.wake_up.notify();
+  return outcome;
+}
+
+interface Remembered {
+  fingerprint: Buffer;
+  resource_id: string;
+  holds_secret: boolean;
+}
+
+async function findRemembered(tx: Tx, actor: AgencyActor): Promise<Remembered | undefined> {
+  const key = actor.request.idempotency?.key;
+  if (key === undefined) return undefined;
+  // Held until this transaction ends, so a second use either sees the first one's row or is told to wait.
+  const { rows } = await sql<{ locked: boolean }>`
+    select pg_try_advisory_xact_lock(hashtextextended(${`${actor.client_id} ${key}`}, 0)) as locked`.execute(tx);
+  if (!rows[0]?.locked) throw new Problem('idempotency_in_progress', { retry_after: 1 });
+  return tx
+    .selectFrom('idempotency_keys')
+    .select(['fingerprint', 'resource_id', 'holds_secret'])
+    .where('client_id', '=', actor.client_id)
+    .where('key', '=', key)
+    .executeTakeFirst();
+}
+
+async function remember(tx: Tx, actor: AgencyActor, resource_id: string, holds_secret: boolean, now: Date): Promise<void> {
+  const used = actor.request.idempotency;
+  if (!used) return;
+  await tx
+    .insertInto('idempotency_keys')
+    .values({ client_id: actor.client_id, agency_id: actor.agency_id, ...used, resource_id, holds_secret, created_at: now })
+    .execute();
+}
+
+async function replay<View extends object>(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  action: string,
+  remembered: Remembered,
+  view: (tx: Tx, id: string) => Promise<View>,
+  tryAct: () => Promise<unknown>,
+): Promise<Outcome<View>> {
+  if (!remembered.fingerprint.equals(actor.request.idempotency!.fingerprint)) {
+    // Tried and rolled back: a caller who may not do this at all must not learn that the key was used.
+    await tryAct().catch(error => {
+      if (!(error instanceof Problem) || SAID_FIRST.includes(error.code)) throw error;
+    });
+    throw new Problem('idempotency_mismatch');
+  }
+  if (remembered.holds_secret) throw new Problem('secret_already_shown');
+  const shown = await view(tx, remembered.resource_id);
+  const receipt = await record(services, tx, actor, {
+    action,
+    outcome: 'read',
+    resource_type: action.split('.')[0]!,
+    code: 'idempotency_replayed',
+  });
+  return { view: shown, receipt, replayed: true };
+}

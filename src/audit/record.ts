@@ -1,0 +1,133 @@
+import { randomBytes } from 'node:crypto';
+import { sql } from 'kysely';
+import type { Actor } from '../core/access.ts';
+import { auditEntry, canonicalJson, commitMeta, commitPersonal, leafHash } from '../core/canonical.ts';
+import { type EventType, reachesAlways } from '../core/events.ts';
+import { Problem } from '../core/problem.ts';
+import { isWorthRetrying, type Tx } from '../platform/database.ts';
+import { newId } from '../platform/ids.ts';
+import type { Vault } from '../platform/vault.ts';
+import { type SubjectRecord, sealSubjects } from './subjects.ts';
+
+export type { SubjectRecord } from './subjects.ts';
+
+/**
+ * The hinge of the service: one description of an act becomes its entry in the trail and its events in the outbox, inside the
+ * act's own transaction. There is no other way to leave a trace or to tell anybody anything.
+ *
+ * Bytes and commitments follow the trail contract ("Entry"): `meta` names no case, report, referral, offer or person; those
+ * stand in subject records, sealed under the key of the case that they are about.
+ */
+export interface Act {
+  /** `referral.accept`: the noun and the verb of the operation */
+  action: string;
+  /** Default `done`. */
+  outcome?: 'done' | 'read' | 'denied' | 'failed';
+  resource_type: string;
+  /** A coded reason, or the problem's code of a refusal. */
+  code?: string | null;
+  lawful_ground?: string | null;
+  subjects?: readonly SubjectRecord[];
+  /** The subjects are for the audit body alone: the actor asked for what it may not know of. */
+  subjects_withheld?: true;
+  events?: readonly Notice[];
+}
+
+/** One event, and what each recipient is told of it: ids, codes and times. */
+export interface Notice {
+  type: EventType;
+  subject_id: string;
+  referral_id?: string | null;
+  case_id?: string | null;
+  urgent: boolean;
+  recipients: readonly { agency_id: string; body: Record<string, unknown> }[];
+}
+
+interface Context {
+  vault: Vault;
+  now: () => Date;
+}
+
+/**
+ * Writes the entry of `act` and its events.
+ * @returns the hex leaf hash of the entry: the receipt that the caller keeps
+ * @throws Problem `service_unavailable` where it cannot be written: then nothing is done, shown or refused either
+ */
+export async function record(services: Context, tx: Tx, actor: Actor, act: Act, request_id?: string): Promise<string> {
+  const at = services.now();
+  const subjects = act.subjects ?? [];
+  const who =
+    actor.type === 'agency'
+      ? { agency_id: actor.agency_id, client_id: actor.client_id, caseworker: actor.caseworker?.staff_code ?? null }
+      : { agency_id: null, client_id: `system:${actor.role}`, caseworker: null };
+  const outcome = act.outcome ?? 'done';
+  const meta = canonicalJson({
+    v: 1,
+    at: at.toISOString(),
+    action: act.action,
+    outcome,
+    actor: { ...who, assurance: who.caseworker === null ? 'token' : 'asserted' },
+    resource_type: act.resource_type,
+    code: act.code ?? null,
+    lawful_ground: act.lawful_ground ?? null,
+    request_id: request_id ?? (actor.type === 'agency' ? actor.request.id : null),
+    subjects: subjects.length,
+  });
+
+  const entry_id = randomBytes(16);
+  const salt_meta = randomBytes(32);
+  const salt_personal = randomBytes(32);
+  const reader_agency_id = act.subjects_withheld ? null : who.agency_id;
+  const { commits, rows, referrals } = await sealSubjects(services, tx, entry_id, reader_agency_id, subjects);
+  const entry = auditEntry(entry_id, commitMeta(salt_meta, meta), commitPersonal(salt_personal, commits));
+  const event_rows = (act.events ?? []).flatMap(notice => eventRows(notice, at));
+
+  // One statement, one round trip: the record, its subjects, the place in the queue for the log, and the outbox.
+  const written = tx
+    .with('kept', db =>
+      db.insertInto('audit_records').values({
+        entry_id,
+        entry,
+        meta,
+        salt_meta,
+        salt_personal,
+        subject_commits: commits,
+        at,
+        ...who,
+        action: act.action,
+        outcome,
+        resource_type: act.resource_type,
+        code: act.code ?? null,
+        lawful_ground: act.lawful_ground ?? null,
+      }),
+    )
+    .with('pending', db => db.insertInto('audit_pending').values({ entry_id, entry }));
+  const about = rows.length > 0 ? written.with('subjects', db => db.insertInto('audit_subjects').values(rows)) : written;
+  const found =
+    referrals.length > 0 ? about.with('found', db => db.insertInto('audit_subject_referrals').values(referrals)) : about;
+  const told = event_rows.length > 0 ? found.with('told', db => db.insertInto('events').values(event_rows)) : found;
+  await told
+    .selectNoFrom(sql`1`.as('written'))
+    .execute()
+    .catch(error => {
+      if (isWorthRetrying(error)) throw error;
+      throw new Problem('service_unavailable', { cause: error });
+    });
+  return leafHash(entry).toString('hex');
+}
+
+function eventRows(notice: Notice, at: Date) {
+  const id = newId('evt');
+  return notice.recipients.map(({ agency_id, body }) => ({
+    id,
+    agency_id,
+    type: notice.type,
+    subject_id: notice.subject_id,
+    referral_id: notice.referral_id ?? null,
+    case_id: notice.case_id ?? null,
+    urgent: notice.urgent,
+    reaches_always: reachesAlways(notice.type),
+    body: JSON.stringify(body) as unknown as Record<string, unknown>,
+    occurred_at: at,
+  }));
+}

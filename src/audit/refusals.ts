@@ -1,0 +1,41 @@
+import type { AgencyActor } from '../core/access.ts';
+import type { ProblemCode } from '../core/problem.ts';
+import { asSystem, transact } from '../platform/database.ts';
+import type { Services } from '../services.ts';
+import { record } from './record.ts';
+import { findNamedSubject } from './store.ts';
+
+/** Refusals that are said only of what the caller may see: its own auditors may see what it was, too. */
+const OF_THE_VISIBLE: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  'forbidden',
+  'wrong_state',
+  'consent_missing',
+  'no_capacity',
+  'too_early',
+  'already_exists',
+  'secret_already_shown',
+]);
+
+/**
+ * The entry of a refusal, in a transaction of its own, before the answer. Absent and forbidden leave the same entry by the same
+ * statements: one code, one subject, which the audit body alone can open and find by its case.
+ */
+export async function recordRefusal(
+  services: Services,
+  actor: AgencyActor,
+  code: ProblemCode,
+  { action, named_id }: { action: string; named_id?: string },
+): Promise<void> {
+  await transact(services, actor, tx =>
+    asSystem(tx, 'trail', async () => {
+      await record(services, tx, actor, {
+        action,
+        outcome: 'denied',
+        resource_type: action.split('.')[0]!,
+        code: code === 'not_found' ? 'not_visible' : code,
+        subjects: named_id === undefined ? [] : [await findNamedSubject(tx, named_id)],
+        ...(OF_THE_VISIBLE.has(code) ? {} : { subjects_withheld: true }),
+      });
+    }),
+  );
+}

@@ -1,0 +1,100 @@
+import type { Selectable, SelectQueryBuilder } from 'kysely';
+import { prefixOf } from '../core/ids.ts';
+import type { Tx } from '../platform/database.ts';
+import type { AuditRecordTable, AuditSubjectTable, Tables } from '../platform/tables.ts';
+import type { SubjectRecord } from './subjects.ts';
+
+/** The SQL with which the trail is read; `record.ts` writes it. */
+
+export type EntryRow = Selectable<AuditRecordTable>;
+
+/** Columns that are asked for as they are. */
+const PLAIN = ['agency_id', 'caseworker', 'client_id', 'action', 'outcome', 'resource_type', 'lawful_ground'] as const;
+
+export interface EntryFilter extends Partial<Record<(typeof PLAIN)[number], string>> {
+  /** The agency whose auditors ask; without it, the audit body's. */
+  reader_agency_id?: string;
+  /** Blind indices: entries about every one of these cases or reports. */
+  subject_indices: readonly Buffer[];
+  referral_index?: Buffer;
+  /** Inclusive. */
+  from?: Date;
+  /** Exclusive. */
+  to?: Date;
+}
+
+/** The entries that the reader may see, in the order in which they were written, or backwards. */
+export function selectEntries(
+  tx: Tx,
+  filter: EntryFilter,
+  { order, after, limit }: { order: 'newest' | 'oldest'; after?: number; limit: number },
+): SelectQueryBuilder<Tables, 'audit_records', EntryRow> {
+  const { reader_agency_id: reader, subject_indices, referral_index, from, to } = filter;
+  let query = tx
+    .selectFrom('audit_records')
+    .selectAll()
+    .orderBy('number', order === 'newest' ? 'desc' : 'asc')
+    .limit(limit);
+  if (reader !== undefined) query = query.where('agency_id', '=', reader);
+  for (const column of PLAIN) {
+    if (filter[column] !== undefined) query = query.where(column, '=', filter[column] as never);
+  }
+  for (const index of subject_indices) {
+    query = query.where('entry_id', 'in', eb =>
+      eb
+        .selectFrom('audit_subjects')
+        .select('entry_id')
+        .where('subject_index', '=', index)
+        .$if(reader !== undefined, found => found.where('reader_agency_id', '=', reader!)),
+    );
+  }
+  if (referral_index) {
+    query = query.where('entry_id', 'in', eb =>
+      eb
+        .selectFrom('audit_subject_referrals')
+        .select('entry_id')
+        .where('referral_index', '=', referral_index)
+        .$if(reader !== undefined, found => found.where('reader_agency_id', '=', reader!)),
+    );
+  }
+  if (from) query = query.where('at', '>=', from);
+  if (to) query = query.where('at', '<', to);
+  if (after !== undefined) query = query.where('number', order === 'newest' ? '<' : '>', after);
+  return query;
+}
+
+/** Subjects of these entries that the reader may open. */
+export const listSubjects = (
+  tx: Tx,
+  entry_ids: readonly Buffer[],
+  reader_agency_id: string | undefined,
+): Promise<Selectable<AuditSubjectTable>[]> =>
+  tx
+    .selectFrom('audit_subjects')
+    .selectAll()
+    .where('entry_id', 'in', entry_ids)
+    .$if(reader_agency_id !== undefined, query => query.where('reader_agency_id', '=', reader_agency_id!))
+    .execute();
+
+/**
+ * What an entry says of something that was only named, perhaps by somebody who may not know of it: always one record, under its
+ * case where there is one. Runs as the role `trail`.
+ */
+export async function findNamedSubject(tx: Tx, id: string): Promise<SubjectRecord> {
+  switch (prefixOf(id)) {
+    case 'cas': {
+      const found = await tx.selectFrom('cases').select('id').where('id', '=', id).executeTakeFirst();
+      return found ? { subject_id: id } : { subject_id: id, exists: false };
+    }
+    case 'ref': {
+      const found = await tx.selectFrom('referrals').select('case_id').where('id', '=', id).executeTakeFirst();
+      return found ? { subject_id: found.case_id, referral_id: id } : { subject_id: id, referral_id: id, exists: false };
+    }
+    case 'cns': {
+      const found = await tx.selectFrom('consents').select('case_id').where('id', '=', id).executeTakeFirst();
+      return found ? { subject_id: found.case_id, resource_id: id } : { subject_id: id, exists: false };
+    }
+    default:
+      return { subject_id: id };
+  }
+}

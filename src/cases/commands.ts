@@ -1,0 +1,181 @@
+import { act } from '../audit/act.ts';
+import { record } from '../audit/record.ts';
+import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
+import {
+  type CaseData,
+  type CaseDocument,
+  changedCategories,
+  mergePatch,
+  routingProfile,
+  toCategories,
+  toDocument,
+  touchesSafety,
+} from '../core/case.ts';
+import { CATEGORIES } from '../core/codes.ts';
+import { Problem, raise } from '../core/problem.ts';
+import { insertDataKey } from '../platform/data-keys.ts';
+import type { Tx } from '../platform/database.ts';
+import { newId, newReference } from '../platform/ids.ts';
+import { tellHolders } from '../referrals/coverage.ts';
+import type { Services } from '../services.ts';
+import type { CaseBody, CasePatch } from './schema.ts';
+import {
+  type CaseRow,
+  findCase,
+  findProfile,
+  insertCase,
+  lockCase,
+  readCaseData,
+  saveCase,
+  saveCaseData,
+  saveStage,
+} from './store.ts';
+import { caseRelations, viewCase } from './view.ts';
+
+/**
+ * A first responder opens a case: one person's way through the mechanism, owned by the agency that opens it.
+ * @throws Problem `agency_suspended`, `forbidden`, `unprocessable` for a jurisdiction in which the agency does not work
+ */
+export const openCase = (services: Services, actor: AgencyActor, body: CaseBody) =>
+  act(services, actor, 'case.open', viewOf(services, actor), async (tx, now) => {
+    if (actor.suspended) throw new Problem('agency_suspended');
+    authorise(actor, 'case.open', ['self']);
+    if (!actor.first_responder) throw new Problem('forbidden', { detail: 'only a first responder opens cases' });
+    if (!actor.jurisdictions.includes(body.jurisdiction)) throw outsideJurisdiction('/jurisdiction');
+    requireRegionOf(body.jurisdiction, body.region);
+
+    const id = newId('cas');
+    const { track, jurisdiction, region, risk, group_id, ...document } = body as CaseBody & CaseDocument;
+    await insertCase(tx, {
+      id,
+      reference: newReference(),
+      owner_agency_id: actor.agency_id,
+      jurisdiction,
+      region: region ?? null,
+      track,
+      risk,
+      stage: 'reported',
+      group_id: group_id ?? null,
+      opened_at: now,
+      updated_at: now,
+    });
+    await insertDataKey(services, tx, id);
+    await saveCaseData(services, tx, id, 1, { ...toCategories(document), profile: routingProfile(document, now) }, now);
+    const receipt = await record(services, tx, actor, {
+      action: 'case.open',
+      resource_type: 'case',
+      subjects: [{ subject_id: id, changed: Object.keys(toCategories(document)) }],
+      events: [ownerNotice('case.opened', id, actor.agency_id, risk)],
+    });
+    return { id, receipt };
+  });
+
+/**
+ * The owner corrects or completes a case (RFC 7396). What is replaced is kept, sealed; whoever holds a changed category is told
+ * that it changed, and everybody who holds the case when it concerns the person's safety.
+ * @throws Problem `not_found`, `forbidden`, `precondition_required`, `precondition_failed`, `wrong_state` once closed
+ */
+export const amendCase = (services: Services, actor: AgencyActor, id: string, patch: CasePatch) =>
+  act(services, actor, 'case.amend', viewOf(services, actor), async (tx, now) => {
+    const found = await lockOwnCase(tx, actor, id, 'case.amend');
+    requireRegionOf(found.jurisdiction, patch.region ?? undefined);
+    expectVersion(actor, found.version, { required: true });
+    if (found.stage === 'closed') throw closed();
+
+    const { track, region, risk, group_id, ...content } = patch;
+    const before = await readCaseData(services, tx, id, CATEGORIES);
+    const document = mergePatch(toDocument(before), content) as CaseDocument;
+    const after = toCategories(document);
+    const profile = routingProfile(document, now, await findProfile(services, tx, id));
+    const changed = changedCategories(before, after);
+    const columns = withoutUndefined({ track, risk, region, group_id });
+
+    await saveCase(tx, id, columns, now);
+    await saveCaseData(services, tx, id, found.version + 1, { ...pick(after, changed), profile }, now);
+    const risk_changed = risk !== undefined && risk !== found.risk;
+    const receipt = await record(services, tx, actor, {
+      action: 'case.amend',
+      resource_type: 'case',
+      subjects: [{ subject_id: id, changed: [...Object.keys(columns), ...changed] }],
+      events: await tellHolders(tx, found, changed, touchesSafety(before, after, risk_changed)),
+    });
+    return { id, receipt };
+  });
+
+/**
+ * The owner's supervisor ends the case, with a coded reason. Referrals that are under way go on.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
+ */
+export const closeCase = (services: Services, actor: AgencyActor, id: string, body: { reason_code: string }) =>
+  act(services, actor, 'case.close', viewOf(services, actor), async (tx, now) => {
+    const found = await lockOwnCase(tx, actor, id, 'case.close');
+    expectVersion(actor, found.version);
+    if (found.stage === 'closed') throw closed();
+
+    await saveStage(
+      tx,
+      id,
+      { stage: 'closed', stage_before_close: found.stage, close_reason: body.reason_code, closed_at: now },
+      now,
+    );
+    const receipt = await record(services, tx, actor, {
+      action: 'case.close',
+      resource_type: 'case',
+      code: body.reason_code,
+      subjects: [{ subject_id: id }],
+      events: [ownerNotice('case.closed', id, actor.agency_id, found.risk)],
+    });
+    return { id, receipt };
+  });
+
+/** Locks a case for an act of its owner, which is the only one that may see it as such. */
+export async function lockOwnCase(
+  tx: Tx,
+  actor: AgencyActor,
+  id: string,
+  action: Parameters<typeof authorise>[1],
+): Promise<CaseRow> {
+  await lockCase(tx, id, 'update');
+  const found = (await findCase(tx, id)) ?? raise('not_found');
+  const relations: Relation[] = await caseRelations(tx, actor, found);
+  authorise(actor, action, relations);
+  return found;
+}
+
+const viewOf = (services: Services, actor: AgencyActor) => (tx: Tx, id: string) => viewCase(services, tx, actor, id);
+
+export const closed = () =>
+  new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
+
+/** What the owner itself is told of its case. */
+export const ownerNotice = (
+  type: 'case.opened' | 'case.closed' | 'consent.granted' | 'consent.withdrawn' | 'consent.expired',
+  case_id: string,
+  agency_id: string,
+  risk: string,
+) => ({
+  type,
+  subject_id: case_id,
+  case_id,
+  urgent: risk === 'immediate',
+  recipients: [{ agency_id, body: { case_id } }],
+});
+
+const outsideJurisdiction = (pointer: string) =>
+  new Problem('unprocessable', {
+    detail: 'the agency does not work in this jurisdiction',
+    errors: [{ pointer, detail: 'is not one of the agency' }],
+  });
+
+function requireRegionOf(jurisdiction: string, region: string | undefined): void {
+  if (region === undefined || region.startsWith(`${jurisdiction}-`) || region === jurisdiction) return;
+  throw new Problem('unprocessable', { errors: [{ pointer: '/region', detail: 'is not in the jurisdiction' }] });
+}
+
+const pick = (data: CaseData, categories: readonly (keyof CaseData)[]) =>
+  Object.fromEntries(categories.map(name => [name, data[name] ?? {}]));
+
+const withoutUndefined = <T extends object>(fields: T) =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };

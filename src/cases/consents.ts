@@ -1,0 +1,213 @@
+import { act } from '../audit/act.ts';
+import { record } from '../audit/record.ts';
+import { type AgencyActor, authorise, expectVersion, systemActor } from '../core/access.ts';
+import { isLiveGrant } from '../core/consent.ts';
+import { Problem, raise } from '../core/problem.ts';
+import { getDataKey } from '../platform/data-keys.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
+import { newId } from '../platform/ids.ts';
+import { open, seal } from '../platform/vault.ts';
+import { applyConsentChange } from '../referrals/coverage.ts';
+import type { Services } from '../services.ts';
+import { closed, lockOwnCase, ownerNotice } from './commands.ts';
+import type { ConsentBody, ConsentView, WithdrawBody } from './schema.ts';
+import {
+  type ConsentRow,
+  findCase,
+  findConsent,
+  insertConsent,
+  listConsents,
+  listExpiredConsents,
+  lockCase,
+  saveConsent,
+} from './store.ts';
+import { caseRelations } from './view.ts';
+
+type Circumstances = Pick<
+  ConsentBody,
+  'given_by' | 'guardian' | 'child_assent' | 'interview_language' | 'explained_by' | 'spoken_in_private'
+>;
+
+/**
+ * Records what the person (or a guardian whose conflict of interest was assessed) agreed to: recipient × purposes × categories
+ * × time. Unplaced referrals that it covers are looked at again, holders see what it opens.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `wrong_state`
+ */
+export const giveConsent = (services: Services, actor: AgencyActor, case_id: string, body: ConsentBody) =>
+  act(services, actor, 'consent.give', viewOf(services), async (tx, now) => {
+    const owned = await lockOwnCase(tx, actor, case_id, 'consent.give');
+    requireGuardian(body);
+    if (body.expires_at !== undefined && new Date(body.expires_at) <= now) throw fault('/expires_at', 'lies in the past');
+    if (owned.track === 'anonymous')
+      throw new Problem('unprocessable', { detail: 'an anonymous record has nobody who could consent' });
+    const recipient = await findRecipient(tx, body.recipient);
+    if (owned.stage === 'closed') throw closed();
+
+    const id = newId('cns');
+    const { given_by, guardian, child_assent, interview_language, explained_by, spoken_in_private } = body;
+    const circumstances: Circumstances = {
+      given_by,
+      guardian,
+      child_assent,
+      interview_language,
+      explained_by,
+      spoken_in_private,
+    };
+    await insertConsent(tx, {
+      id,
+      case_id,
+      ...recipient,
+      purposes: body.purposes,
+      categories: body.categories,
+      sealed: seal(await getDataKey(services, tx, case_id), place(id), circumstances),
+      expires_at: body.expires_at === undefined ? null : new Date(body.expires_at),
+      created_at: now,
+      updated_at: now,
+    });
+    const main = {
+      action: 'consent.give',
+      resource_type: 'consent',
+      subjects: [{ subject_id: case_id, resource_id: id }],
+      events: [ownerNotice('consent.granted', case_id, owned.owner_agency_id, owned.risk)],
+    };
+    return { id, receipt: await applyConsentChange(services, tx, actor, owned, { given: recipient }, main, now) };
+  });
+
+/**
+ * The person withdraws, wholly or some categories: disclosure stops at once, every holder is told and has to confirm deletion,
+ * offers that nothing else covers end. A service that was accepted goes on unless `stop_service` says otherwise.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` for a grant that is over
+ */
+export const withdrawConsent = (services: Services, actor: AgencyActor, id: string, body: WithdrawBody) =>
+  act(services, actor, 'consent.withdraw', viewOf(services), async (tx, now) => {
+    const { case_id } = (await findConsent(tx, id)) ?? raise('not_found');
+    const owned = await lockOwnCase(tx, actor, case_id, 'consent.withdraw');
+    const consent = (await findConsent(tx, id)) ?? raise('not_found');
+    expectVersion(actor, consent.version);
+    if (!isLiveGrant(consent, now)) {
+      throw new Problem('wrong_state', {
+        members: { state: consent.withdrawn_at ? 'withdrawn' : 'expired', allowed_actions: [] },
+      });
+    }
+
+    const categories = body.categories
+      ? consent.categories.filter(category => !body.categories!.includes(category))
+      : consent.categories;
+    await saveConsent(tx, id, body.categories ? { categories } : { withdrawn_at: now }, now);
+    const change = { withdrawn: consent, stop_service: body.stop_service ?? false, spoken_in_private: body.spoken_in_private };
+    const main = {
+      action: 'consent.withdraw',
+      resource_type: 'consent',
+      code: body.stop_service ? 'stop_service' : null,
+      subjects: [{ subject_id: case_id, resource_id: id, ...(body.categories ? { changed: body.categories } : {}) }],
+      events: [ownerNotice('consent.withdrawn', case_id, owned.owner_agency_id, owned.risk)],
+    };
+    return { id, receipt: await applyConsentChange(services, tx, actor, owned, change, main, now) };
+  });
+
+/** Every grant of the case, live or over, newest first. @throws Problem `not_found`, `forbidden` */
+export const listCaseConsents = (services: Services, actor: AgencyActor, case_id: string) =>
+  transact(services, actor, async tx => {
+    await lockCase(tx, case_id, 'share');
+    const found = (await findCase(tx, case_id)) ?? raise('not_found');
+    authorise(actor, 'consent.list', await caseRelations(tx, actor, found));
+    const rows = await listConsents(tx, case_id);
+    const data = await Promise.all(rows.map(row => consentView(services, tx, row)));
+    const receipt = await record(services, tx, actor, {
+      action: 'consent.list',
+      outcome: 'read',
+      resource_type: 'consent',
+      subjects: [{ subject_id: case_id }],
+    });
+    return { view: { data, next_cursor: null }, receipt };
+  });
+
+/**
+ * Draws the consequences of grants whose time is over, as for a withdrawal.
+ * @returns whether there may be more
+ */
+export async function expireConsents(services: Services): Promise<boolean> {
+  const batch = 50;
+  const clock = systemActor('clock');
+  const due = await transact(services, clock, tx => listExpiredConsents(tx, services.now(), batch));
+  for (const { id, case_id } of due) {
+    await transact(services, clock, async tx => {
+      const now = services.now();
+      await lockCase(tx, case_id, 'update');
+      const consent = await findConsent(tx, id);
+      const owned = await findCase(tx, case_id);
+      if (!owned || !consent || consent.expired_at || consent.withdrawn_at) return;
+      await saveConsent(tx, id, { expired_at: now }, now);
+      const main = {
+        action: 'consent.expire',
+        resource_type: 'consent',
+        subjects: [{ subject_id: case_id, resource_id: id }],
+        events: [ownerNotice('consent.expired', case_id, owned.owner_agency_id, owned.risk)],
+      };
+      // An expiry is nobody's word that was overheard: no welfare check.
+      await applyConsentChange(
+        services,
+        tx,
+        clock,
+        owned,
+        { withdrawn: consent, stop_service: false, spoken_in_private: true },
+        main,
+        now,
+      );
+    });
+    services.wake_up.notify();
+  }
+  return due.length === batch;
+}
+
+const place = (id: string) => ({ table: 'consents', row: id, category: 'consent', version: 1 });
+
+const viewOf = (services: Services) => async (tx: Tx, id: string) =>
+  consentView(services, tx, (await findConsent(tx, id)) ?? raise('not_found'));
+
+async function consentView(services: Services, tx: Tx, row: ConsentRow): Promise<ConsentView> {
+  const circumstances = open<Circumstances>(await getDataKey(services, tx, row.case_id), place(row.id), row.sealed);
+  return {
+    id: row.id,
+    case_id: row.case_id,
+    status: row.withdrawn_at ? 'withdrawn' : isLiveGrant(row, services.now()) ? 'live' : 'expired',
+    ...circumstances,
+    recipient: row.recipient_agency_id ? { agency_id: row.recipient_agency_id } : { agency_kind: row.recipient_agency_kind! },
+    purposes: row.purposes,
+    categories: row.categories,
+    expires_at: row.expires_at?.toISOString() ?? null,
+    withdrawn_at: row.withdrawn_at?.toISOString() ?? null,
+    version: row.version,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+  };
+}
+
+/** A guardian speaks for the person only once it was found that nothing conflicts; else the child authority decides. */
+function requireGuardian(body: ConsentBody): void {
+  if (body.given_by === 'person') {
+    if (body.guardian) throw fault('/guardian', 'belongs to a consent given by a guardian');
+    return;
+  }
+  if (!body.guardian) throw fault('/guardian', 'is missing');
+  if (body.guardian.conflict !== 'none') {
+    throw fault(
+      '/guardian/conflict',
+      'a guardian in conflict of interest, or not assessed, cannot consent: a best-interest decision stands in',
+    );
+  }
+}
+
+async function findRecipient(
+  tx: Tx,
+  recipient: ConsentBody['recipient'],
+): Promise<Pick<ConsentRow, 'recipient_agency_id' | 'recipient_agency_kind'>> {
+  if ('agency_kind' in recipient) return { recipient_agency_id: null, recipient_agency_kind: recipient.agency_kind };
+  const known = await asSystem(tx, 'router', () =>
+    tx.selectFrom('agencies').select('id').where('id', '=', recipient.agency_id).executeTakeFirst(),
+  );
+  if (!known) throw fault('/recipient/agency_id', 'is not an agency');
+  return { recipient_agency_id: known.id, recipient_agency_kind: null };
+}
+
+const fault = (pointer: string, detail: string) => new Problem('unprocessable', { errors: [{ pointer, detail }] });

@@ -1,0 +1,211 @@
+import { type Selectable, sql } from 'kysely';
+import type { CaseData, RoutingProfile } from '../core/case.ts';
+import type { Category } from '../core/codes.ts';
+import type { Grant } from '../core/consent.ts';
+import { getDataKey } from '../platform/data-keys.ts';
+import type { Tx } from '../platform/database.ts';
+import type { CaseTable, ConsentTable, SealedCategory } from '../platform/tables.ts';
+import { open, seal, type Vault } from '../platform/vault.ts';
+
+export type CaseRow = Selectable<CaseTable>;
+export type ConsentRow = Selectable<ConsentTable>;
+
+interface Sealing {
+  vault: Vault;
+}
+
+/** The case as whoever runs `tx` may know of it. */
+export const findCase = (tx: Tx, id: string): Promise<CaseRow | undefined> =>
+  tx.selectFrom('cases').selectAll().where('id', '=', id).executeTakeFirst();
+
+/**
+ * Locks the case, whether or not the caller may see it: `share` for whoever reads its data or acts on a referral, `update` for
+ * what changes data, consent or stage. First of all locks.
+ */
+export async function lockCase(tx: Tx, id: string, strength: 'share' | 'update'): Promise<void> {
+  await sql`select lock_case(${id}, ${strength === 'update'})`.execute(tx);
+}
+
+export async function insertCase(
+  tx: Tx,
+  row: Omit<CaseRow, 'version' | 'stage_before_close' | 'close_reason' | 'closed_at'>,
+): Promise<void> {
+  await tx.insertInto('cases').values(row).execute();
+}
+
+/** Changes a case's columns, but for its stage (`saveStage`), and counts its version up. */
+export async function saveCase(
+  tx: Tx,
+  id: string,
+  change: Partial<Pick<CaseRow, 'region' | 'risk' | 'track' | 'group_id'>>,
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable('cases')
+    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+    .where('id', '=', id)
+    .execute();
+}
+
+/** The only writer of `cases.stage`. */
+export async function saveStage(
+  tx: Tx,
+  id: string,
+  change: Pick<CaseRow, 'stage'> & Partial<Pick<CaseRow, 'stage_before_close' | 'close_reason' | 'closed_at'>>,
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable('cases')
+    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+    .where('id', '=', id)
+    .execute();
+}
+
+export interface CaseFilter {
+  stage?: string;
+  risk?: string;
+  reference?: string;
+  status?: 'open' | 'closed';
+}
+
+/** Cases of an owner, or as a coordinator sees them; newest first. */
+export const listCases = (
+  tx: Tx,
+  whose: { owner_agency_id: string } | { jurisdictions: readonly string[] },
+  filter: CaseFilter,
+  before_id: string | undefined,
+  limit: number,
+) =>
+  tx
+    .selectFrom('masked_cases')
+    .selectAll()
+    .$if('owner_agency_id' in whose, query =>
+      query.where('owner_agency_id', '=', (whose as { owner_agency_id: string }).owner_agency_id),
+    )
+    .$if('jurisdictions' in whose, query =>
+      query.where('jurisdiction', 'in', [...(whose as { jurisdictions: readonly string[] }).jurisdictions]),
+    )
+    .$if(filter.stage !== undefined, query => query.where('stage', '=', filter.stage!))
+    .$if(filter.risk !== undefined, query => query.where('risk', '=', filter.risk!))
+    .$if(filter.reference !== undefined, query => query.where('reference', '=', filter.reference!))
+    .$if(filter.status !== undefined, query => query.where('closed_at', filter.status === 'open' ? 'is' : 'is not', null))
+    .$if(before_id !== undefined, query => query.where('id', '<', before_id!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+
+const place = (case_id: string, category: SealedCategory, version: number) => ({
+  table: 'case_data',
+  row: case_id,
+  category,
+  version,
+});
+
+/** Writes categories at `version`; what they replace is kept, sealed as it was, for the owner. */
+export async function saveCaseData(
+  services: Sealing,
+  tx: Tx,
+  case_id: string,
+  version: number,
+  data: Partial<Record<SealedCategory, unknown>>,
+  now: Date,
+): Promise<void> {
+  const categories = Object.keys(data) as SealedCategory[];
+  if (categories.length === 0) return;
+  await sql`
+    insert into case_data_history (case_id, category, version, sealed, replaced_at)
+    select case_id, category, version, sealed, ${now} from case_data
+    where case_id = ${case_id} and category = any (${categories}) and category <> 'profile'`.execute(tx);
+  const key = await getDataKey(services, tx, case_id);
+  await tx
+    .insertInto('case_data')
+    .values(
+      categories.map(category => ({
+        case_id,
+        category,
+        version,
+        sealed: seal(key, place(case_id, category, version), data[category] ?? {}),
+        updated_at: now,
+      })),
+    )
+    .onConflict(conflict =>
+      conflict.columns(['case_id', 'category']).doUpdateSet(eb => ({
+        version: eb.ref('excluded.version'),
+        sealed: eb.ref('excluded.sealed'),
+        updated_at: eb.ref('excluded.updated_at'),
+      })),
+    )
+    .execute();
+}
+
+async function readSealed(
+  services: Sealing,
+  tx: Tx,
+  case_id: string,
+  categories: readonly SealedCategory[],
+): Promise<Map<SealedCategory, unknown>> {
+  if (categories.length === 0) return new Map();
+  const rows = await tx
+    .selectFrom('case_data')
+    .select(['category', 'version', 'sealed'])
+    .where('case_id', '=', case_id)
+    .where('category', 'in', [...categories])
+    .execute();
+  if (rows.length === 0) return new Map();
+  const key = await getDataKey(services, tx, case_id);
+  return new Map(rows.map(row => [row.category, open(key, place(case_id, row.category, row.version), row.sealed)]));
+}
+
+/** What the named categories hold, as far as the caller's wall lets it through; empty categories are left out. */
+export async function readCaseData(
+  services: Sealing,
+  tx: Tx,
+  case_id: string,
+  categories: readonly Category[],
+): Promise<CaseData> {
+  const found = await readSealed(services, tx, case_id, categories);
+  return Object.fromEntries([...found].filter(([, fields]) => Object.keys(fields as object).length > 0)) as CaseData;
+}
+
+/** What routing and the matching profile are made of; undefined where the caller may not see it. */
+export async function findProfile(services: Sealing, tx: Tx, case_id: string): Promise<RoutingProfile | undefined> {
+  return (await readSealed(services, tx, case_id, ['profile'])).get('profile') as RoutingProfile | undefined;
+}
+
+/** All grants of the case, live or not. Only its owner and the router see them. */
+export const listConsents = (tx: Tx, case_id: string): Promise<ConsentRow[]> =>
+  tx.selectFrom('consents').selectAll().where('case_id', '=', case_id).orderBy('id', 'desc').execute();
+
+export const listGrants = (tx: Tx, case_id: string): Promise<Grant[]> => listConsents(tx, case_id);
+
+export const findConsent = (tx: Tx, id: string): Promise<ConsentRow | undefined> =>
+  tx.selectFrom('consents').selectAll().where('id', '=', id).executeTakeFirst();
+
+export async function insertConsent(tx: Tx, row: Omit<ConsentRow, 'version' | 'expired_at' | 'withdrawn_at'>): Promise<void> {
+  await tx.insertInto('consents').values(row).execute();
+}
+
+export async function saveConsent(
+  tx: Tx,
+  id: string,
+  change: Partial<Pick<ConsentRow, 'categories' | 'withdrawn_at' | 'expired_at'>>,
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable('consents')
+    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+    .where('id', '=', id)
+    .execute();
+}
+
+/** Grants whose time is over and whose consequences were not drawn yet. */
+export const listExpiredConsents = (tx: Tx, now: Date, limit: number) =>
+  tx
+    .selectFrom('consents')
+    .select(['id', 'case_id'])
+    .where('expires_at', '<=', now)
+    .where('withdrawn_at', 'is', null)
+    .where('expired_at', 'is', null)
+    .orderBy('expires_at')
+    .limit(limit)
+    .execute();

@@ -1,0 +1,144 @@
+import { record } from '../audit/record.ts';
+import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
+import { CATEGORIES, type Category } from '../core/codes.ts';
+import { parseReference } from '../core/ids.ts';
+import { raise } from '../core/problem.ts';
+import { type Tx, transact } from '../platform/database.ts';
+import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
+import { type Disclosed, listDisclosed } from '../referrals/coverage.ts';
+import type { Services } from '../services.ts';
+import type { CaseView } from './schema.ts';
+import { type CaseFilter, type CaseRow, findCase, listCases, lockCase, readCaseData } from './store.ts';
+
+/**
+ * Who sees what of a case. The owner sees it whole; whoever holds an accepted offer the categories that a grant or ground covers
+ * now; whoever held one, that it did; a coordinator the case without the person. To anybody else there is no case.
+ */
+export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow): Promise<Relation[]> {
+  if (found.owner_agency_id === actor.agency_id) return ['owner'];
+  const disclosed = await tx
+    .selectFrom('disclosures')
+    .select(['ended_at'])
+    .where('case_id', '=', found.id)
+    .where('agency_id', '=', actor.agency_id)
+    .execute();
+  const relations: Relation[] = [];
+  if (disclosed.some(({ ended_at }) => ended_at === null)) relations.push('holder');
+  else if (disclosed.length > 0) relations.push('former_holder');
+  if (coordinates(actor, found.jurisdiction)) relations.push('coordinator');
+  return relations;
+}
+
+/**
+ * Reads a case, and records it, before the answer.
+ * @throws Problem `not_found`, `forbidden`
+ */
+export const readCase = (services: Services, actor: AgencyActor, id: string) =>
+  transact(services, actor, async tx => {
+    await lockCase(tx, id, 'share');
+    const view = await viewCase(services, tx, actor, id);
+    const receipt = await record(services, tx, actor, {
+      action: 'case.read',
+      outcome: 'read',
+      resource_type: 'case',
+      subjects: [{ subject_id: id, categories: Object.keys(view.data ?? {}) }],
+    });
+    return { view, receipt };
+  });
+
+/** The case as the caller may see it. The case must be locked. */
+export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, id: string): Promise<CaseView> {
+  const found = (await findCase(tx, id)) ?? raise('not_found');
+  const relations = await caseRelations(tx, actor, found);
+  authorise(actor, 'case.read', relations);
+
+  if (relations.includes('owner')) {
+    const data = await readCaseData(services, tx, id, CATEGORIES);
+    const { stage_before_close: _before, ...row } = found;
+    return { ...instants(row), data, withheld: [] } as CaseView;
+  }
+  if (relations.includes('holder')) {
+    const { categories } = await listDisclosed(tx, actor, found, services.now());
+    const data = await readCaseData(services, tx, id, categories);
+    return { ...instants(masked(found)), data, withheld: without(categories) } as CaseView;
+  }
+  if (relations.includes('former_holder')) {
+    const stub: Disclosed = await listDisclosed(tx, actor, found, services.now());
+    return {
+      id,
+      version: found.version,
+      categories_held: stub.held,
+      deletion_due_at: stub.deletion_due_at?.toISOString() ?? null,
+    };
+  }
+  return instants(masked(found)) as CaseView;
+}
+
+const without = (shown: readonly Category[]): Category[] => CATEGORIES.filter(category => !shown.includes(category));
+
+/** What everybody who may know of a case sees of it: nothing of the person, and not who else was found with them. */
+const masked = ({
+  id,
+  reference,
+  owner_agency_id,
+  jurisdiction,
+  region,
+  track,
+  risk,
+  stage,
+  opened_at,
+  closed_at,
+  version,
+  updated_at,
+}: Omit<CaseRow, 'stage_before_close' | 'close_reason' | 'group_id'>) => ({
+  id,
+  reference,
+  owner_agency_id,
+  jurisdiction,
+  region,
+  track,
+  risk,
+  stage,
+  opened_at,
+  closed_at,
+  version,
+  updated_at,
+});
+
+const instants = <T extends { opened_at: Date; closed_at: Date | null; updated_at: Date }>(row: T) => ({
+  ...row,
+  opened_at: row.opened_at.toISOString(),
+  closed_at: row.closed_at?.toISOString() ?? null,
+  updated_at: row.updated_at.toISOString(),
+});
+
+/** The caller's own cases, newest first; a coordinator's: all of its jurisdictions, masked. */
+export const listOwnCases = (services: Services, actor: AgencyActor, query: CaseFilter & { limit?: number; cursor?: string }) =>
+  transact(services, actor, async (tx): Promise<{ view: Page<CaseView>; receipt: string }> => {
+    const as_coordinator = actor.agency_kind === 'coordination_committee' && hasRole(actor, 'coordinator');
+    authorise(actor, 'case.list', as_coordinator ? ['coordinator'] : ['self']);
+    const limit = pageLimit(query);
+    const [before_id] = decodeCursor(query.cursor, 1) ?? [];
+    // A reference that is none matches nothing.
+    const reference = query.reference === undefined ? undefined : (parseReference(query.reference) ?? '');
+    const rows = await listCases(
+      tx,
+      as_coordinator ? { jurisdictions: actor.jurisdictions } : { owner_agency_id: actor.agency_id },
+      { ...query, reference },
+      before_id as string | undefined,
+      limit + 1,
+    );
+    const view = toPage(
+      rows,
+      limit,
+      row => encodeCursor(row.id),
+      row => instants(masked(row)) as CaseView,
+    );
+    const receipt = await record(services, tx, actor, {
+      action: 'case.list',
+      outcome: 'read',
+      resource_type: 'case',
+      subjects: view.data.map(({ id }) => ({ subject_id: id })),
+    });
+    return { view, receipt };
+  });

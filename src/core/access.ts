@@ -1,0 +1,144 @@
+import type { AgencyKind, Role, Scope } from './codes.ts';
+import { Problem } from './problem.ts';
+
+/**
+ * The first wall: who may do what, decided from what the caller is to the thing (its relations) and from the roles of the
+ * caseworker who stands behind the request. Whoever has no relation gets the answer for what does not exist.
+ */
+
+/** On whose behalf a request or a job runs. */
+export type Actor = AgencyActor | SystemActor;
+
+export interface AgencyActor {
+  type: 'agency';
+  agency_id: string;
+  agency_kind: AgencyKind;
+  jurisdictions: readonly string[];
+  competent_authority: boolean;
+  first_responder: boolean;
+  suspended: boolean;
+  client_id: string;
+  scopes: ReadonlySet<Scope>;
+  caseworker: { id: string; staff_code: string; roles: readonly Role[] } | null;
+  request: RequestContext;
+}
+
+/** What the conventions of HTTP say of a request, already parsed. */
+export interface RequestContext {
+  id: string;
+  /** Versions that the caller takes the resource to have; `any`: it must exist. */
+  if_match?: readonly number[] | 'any';
+  if_none_match?: 'any';
+  idempotency?: { key: string; fingerprint: Buffer };
+}
+
+/** Jobs run as one of these; each has policies of its own in the database. */
+export type SystemRole = 'router' | 'clock' | 'relay' | 'access' | 'trail' | 'retention' | 'setup';
+
+export interface SystemActor {
+  type: 'system';
+  role: SystemRole;
+}
+
+export const systemActor = (role: SystemRole): SystemActor => ({ type: 'system', role });
+
+/**
+ * What an agency is to a thing. `holder`: an accepted receiver; `self`: it is the agency's own thing, or one to be made;
+ * `reader`: it may see it, as everybody may see the directory, and no more.
+ */
+export type Relation = 'self' | 'reader' | 'owner' | 'sender' | 'receiver' | 'holder' | 'former_holder' | 'coordinator' | 'admin';
+
+interface Permission {
+  relations: readonly Relation[];
+  /** Any of these; empty: no caseworker is asked for. */
+  roles: readonly Role[];
+}
+
+const CASE_ROLES: readonly Role[] = ['operator', 'caseworker', 'screener'];
+const FOR_SENDER: readonly Role[] = ['operator', 'caseworker'];
+const FOR_RECEIVER: readonly Role[] = ['caseworker'];
+const SUPERVISOR: readonly Role[] = ['supervisor'];
+
+const PERMISSIONS = {
+  'case.open': { relations: ['self'], roles: FOR_SENDER },
+  'case.read': { relations: ['owner', 'holder', 'former_holder', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'case.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'case.amend': { relations: ['owner'], roles: ['caseworker'] },
+  'case.close': { relations: ['owner'], roles: SUPERVISOR },
+  'consent.give': { relations: ['owner'], roles: FOR_SENDER },
+  'consent.list': { relations: ['owner'], roles: CASE_ROLES },
+  'consent.withdraw': { relations: ['owner'], roles: FOR_SENDER },
+  'referral.make': { relations: ['owner', 'holder'], roles: FOR_SENDER },
+  'referral.read': { relations: ['owner', 'sender', 'receiver', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'referral.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'referral.receive': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.request_information': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.provide_information': { relations: ['sender'], roles: FOR_SENDER },
+  'referral.waitlist': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.accept': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.decline': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.reroute': { relations: ['sender', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
+  'referral.confirm_handover': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.report_no_show': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.review': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.complete': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.fail': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.cancel': { relations: ['sender'], roles: FOR_SENDER },
+  'referral.contest': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'timer.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'agency.create': { relations: ['admin'], roles: [] },
+  'agency.change': { relations: ['admin', 'self'], roles: SUPERVISOR },
+  'caseworker.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },
+  'caseworker.change': { relations: ['self'], roles: SUPERVISOR },
+  'client.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },
+  'client.enable': { relations: ['self'], roles: SUPERVISOR },
+  'service.manage': { relations: ['self'], roles: SUPERVISOR },
+  'webhook_endpoint.manage': { relations: ['self'], roles: SUPERVISOR },
+  'audit.query': { relations: ['self'], roles: ['auditor'] },
+} as const satisfies Record<string, Permission>;
+
+export type Action = keyof typeof PERMISSIONS;
+
+/** A supervisor may what a caseworker may, and a caseworker what an operator may (domain.md: "also", "the same, and"). */
+const IMPLIED: Partial<Record<Role, readonly Role[]>> = { supervisor: ['caseworker', 'operator'], caseworker: ['operator'] };
+
+/** Whether the caseworker behind the request has `role`, directly or by what a higher role implies. */
+export const hasRole = (actor: AgencyActor, role: Role): boolean =>
+  actor.caseworker?.roles.some(held => held === role || IMPLIED[held]?.includes(role)) ?? false;
+
+/**
+ * Lets `actor` do `action` on something to which it has `relations`, or throws.
+ *
+ * The relation `coordinator` counts only with the role of that name, `admin` only by the token's scope (and then no role is
+ * asked for): an agency whose one relation does not count sees the thing but may not act.
+ * @throws Problem `not_found` without any relation, `forbidden` where relation or role do not suffice
+ */
+export function authorise(actor: AgencyActor, action: Action, relations: readonly Relation[]): void {
+  if (relations.length === 0) throw new Problem('not_found');
+  const permission: Permission = PERMISSIONS[action];
+  const counted = relations.filter(relation => permission.relations.includes(relation));
+  if (counted.includes('admin')) return;
+  const allowed = counted.some(relation =>
+    relation === 'coordinator'
+      ? permission.roles.includes('coordinator') && hasRole(actor, 'coordinator')
+      : permission.roles.length === 0 || permission.roles.some(role => role !== 'coordinator' && hasRole(actor, role)),
+  );
+  if (!allowed) throw new Problem('forbidden');
+}
+
+/** Whether `actor` is the coordination committee of `jurisdiction`. */
+export const coordinates = (actor: AgencyActor, jurisdiction: string): boolean =>
+  actor.agency_kind === 'coordination_committee' && actor.jurisdictions.includes(jurisdiction);
+
+/**
+ * Holds the caller to the version that it read.
+ * @throws Problem `precondition_required` where a version must be named and is not, `precondition_failed` where it is another
+ */
+export function expectVersion(actor: AgencyActor, version: number, { required = false } = {}): void {
+  const expected = actor.request.if_match;
+  if (expected === undefined) {
+    if (required) throw new Problem('precondition_required');
+    return;
+  }
+  if (expected !== 'any' && !expected.includes(version)) throw new Problem('precondition_failed');
+}

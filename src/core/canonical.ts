@@ -1,0 +1,87 @@
+/**
+ * The bytes of the trail ("The trail", section "Entry"): what is committed to, how, and what stands in the log. Whoever
+ * recomputes these from an export must get the same bytes, on any platform, in ten years; nothing here may ever change but
+ * under a new version string. HMAC is RFC 2104 with SHA-256, canonical JSON is RFC 8785.
+ */
+
+import { createHmac, hash } from 'node:crypto';
+import canonicalize from 'canonicalize';
+
+/**
+ * RFC 8785 text of a record: strings, booleans, null, integers of magnitude below 2^53, arrays and plain objects of these.
+ * @throws TypeError for anything else, among it `undefined` members, fractions, dates and lone surrogates: what JSON would
+ *   drop, round or replace in silence must not be committed to
+ */
+export function canonicalJson(value: unknown): string {
+  refuseUnrecordable(value);
+  return canonicalize(value) as string;
+}
+
+function refuseUnrecordable(value: unknown): void {
+  if (value === null || typeof value === 'boolean') return;
+  if (typeof value === 'string' && value.isWellFormed()) return;
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return;
+  if (Array.isArray(value)) {
+    for (const item of value) refuseUnrecordable(item);
+    return;
+  }
+  if (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value))) {
+    for (const [name, member] of Object.entries(value)) {
+      refuseUnrecordable(name);
+      refuseUnrecordable(member);
+    }
+    return;
+  }
+  throw new TypeError(`a record cannot hold this ${typeof value}`);
+}
+
+/**
+ * Commitment to an entry's `meta`, given as the stored canonical text. 32 bytes.
+ * @throws RangeError where the salt is not 32 bytes; TypeError where the text is not well-formed Unicode
+ */
+export const commitMeta = (salt: Uint8Array, metaText: string): Buffer => commitText(salt, 'nrm-audit-meta/v1\n', metaText);
+
+/**
+ * Commitment to one subject record, given as the stored canonical text. 32 bytes.
+ * @throws RangeError where the salt is not 32 bytes; TypeError where the text is not well-formed Unicode
+ */
+export const commitSubject = (salt: Uint8Array, recordText: string): Buffer =>
+  commitText(salt, 'nrm-audit-subject/v1\n', recordText);
+
+/**
+ * Commitment to the subject commits of an entry, in whichever order they come, also to none. 32 bytes.
+ * @throws RangeError where the salt or a commit is not 32 bytes
+ */
+export function commitPersonal(salt: Uint8Array, subjectCommits: readonly Uint8Array[]): Buffer {
+  for (const commit of subjectCommits) requireLength(commit, 32, 'a subject commit');
+  return hmac(salt, 'nrm-audit-personal/v1\n', Buffer.concat(subjectCommits.toSorted(Buffer.compare)));
+}
+
+/**
+ * The 93 bytes of an entry: version line, entry id, both commitments.
+ * @throws RangeError where a part does not have its length (16, 32, 32)
+ */
+export function auditEntry(entryId: Uint8Array, metaCommit: Uint8Array, personalCommit: Uint8Array): Buffer {
+  requireLength(entryId, 16, 'an entry id');
+  requireLength(metaCommit, 32, 'a commitment');
+  requireLength(personalCommit, 32, 'a commitment');
+  return Buffer.concat([Buffer.from('nrm-audit/v1\n'), entryId, metaCommit, personalCommit]);
+}
+
+/** RFC 6962 leaf hash of an entry: SHA-256(0x00 ‖ entry). 32 bytes. */
+export const leafHash = (entry: Uint8Array): Buffer => hash('sha256', Buffer.concat([Buffer.of(0), entry]), 'buffer');
+
+function commitText(salt: Uint8Array, label: string, text: string): Buffer {
+  // UTF-8 writes every lone surrogate as U+FFFD: different texts would have one commitment.
+  if (!text.isWellFormed()) throw new TypeError('the text is not well-formed Unicode');
+  return hmac(salt, label, text);
+}
+
+function hmac(salt: Uint8Array, label: string, message: string | Buffer): Buffer {
+  requireLength(salt, 32, 'a salt');
+  return createHmac('sha256', salt).update(label).update(message).digest();
+}
+
+function requireLength(bytes: Uint8Array, length: number, what: string): void {
+  if (bytes.length !== length) throw new RangeError(`${what} has ${length} bytes`);
+}

@@ -1,0 +1,253 @@
+/**
+ * Every coded list of the domain, with the labels that `GET /v1/codes` serves. The codes are the contract's own words;
+ * the arrays are what schemas, tables and rules refer to.
+ */
+
+/** The members of a coded list, in the order in which people expect them. */
+const list = <const T extends readonly string[]>(...codes: T): T => codes;
+
+export const AGENCY_KINDS = list(
+  'hotline',
+  'council',
+  'shelter',
+  'labour_inspection',
+  'labour_committee',
+  'labour_court',
+  'police',
+  'prosecution',
+  'health',
+  'social_services',
+  'school',
+  'ministry',
+  'civil_society',
+  'international_organisation',
+  'consular',
+  'coordination_committee',
+  'audit_body',
+);
+export const SERVICES = list(
+  'shelter_accommodation',
+  'medical',
+  'psychosocial',
+  'legal_aid',
+  'interpretation',
+  'security_protection',
+  'family_tracing_reunification',
+  'guardianship_child_protection',
+  'labour_claim_wage_recovery',
+  'documentation_status',
+  'voluntary_return',
+  'reintegration',
+  'education_training',
+  'livelihood',
+  'cash_material',
+  'sexual_exploitation_rehabilitation',
+  'criminal_investigation',
+  'victim_witness_protection',
+  'identification',
+  'case_management',
+);
+/** What a consent can be for: a service, the coordination of the case, or published figures. */
+export const PURPOSES = [...SERVICES, 'figures'] as const;
+export const CATEGORIES = list(
+  'identity',
+  'contact',
+  'demographics',
+  'narrative',
+  'health',
+  'protection_status',
+  'labour',
+  'family',
+  'criminal_justice',
+  'source',
+);
+export const URGENCIES = list('emergency', 'urgent', 'routine');
+export const RISKS = list('immediate', 'high', 'medium', 'low');
+export const TRACKS = list('named', 'anonymous');
+export const STAGES = list(
+  'reported',
+  'presumed',
+  'reasonable_grounds',
+  'recovery',
+  'identified',
+  'not_identified',
+  'withdrawn',
+  'closed',
+);
+export const CHANNELS = list(
+  'hotline',
+  'phone',
+  'walk_in',
+  'online',
+  'inspection',
+  'outreach',
+  'registration',
+  'border',
+  'school',
+  'health',
+  'other',
+);
+export const SEXES = list('female', 'male', 'other', 'unknown');
+export const CONTACT_METHODS = list('phone', 'sms', 'message', 'email', 'in_person', 'none');
+export const PROTECTION_STATUSES = list(
+  'none',
+  'refugee',
+  'asylum_seeker',
+  'stateless',
+  'internally_displaced',
+  'citizen',
+  'resident',
+  'irregular',
+  'unknown',
+);
+export const DANGER_FLAGS = list(
+  'trafficker_nearby',
+  'trafficker_knows_address',
+  'self_harm',
+  'medical_emergency',
+  'weapons',
+  'complicit_official',
+  'other',
+);
+export const DECLINE_REASONS = list(
+  'no_capacity',
+  'not_eligible',
+  'out_of_area',
+  'unsafe',
+  'could_not_contact',
+  'conflict_of_interest',
+  'duplicate',
+  'missing_information',
+  'service_suspended',
+);
+export const FAIL_REASONS = list(
+  'no_show',
+  'left_service',
+  'person_missing',
+  'service_ended',
+  'safety_breach',
+  'person_declined',
+  'other',
+);
+export const CANCEL_REASONS = list(
+  'need_met_elsewhere',
+  'person_declined',
+  'error',
+  'urgency_changed',
+  'better_match',
+  'receiver_unreachable',
+  'coordinator_decision',
+);
+export const OUTCOMES = list(
+  'service_provided',
+  'partly_provided',
+  'provided_elsewhere',
+  'declined_by_person',
+  'could_not_contact',
+  'not_applicable',
+);
+export const CLOSE_REASONS = list(
+  'needs_met',
+  'returned',
+  'integrated',
+  'person_withdrew',
+  'not_identified',
+  'lost_contact',
+  'died',
+  'error',
+);
+export const LAWFUL_GROUNDS = list('imminent_danger_to_life', 'child_safeguarding', 'mandatory_report', 'court_order');
+export const CRISIS_PHASES = list('preparedness', 'response', 'post_crisis');
+export const ROLES = list('operator', 'caseworker', 'screener', 'supervisor', 'coordinator', 'auditor');
+export const SCOPES = list(
+  'cases',
+  'cases.read',
+  'referrals',
+  'referrals.read',
+  'directory',
+  'directory.read',
+  'clocks',
+  'webhooks',
+  'audit.read',
+  'figures.read',
+  'admin',
+);
+export const OPERATING_MODES = list('open', 'reduced', 'remote', 'closed');
+export const OFFER_STATUSES = list(
+  'offered',
+  'received',
+  'info_requested',
+  'waitlisted',
+  'accepted',
+  'in_progress',
+  'completed',
+  'declined',
+  'expired',
+  'failed',
+  'cancelled',
+  'withdrawn',
+);
+export const REFERRAL_STATUSES = list(
+  'unplaced',
+  'waitlisted',
+  'offered',
+  'received',
+  'info_requested',
+  'accepted',
+  'in_progress',
+  'completed',
+  'cancelled',
+  'withdrawn',
+);
+
+export type AgencyKind = (typeof AGENCY_KINDS)[number];
+export type Service = (typeof SERVICES)[number];
+export type Purpose = (typeof PURPOSES)[number];
+export type Category = (typeof CATEGORIES)[number];
+export type Urgency = (typeof URGENCIES)[number];
+export type Risk = (typeof RISKS)[number];
+export type Stage = (typeof STAGES)[number];
+export type Sex = (typeof SEXES)[number];
+export type ProtectionStatus = (typeof PROTECTION_STATUSES)[number];
+export type DangerFlag = (typeof DANGER_FLAGS)[number];
+export type LawfulGround = (typeof LAWFUL_GROUNDS)[number];
+export type Role = (typeof ROLES)[number];
+export type Scope = (typeof SCOPES)[number];
+export type OperatingMode = (typeof OPERATING_MODES)[number];
+export type OfferStatus = (typeof OFFER_STATUSES)[number];
+export type ReferralStatus = (typeof REFERRAL_STATUSES)[number];
+
+/** The lists that are published, by the name under which an integrator looks them up. */
+export const CODE_LISTS = {
+  agency_kind: AGENCY_KINDS,
+  service: SERVICES,
+  purpose: PURPOSES,
+  category: CATEGORIES,
+  urgency: URGENCIES,
+  risk: RISKS,
+  track: TRACKS,
+  stage: STAGES,
+  channel: CHANNELS,
+  sex: SEXES,
+  contact_method: CONTACT_METHODS,
+  protection_status: PROTECTION_STATUSES,
+  danger_flag: DANGER_FLAGS,
+  decline_reason: DECLINE_REASONS,
+  fail_reason: FAIL_REASONS,
+  cancel_reason: CANCEL_REASONS,
+  outcome: OUTCOMES,
+  close_reason: CLOSE_REASONS,
+  lawful_ground: LAWFUL_GROUNDS,
+  crisis_phase: CRISIS_PHASES,
+  role: ROLES,
+  scope: SCOPES,
+  operating_mode: OPERATING_MODES,
+  offer_status: OFFER_STATUSES,
+  referral_status: REFERRAL_STATUSES,
+} as const;
+
+/** A code in words: what a person reads where no better label is known (`no_capacity` → "No capacity"). */
+export const labelOf = (code: string): string => {
+  const words = code.replaceAll('_', ' ').replaceAll('.', ': ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+};

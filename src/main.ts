@@ -1,0 +1,264 @@
+import { existsSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import pg from 'pg';
+import { createFirstAdmin } from './access/first-admin.ts';
+import { buildApi } from './api.ts';
+import { AGENCY_KINDS } from './core/codes.ts';
+import { isDemo, loadDemo } from './demo.ts';
+import { type Config, ConfigError, readConfig } from './platform/config.ts';
+import { lockDataDir, startEmbeddedPostgres } from './platform/embedded-postgres.ts';
+import { createLogger, type Logger } from './platform/log.ts';
+import { migrate } from './platform/migrate.ts';
+import { openServices, type Services } from './services.ts';
+import { startWorker } from './worker.ts';
+
+/**
+ * The process. `serve` (the default) runs the roles that ROLES names; `migrate` brings the database to this version's schema;
+ * `create-admin` makes the first client of a new deployment. Whatever is wrong at start is one line and a non-zero exit code.
+ */
+
+const USAGE = `usage: node src/main.ts [serve | migrate | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE]`;
+
+/** Ctrl-C has ended everything within this time, or the process ends anyway; its work is in the database. */
+const STOP_WITHIN_MS = 4_500;
+
+type Release = () => Promise<unknown> | unknown;
+
+/** What was opened, closed in reverse order, once. */
+class Opened {
+  #releases: Release[] = [];
+  add(release: Release): void {
+    this.#releases.push(release);
+  }
+  async close(): Promise<void> {
+    for (const release of this.#releases.splice(0).reverse()) await release();
+  }
+}
+
+async function main(argv: string[]): Promise<void> {
+  const [command = 'serve', ...rest] = argv;
+  const config = readConfig();
+  const log = createLogger(config.log_level);
+  const opened = new Opened();
+  try {
+    if (command === 'serve') await serve(config, log, opened);
+    else if (command === 'migrate') await migrateOnly(config, opened);
+    else if (command === 'create-admin') await createAdmin(config, log, opened, rest);
+    else throw new ConfigError(USAGE);
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+async function serve(config: Config, log: Logger, opened: Opened): Promise<void> {
+  // From here on, so that also a slow start can be interrupted; it ends at its next step.
+  const stopping = new AbortController();
+  const started = start(config, log, opened, stopping.signal);
+  const stop = (signal: string) => {
+    // A terminal's Ctrl-C arrives twice under npm: from the terminal and from npm.
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    say(`${signal}: stopping`);
+    setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
+    // What is being opened, a database server above all, must be there before it can be closed.
+    started
+      .then(() => opened.close())
+      .then(
+        () => process.exit(0),
+        error => {
+          log.error({ err: error }, 'stopping failed');
+          process.exit(1);
+        },
+      );
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  await started;
+}
+
+async function start(config: Config, log: Logger, opened: Opened, stopping: AbortSignal): Promise<void> {
+  const database = await openDatabase(config, opened);
+  if (stopping.aborted) return;
+  await migrate(database.migrate_url, { login: database.login });
+  if (stopping.aborted) return;
+  const services = await openServices(config, log, database.url);
+  opened.add(() => services.close());
+  await requireSameKeyring(services);
+  const demo = await prepareDemo(config, services, database.embedded);
+  if (stopping.aborted) return;
+
+  if (config.roles.has('worker')) {
+    const worker = startWorker(services);
+    opened.add(() => worker.stop());
+  }
+  if (config.roles.has('api')) {
+    const app = await buildApi(services);
+    opened.add(() => app.close());
+    await listen(() => app.listen({ host: config.host, port: config.port }), config);
+    const { port } = app.server.address() as AddressInfo;
+    const base_url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+    if (demo) await loadDemo(services, { base_url, credentials_path: credentialsPath(config) });
+    if (!stopping.aborted) announce(base_url, demo ? credentialsPath(config) : null);
+  } else if (!stopping.aborted) {
+    say(`aman is working (${[...config.roles].join(', ')})`);
+  }
+}
+
+interface DatabaseUrls {
+  url: string;
+  migrate_url: string;
+  /** The login that the service uses, where another one migrates. */
+  login: string | null;
+  embedded: boolean;
+}
+
+async function openDatabase(config: Config, opened: Opened): Promise<DatabaseUrls> {
+  if (config.database_url !== null) {
+    const migrate_url = config.migrate_database_url ?? config.database_url;
+    return {
+      url: config.database_url,
+      migrate_url,
+      login: decodeURIComponent(new URL(config.database_url).username) || null,
+      embedded: false,
+    };
+  }
+  try {
+    const release = lockDataDir(config.data_dir);
+    opened.add(release);
+    const embedded = await startEmbeddedPostgres({ dir: config.data_dir });
+    opened.add(() => embedded.stop());
+    await createDatabase(embedded.adminUrl('postgres'), 'aman');
+    const url = embedded.adminUrl('aman');
+    return { url, migrate_url: url, login: null, embedded: true };
+  } catch (error) {
+    throw error instanceof Error ? new ConfigError(error.message) : new ConfigError('the embedded database did not start');
+  }
+}
+
+async function createDatabase(admin_url: string, name: string): Promise<void> {
+  const client = new pg.Client(admin_url);
+  await client.connect();
+  try {
+    const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
+    if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(name)}`);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Data sealed under one keyring cannot be read under another: better not to start than to write what nobody can open. */
+async function requireSameKeyring({ db, vault, config }: Services): Promise<void> {
+  await db
+    .insertInto('deployment')
+    .values({ name: 'keyring', value: JSON.stringify(vault.fingerprint) })
+    .onConflict(conflict => conflict.column('name').doNothing())
+    .execute();
+  const { value } = await db.selectFrom('deployment').select('value').where('name', '=', 'keyring').executeTakeFirstOrThrow();
+  if (value !== vault.fingerprint)
+    throw new ConfigError(`the keyring ${config.keyring_path} is not the one that this database was written with`);
+}
+
+const LOOPBACK = ['127.0.0.1', '::1', 'localhost'];
+
+const credentialsPath = (config: Config): string => join(config.data_dir, 'demo-credentials.json');
+
+/** Loads the demonstration where it is wanted. @returns whether the database holds it */
+async function prepareDemo(config: Config, services: Services, embedded: boolean): Promise<boolean> {
+  const wanted =
+    config.demo ??
+    (embedded && (await services.db.selectFrom('agencies').select('id').limit(1).executeTakeFirst()) === undefined);
+  const is_demo = await isDemo(services.db);
+  if (!wanted && !is_demo) return false;
+  if (config.production)
+    throw new ConfigError('this database was seeded with the demonstration: refused with NODE_ENV=production');
+  if (!LOOPBACK.includes(config.host)) throw new ConfigError('the demonstration listens on loopback only: set HOST=127.0.0.1');
+  services.log.warn('DEMONSTRATION: fictional agencies, known to whoever reads their credentials file. Not for real people.');
+  if (!is_demo)
+    await loadDemo(services, { base_url: `http://${config.host}:${config.port}`, credentials_path: credentialsPath(config) });
+  return true;
+}
+
+async function listen(start: () => Promise<unknown>, { host, port }: Config): Promise<void> {
+  try {
+    await start();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') throw new ConfigError(`port ${port} on ${host} is taken: set PORT to a free one`);
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL') throw new ConfigError(`cannot listen on ${host}:${port} (${code})`);
+    throw error;
+  }
+}
+
+function announce(base_url: string, credentials_path: string | null): void {
+  say(`aman is ready\n  API          ${base_url}/v1\n  docs         ${base_url}/docs`);
+  if (credentials_path === null) return;
+  if (!existsSync(credentials_path)) {
+    say(`  credentials  not in ${credentials_path}: they were written once, where the demonstration was loaded`);
+    return;
+  }
+  const client = `const { helpline_a: a } = require('${credentials_path}').agencies; a.client_id + ':' + a.client_secret`;
+  say(
+    `  credentials  ${credentials_path}\ntry\n  curl -u "$(node -p "${client}")" -d grant_type=client_credentials ${base_url}/oauth/token`,
+  );
+}
+
+async function migrateOnly(config: Config, opened: Opened): Promise<void> {
+  const { migrate_url, login } = await openDatabase(config, opened);
+  await migrate(migrate_url, { login });
+  await opened.close();
+  say('the database has the schema of this version');
+}
+
+async function createAdmin(config: Config, log: Logger, opened: Opened, args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      agency: { type: 'string' },
+      kind: { type: 'string' },
+      jurisdiction: { type: 'string', multiple: true },
+      'staff-code': { type: 'string' },
+    },
+  });
+  const { agency, kind, jurisdiction, 'staff-code': staff_code } = values;
+  const known = AGENCY_KINDS.find(it => it === kind);
+  if (!agency || !known || !jurisdiction?.length || !staff_code) throw new ConfigError(USAGE);
+  const { url, migrate_url, login } = await openDatabase(config, opened);
+  await migrate(migrate_url, { login });
+  const services = await openServices(config, log, url);
+  opened.add(() => services.close());
+  await requireSameKeyring(services);
+  const made = await createFirstAdmin(services, { agency, kind: known, jurisdictions: jurisdiction, staff_code });
+  await opened.close();
+  say(`${JSON.stringify(made, null, 2)}\nThe secret is shown this once.`);
+}
+
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+/** What a person can do something about is told in a line; anything else is a bug and keeps its stack. */
+function tell(error: unknown): void {
+  const { code, message = String(error), stack = message } = (error ?? {}) as { code?: string; message?: string; stack?: string };
+  const expected =
+    error instanceof ConfigError ||
+    /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EACCES|ENOENT|EROFS|ENOSPC|ERR_PARSE_ARGS|28|3D|57P)/.test(code ?? '');
+  process.stderr.write(`aman: ${expected ? message || code : stack}\n`);
+}
+
+process.on('unhandledRejection', error => {
+  tell(error);
+  process.exit(1);
+});
+
+main(process.argv.slice(2)).then(
+  () => {
+    process.exitCode = 0;
+  },
+  error => {
+    tell(error);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,113 @@
+import { resolve } from 'node:path';
+
+/**
+ * The only reader of `process.env`. What a variable means, and its default, is in the table of README.md.
+ */
+
+export type ProcessRole = 'api' | 'worker' | 'sequencer';
+
+export interface Config {
+  host: string;
+  port: number;
+  /** null: the embedded database */
+  database_url: string | null;
+  /** For migrations, where the owner of the tables is another login. */
+  migrate_database_url: string | null;
+  data_dir: string;
+  keyring_path: string;
+  roles: ReadonlySet<ProcessRole>;
+  /** Load the demonstration mechanism; null: only into a new embedded database. */
+  demo: boolean | null;
+  production: boolean;
+  log_level: string;
+  /** Requests per second and burst, per client. */
+  rate_limit: { per_second: number; burst: number };
+  /** Ports beside 443 that a webhook endpoint may have. */
+  webhook_ports: number[];
+  /** Addresses of reverse proxies whose `X-Forwarded-For` is believed. */
+  trust_proxy: string[];
+}
+
+/** A setting that makes no sense: one line for the person who starts the service. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+const ROLES: readonly ProcessRole[] = ['api', 'worker', 'sequencer'];
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'];
+
+/** @throws ConfigError naming the first variable that is wrong */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const production = env.NODE_ENV === 'production';
+  const data_dir = resolve(env.DATA_DIR || '.data');
+  const config: Config = {
+    host: env.HOST || '127.0.0.1',
+    port: integer(env, 'PORT', 3000, 0, 65_535),
+    database_url: databaseUrl(env, 'DATABASE_URL'),
+    migrate_database_url: databaseUrl(env, 'MIGRATE_DATABASE_URL'),
+    data_dir,
+    keyring_path: resolve(env.KEYRING_PATH || `${data_dir}/keyring.json`),
+    roles: new Set(oneOrMore(env, 'ROLES', ROLES)),
+    demo: env.DEMO === undefined || env.DEMO === '' ? null : oneOf(env, 'DEMO', ['0', '1']) === '1',
+    production,
+    log_level: env.LOG_LEVEL ? oneOf(env, 'LOG_LEVEL', LOG_LEVELS) : 'info',
+    rate_limit: rateLimit(env),
+    webhook_ports: (env.WEBHOOK_PORTS ?? '')
+      .split(',')
+      .filter(Boolean)
+      .map(port => toInteger('WEBHOOK_PORTS', port, 1, 65_535)),
+    trust_proxy: (env.TRUST_PROXY ?? '')
+      .split(',')
+      .map(address => address.trim())
+      .filter(Boolean),
+  };
+  if (production) {
+    if (config.database_url === null)
+      throw new ConfigError('NODE_ENV=production needs DATABASE_URL: the embedded database is for trying out');
+    if (!env.KEYRING_PATH) throw new ConfigError('NODE_ENV=production needs KEYRING_PATH');
+    if (within(config.keyring_path, data_dir)) throw new ConfigError('NODE_ENV=production needs a KEYRING_PATH outside DATA_DIR');
+    if (config.demo) throw new ConfigError('DEMO=1 is refused with NODE_ENV=production');
+  }
+  return config;
+}
+
+function integer(env: NodeJS.ProcessEnv, name: string, fallback: number, min: number, max: number): number {
+  const text = env[name];
+  return text ? toInteger(name, text, min, max) : fallback;
+}
+
+function toInteger(name: string, text: string, min: number, max: number): number {
+  const value = /^\d{1,9}$/.test(text.trim()) ? Number(text) : Number.NaN;
+  if (!(value >= min && value <= max)) throw new ConfigError(`${name} must be a whole number from ${min} to ${max}`);
+  return value;
+}
+
+function oneOf<T extends string>(env: NodeJS.ProcessEnv, name: string, allowed: readonly T[]): T {
+  const value = env[name] as T;
+  if (!allowed.includes(value)) throw new ConfigError(`${name} must be one of ${allowed.join(', ')}`);
+  return value;
+}
+
+function oneOrMore<T extends string>(env: NodeJS.ProcessEnv, name: string, allowed: readonly T[]): readonly T[] {
+  const text = env[name];
+  if (!text) return allowed;
+  const values = text.split(',').map(value => value.trim() as T);
+  if (!values.every(value => allowed.includes(value)))
+    throw new ConfigError(`${name} must be a list out of ${allowed.join(', ')}`);
+  return values;
+}
+
+function databaseUrl(env: NodeJS.ProcessEnv, name: string): string | null {
+  const text = env[name];
+  if (!text) return null;
+  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) throw new ConfigError(`${name} must be a postgres:// URL`);
+  return text;
+}
+
+function rateLimit(env: NodeJS.ProcessEnv): Config['rate_limit'] {
+  const [per_second = '500', burst = '2000', ...rest] = (env.RATE_LIMIT || '500,2000').split(',');
+  if (rest.length > 0) throw new ConfigError('RATE_LIMIT must be "<requests per second>,<burst>"');
+  return { per_second: toInteger('RATE_LIMIT', per_second, 1, 1_000_000), burst: toInteger('RATE_LIMIT', burst, 1, 10_000_000) };
+}
+
+const within = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);

@@ -1,0 +1,44 @@
+import type { Tx } from './database.ts';
+import type { Vault } from './vault.ts';
+
+/**
+ * The data keys of cases, by case id. Unwrapped keys live as long as the transaction that needed them.
+ */
+
+const unwrapped = new WeakMap<Tx, Map<string, Buffer>>();
+
+const keysOf = (tx: Tx): Map<string, Buffer> => {
+  const known = unwrapped.get(tx) ?? new Map<string, Buffer>();
+  unwrapped.set(tx, known);
+  return known;
+};
+
+/** Makes the key of a new case. */
+export async function insertDataKey({ vault }: { vault: Vault }, tx: Tx, case_id: string): Promise<Buffer> {
+  const { key, kek_id, wrapped } = vault.newDataKey(case_id);
+  await tx.insertInto('case_keys').values({ case_id, kek_id, wrapped }).execute();
+  keysOf(tx).set(case_id, key);
+  return key;
+}
+
+/** The keys of those cases that whoever runs `tx` may know of. */
+export async function findDataKeys(
+  { vault }: { vault: Vault },
+  tx: Tx,
+  case_ids: readonly string[],
+): Promise<Map<string, Buffer>> {
+  const known = keysOf(tx);
+  const missing = [...new Set(case_ids)].filter(id => !known.has(id));
+  if (missing.length > 0) {
+    const rows = await tx.selectFrom('case_keys').selectAll().where('case_id', 'in', missing).execute();
+    for (const row of rows) known.set(row.case_id, vault.unwrap(row.case_id, row));
+  }
+  return known;
+}
+
+/** @throws Error when the case is unknown to whoever runs `tx` */
+export async function getDataKey(services: { vault: Vault }, tx: Tx, case_id: string): Promise<Buffer> {
+  const key = (await findDataKeys(services, tx, [case_id])).get(case_id);
+  if (!key) throw new Error('no data key for the case');
+  return key;
+}

@@ -1,0 +1,87 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { AgencyActor } from '../../core/access.ts';
+import type { Scope } from '../../core/codes.ts';
+import { Problem } from '../../core/problem.ts';
+import { requestContext } from './conventions.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** No token is asked for. Everything else asks for one. */
+    public?: true;
+    /** The trail's name of the operation: `referral.accept`. */
+    action?: string;
+    /** One of these scopes suffices. */
+    scopes?: readonly Scope[];
+    /** `Acting-Caseworker` is required; or only of clients without the scope `admin`, which act without a person's role. */
+    caseworker?: true | 'unless_admin';
+    /** May draw on the allowance that is kept for emergencies. */
+    emergency?: true;
+  }
+  interface FastifyRequest {
+    /** Who is asking, once the token and the caseworker were checked. */
+    actor: AgencyActor;
+  }
+}
+
+/** Who a token belongs to, as the database has it now. */
+export type Identity = Omit<AgencyActor, 'caseworker' | 'request'>;
+
+export interface Identify {
+  /** @throws Problem `unauthenticated` */
+  byToken(token: string): Promise<Identity>;
+  /** The active caseworker of the agency with this code, if there is one. */
+  caseworker(identity: Identity, staff_code: string): Promise<AgencyActor['caseworker']>;
+}
+
+/**
+ * Authentication is on by default; a public route says so itself. The order is the contract's: token (401), rate limit (429),
+ * validation (400), named caseworker (400), scope and caseworker (403).
+ * @param limit takes a request from the client's allowance, or throws `rate_limited`
+ */
+export function registerAuth(
+  app: FastifyInstance,
+  identify: Identify,
+  limit: (client_id: string, request: FastifyRequest) => void,
+): void {
+  app.decorateRequest('actor', null as unknown as AgencyActor);
+
+  app.addHook('onRequest', async request => {
+    if (request.is404 || request.routeOptions.config.public) return;
+    const identity = await identify.byToken(bearerToken(request));
+    request.actor = { ...identity, caseworker: null, request: { id: request.id } };
+  });
+  // Before validation, but behind the parser: whether it is an emergency stands in the body.
+  app.addHook('preValidation', async request => {
+    if (request.actor) limit(request.actor.client_id, request);
+  });
+  app.addHook('preHandler', async request => {
+    const { actor } = request;
+    if (!actor) return;
+    const { scopes, caseworker: needs_caseworker } = request.routeOptions.config;
+    const staff_code = actingCaseworker(request);
+    actor.request = requestContext(request, staff_code);
+    const waived = needs_caseworker === 'unless_admin' && actor.scopes.has('admin');
+    if (needs_caseworker && !waived && staff_code === undefined) throw new Problem('acting_caseworker_required');
+    if (scopes && !scopes.some(scope => actor.scopes.has(scope))) {
+      throw new Problem('insufficient_scope', { members: { scopes } });
+    }
+    if (staff_code !== undefined) {
+      actor.caseworker = await identify.caseworker(actor, staff_code);
+      if (!actor.caseworker) throw new Problem('caseworker_not_active');
+    }
+  });
+}
+
+function bearerToken(request: FastifyRequest): string {
+  const token = /^Bearer ([\w.~+/=-]{1,4096})$/i.exec(request.headers.authorization ?? '')?.[1];
+  if (!token) throw new Problem('unauthenticated');
+  return token;
+}
+
+function actingCaseworker(request: FastifyRequest): string | undefined {
+  const header = request.headers['acting-caseworker'];
+  if (header === undefined) return undefined;
+  const code = Array.isArray(header) ? header.join(',') : header;
+  if (/^[\x21-\x7e]{1,64}$/.test(code)) return code;
+  throw new Problem('invalid_request', { errors: [{ pointer: 'headers:acting-caseworker', detail: 'is not a staff code' }] });
+}

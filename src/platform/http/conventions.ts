@@ -1,0 +1,119 @@
+import { isUtf8 } from 'node:buffer';
+import { hash } from 'node:crypto';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { RequestContext } from '../../core/access.ts';
+import { type Fault, Problem } from '../../core/problem.ts';
+
+/**
+ * What holds of every request: text is well formed, `If-Match`, `If-None-Match` and `Idempotency-Key` mean the same
+ * everywhere, and every answer carries `Request-Id`.
+ */
+
+const DEEPEST = 12;
+const MOST_FAULTS = 20;
+
+export function registerConventions(app: FastifyInstance): void {
+  readJson(app);
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.header('request-id', request.id);
+  });
+  app.addHook('preValidation', async request => {
+    // An absent body is an empty one; what is required of it is the schema's to say.
+    if (request.body === undefined && request.routeOptions.schema?.body) request.body = {};
+    const faults: Fault[] = [];
+    collectMalformed(request.body, '', 0, faults);
+    if (!request.is404 && !request.routeOptions.schema?.body) collectUnexpected(request.body, faults);
+    for (const [name, value] of Object.entries({ ...(request.query as object), ...(request.params as object) })) {
+      if (typeof value === 'string' && !isClean(value))
+        faults.push({ pointer: `parameter:${name.slice(0, 100)}`, detail: MALFORMED });
+    }
+    if (faults.length > 0) throw new Problem('invalid_request', { errors: faults.slice(0, MOST_FAULTS) });
+  });
+}
+
+/** JSON in well-formed UTF-8 and nothing else; a merge patch (RFC 7396) only where something is patched. */
+function readJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<Buffer>(
+    ['application/json', 'application/merge-patch+json'],
+    { parseAs: 'buffer' },
+    (request, body, done) => {
+      const is_patch = request.headers['content-type']?.startsWith('application/merge-patch+json');
+      if (is_patch && request.method !== 'PATCH') return done(new Problem('unsupported_media_type'));
+      if (!isUtf8(body)) return done(new Problem('malformed_body'));
+      // Many clients name a media type although they send no body.
+      if (body.length === 0) return done(null, undefined);
+      return parse(request, body.toString(), done);
+    },
+  );
+}
+
+/** An operation that takes no body takes at most an empty object. */
+function collectUnexpected(body: unknown, faults: Fault[]): void {
+  if (body === undefined || body === null) return;
+  if (typeof body !== 'object' || Array.isArray(body)) faults.push({ pointer: '', detail: 'no body is expected' });
+  else for (const name of Object.keys(body)) faults.push({ pointer: `/${escaped(name)}`, detail: 'is not known here' });
+}
+
+const escaped = (name: string): string => (isClean(name) ? name.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1') : '?');
+
+const MALFORMED = 'holds a NUL character or a lone surrogate';
+
+const isClean = (text: string): boolean => text.isWellFormed() && !text.includes('\0');
+
+/** PostgreSQL cannot hold NUL, JSON in UTF-8 cannot hold lone surrogates, and nobody needs a body twelve levels deep. */
+function collectMalformed(value: unknown, pointer: string, depth: number, faults: Fault[]): void {
+  if (typeof value === 'string') {
+    if (!isClean(value)) faults.push({ pointer, detail: MALFORMED });
+  } else if (typeof value === 'object' && value !== null) {
+    if (depth === DEEPEST) {
+      faults.push({ pointer, detail: `is nested deeper than ${DEEPEST} levels` });
+      return;
+    }
+    for (const [name, member] of Object.entries(value)) {
+      const step = escaped(name);
+      if (step === '?') faults.push({ pointer, detail: 'has a member whose name is malformed' });
+      if (faults.length < MOST_FAULTS) collectMalformed(member, `${pointer}/${step}`, depth + 1, faults);
+    }
+  }
+}
+
+/** @throws Problem `invalid_request` where a header cannot be understood */
+export function requestContext(request: FastifyRequest, staff_code: string | undefined): RequestContext {
+  const if_match = parseVersions('if-match', request.headers['if-match']);
+  const if_none_match = parseVersions('if-none-match', request.headers['if-none-match']);
+  const key = request.headers['idempotency-key'];
+  return {
+    id: request.id,
+    ...(if_match !== undefined ? { if_match } : {}),
+    ...(if_none_match === 'any' ? { if_none_match } : {}),
+    ...(typeof key === 'string' && request.method === 'POST'
+      ? { idempotency: { key: checkedKey(key), fingerprint: fingerprint(request, staff_code) } }
+      : {}),
+  };
+}
+
+function parseVersions(name: string, header: string | undefined): number[] | 'any' | undefined {
+  if (header === undefined) return undefined;
+  if (header.trim() === '*') return 'any';
+  const tags = header.split(',').map(tag => /^\s*(?:W\/)?"(\d{1,9})"\s*$/.exec(tag)?.[1]);
+  if (tags.some(tag => tag === undefined))
+    throw new Problem('invalid_request', { errors: [{ pointer: `headers:${name}`, detail: 'is not an ETag of ours' }] });
+  return tags.map(Number);
+}
+
+function checkedKey(key: string): string {
+  if (/^[\x20-\x7e]{1,255}$/.test(key)) return key;
+  throw new Problem('invalid_request', {
+    errors: [{ pointer: 'headers:idempotency-key', detail: 'must be 1 to 255 printable characters' }],
+  });
+}
+
+/** Method, path, acting caseworker, body: what makes two requests the same. */
+const fingerprint = (request: FastifyRequest, staff_code: string | undefined): Buffer =>
+  hash(
+    'sha256',
+    JSON.stringify([request.method, request.url.split('?', 1)[0], staff_code ?? null, request.body ?? null]),
+    'buffer',
+  );

@@ -1,0 +1,233 @@
+import swagger from '@fastify/swagger';
+import { Ajv } from 'ajv';
+import addFormats from 'ajv-formats';
+import type { FastifyInstance, FastifySchema } from 'fastify';
+import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
+import { SCOPES, type Scope } from '../../core/codes.ts';
+import { idPattern, type Prefix } from '../../core/ids.ts';
+
+/**
+ * Schemas: the vocabulary that routes describe themselves with, the validator that holds requests to it, and the OpenAPI 3.1
+ * document that is made of the same schemas.
+ */
+
+export const Id = (prefix: Prefix) =>
+  Type.String({ pattern: idPattern(prefix), maxLength: 40, description: `TypeID \`${prefix}_…\`` });
+export const Instant = () => Type.String({ format: 'date-time', maxLength: 40, description: 'RFC 3339, UTC, milliseconds' });
+export const Day = () => Type.String({ format: 'date', maxLength: 10 });
+export const Code = <const T extends readonly string[]>(codes: T) => Type.Unsafe<T[number]>({ type: 'string', enum: [...codes] });
+export const Text = (maxLength: number, minLength = 0) => Type.String({ maxLength, minLength });
+export const StaffCode = () => Type.String({ pattern: '^[\\x21-\\x7e]{1,64}$', description: 'A staff code: never a name' });
+export const Jurisdiction = () =>
+  Type.String({ pattern: '^[A-Z]{2}(-[A-Z0-9]{1,3})?$', maxLength: 6, description: 'ISO 3166-1 alpha-2 or 3166-2' });
+export const Region = () => Type.String({ pattern: '^[A-Z]{2}-[A-Z0-9]{1,3}$', maxLength: 6, description: 'ISO 3166-2' });
+export const Language = () => Type.String({ pattern: '^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$', maxLength: 35, description: 'BCP 47' });
+export const Nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+/** An object that knows only its own members. */
+export const Closed = <T extends TProperties>(properties: T, options: Record<string, unknown> = {}) =>
+  Type.Object(properties, { additionalProperties: false, ...options });
+/** One that is a thing of its own in the published document. */
+export const Named = <T extends TProperties>(title: string, properties: T, options: Record<string, unknown> = {}) =>
+  Closed(properties, { title, ...options });
+export const Codes = <const T extends readonly string[]>(codes: T, options: Record<string, unknown> = {}) =>
+  Type.Array(Code(codes), { maxItems: codes.length, uniqueItems: true, ...options });
+
+const ProblemDocument = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.Optional(Type.String()),
+    code: Type.String(),
+    request_id: Type.String(),
+    errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }))),
+  },
+  { $id: 'Problem', description: 'RFC 9457 problem document' },
+);
+
+interface Operation {
+  id: string;
+  tag: string;
+  summary: string;
+  description?: string;
+  /** The trail's name of it. */
+  action: string;
+  public?: true;
+  scopes?: readonly Scope[];
+  caseworker?: true | 'unless_admin';
+  emergency?: true;
+  params?: TObject;
+  query?: TProperties;
+  body?: TSchema;
+  status?: 200 | 201 | 204;
+  /** Answers 201 instead where there was nothing before. */
+  may_create?: true;
+  answer?: TSchema;
+  consumes?: string[];
+}
+
+/**
+ * Everything that a route says of itself, in Fastify's form: schema, security, and the conventions that hold for its method.
+ * Query parameters that are not named are refused.
+ */
+export function operation<const T extends Operation>(
+  it: T,
+): {
+  schema: {
+    params: T extends { params: infer P extends TSchema } ? P : TSchema;
+    querystring: T extends { query: infer Q extends TProperties } ? TObject<Q> : TSchema;
+    body: T extends { body: infer B extends TSchema } ? B : TSchema;
+  };
+  config: object;
+} {
+  const schema: FastifySchema & Record<string, unknown> = {
+    operationId: it.id,
+    tags: [it.tag],
+    summary: it.summary,
+    ...(it.description ? { description: it.description } : {}),
+    ...(it.params ? { params: it.params } : {}),
+    querystring: Closed(it.query ?? {}),
+    ...(it.body ? { body: it.body } : {}),
+    ...(it.consumes ? { consumes: it.consumes } : {}),
+    // Requirements are alternatives; the scopes within one would all be needed.
+    security: it.public ? [] : it.scopes ? it.scopes.map(scope => ({ oauth: [scope] })) : [{ oauth: [] }],
+    response: {
+      ...(it.answer ? { [it.status ?? 200]: it.answer } : it.status === 204 ? { 204: Type.Null({ description: 'Done' }) } : {}),
+      ...(it.may_create && it.answer ? { 201: it.answer } : {}),
+      default: { description: 'A problem document', content: { 'application/problem+json': { schema: Type.Ref('Problem#') } } },
+    },
+  };
+  const { action, scopes, caseworker, emergency, may_create } = it;
+  return {
+    schema: schema as never,
+    config: { action, ...(it.public ? { public: true } : { scopes, caseworker, emergency, may_create }) },
+  };
+}
+
+/**
+ * Bodies are taken as they are: no coercion, no defaults, nothing dropped. Parameters arrive as text, so numbers and booleans
+ * in them are parsed.
+ */
+export function registerSchemas(app: FastifyInstance): void {
+  const strict = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictTuples: false, coerceTypes: false });
+  const parsing = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictTuples: false, coerceTypes: true });
+  for (const ajv of [strict, parsing]) addFormats.default(ajv, ['date', 'date-time', 'uri', 'duration']);
+  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : parsing).compile(schema as object));
+  app.addSchema(ProblemDocument);
+}
+
+/** What a header or a status means is told once, here, for every operation that has it. */
+function withConventions(
+  document: OpenApiDocument,
+  configs: Map<string, Pick<Operation, 'caseworker' | 'may_create'>>,
+): OpenApiDocument {
+  for (const [path, item] of Object.entries(document.paths ?? {})) {
+    for (const [method, op] of Object.entries(item)) {
+      const { caseworker, may_create } = configs.get(op.operationId) ?? {};
+      op.parameters ??= [];
+      if (caseworker) op.parameters.push({ ...HEADERS.acting_caseworker, required: caseworker === true });
+      if (method === 'post' && path !== '/oauth/token') op.parameters.push(HEADERS.idempotency_key);
+      if (['put', 'patch', 'post', 'delete'].includes(method) && path !== '/oauth/token') op.parameters.push(HEADERS.if_match);
+      if (may_create) op.parameters.push(HEADERS.if_none_match);
+      for (const [status, response] of Object.entries(op.responses ?? {})) {
+        if (response.description === 'Default Response') response.description = STATUS_TEXTS[status] ?? 'Done';
+      }
+    }
+  }
+  return document;
+}
+
+const STATUS_TEXTS: Record<string, string> = { 200: 'As it now is', 201: 'Made' };
+
+interface OpenApiDocument {
+  components: { schemas?: Record<string, unknown> };
+  paths?: Record<
+    string,
+    Record<string, { operationId: string; parameters?: unknown[]; responses?: Record<string, { description: string }> }>
+  >;
+}
+
+/** A schema with a `title` stands once, under that name, and is referred to everywhere else. */
+function withNames(document: OpenApiDocument): OpenApiDocument {
+  const named: Record<string, unknown> = {};
+  const visit = (node: unknown): unknown => {
+    if (Array.isArray(node)) return node.map(visit);
+    if (typeof node !== 'object' || node === null) return node;
+    const visited = Object.fromEntries(Object.entries(node).map(([name, member]) => [name, visit(member)]));
+    if (!('title' in visited) || typeof visited.title !== 'string' || visited.type !== 'object') return visited;
+    const { title, ...schema } = visited;
+    named[title as string] = schema;
+    return { $ref: `#/components/schemas/${title}` };
+  };
+  const paths = visit(document.paths) as OpenApiDocument['paths'];
+  const schemas = Object.fromEntries(
+    Object.entries({ ...document.components.schemas, ...named }).sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+  return { ...document, components: { ...document.components, schemas }, paths };
+}
+
+const header = (name: string, schema: object, description: string, required = false) => ({
+  name,
+  in: 'header',
+  required,
+  description,
+  schema,
+});
+const HEADERS = {
+  acting_caseworker: header(
+    'Acting-Caseworker',
+    { type: 'string', maxLength: 64 },
+    'Staff code of the person behind the request',
+    true,
+  ),
+  idempotency_key: header(
+    'Idempotency-Key',
+    { type: 'string', minLength: 1, maxLength: 255 },
+    'The same key again does nothing again',
+  ),
+  if_match: header('If-Match', { type: 'string' }, '`ETag` of the version that was read'),
+  if_none_match: header('If-None-Match', { type: 'string', const: '*' }, 'There shall be nothing yet'),
+};
+
+export async function registerOpenApi(app: FastifyInstance, version: string): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Aman',
+        version,
+        description: 'Coordination of referrals between the agencies of a national referral mechanism.',
+        license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } as never,
+      },
+      components: {
+        securitySchemes: {
+          oauth: {
+            type: 'oauth2',
+            flows: {
+              clientCredentials: { tokenUrl: '/oauth/token', scopes: Object.fromEntries(SCOPES.map(scope => [scope, scope])) },
+            },
+          },
+        },
+      },
+    },
+    refResolver: {
+      buildLocalReference: (json: { $id?: unknown }, _base: unknown, _fragment: unknown, i: number) =>
+        String(json.$id ?? `def-${i}`),
+    },
+  });
+  const configs = new Map<string, Pick<Operation, 'caseworker' | 'may_create'>>();
+  app.addHook('onRoute', route => {
+    const id = (route.schema as { operationId?: string } | undefined)?.operationId;
+    if (id) configs.set(id, route.config as Pick<Operation, 'caseworker' | 'may_create'>);
+  });
+  app.decorate('openapi', () =>
+    withNames(withConventions(structuredClone(app.swagger()) as unknown as OpenApiDocument, configs)),
+  );
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The OpenAPI document of all registered routes; call after `ready`. */
+    openapi(): object;
+  }
+}

@@ -1,0 +1,40 @@
+import { sql } from 'kysely';
+import { systemActor } from '../core/access.ts';
+import type { Now } from './clock.ts';
+import { type Db, transact } from './database.ts';
+
+/** How long rows are kept that are not part of any case. A delivery that may still be attempted stays as long as its event. */
+const KEPT = [
+  {
+    table: 'deliveries',
+    since: 'created_at',
+    days: 30,
+    unless: sql<boolean>`next_attempt_at is not null
+      and exists (select from webhook_endpoints e where e.id = endpoint_id and e.deleted_at is null)`,
+  },
+  { table: 'events', since: 'occurred_at', days: 90, unless: sql<boolean>`position is null` },
+  { table: 'idempotency_keys', since: 'created_at', days: 3, unless: sql<boolean>`false` },
+];
+
+const AT_ONCE = 1_000;
+const DAY_MS = 86_400_000;
+
+/**
+ * Deletes what has been kept long enough, some of each table, each in a short transaction of its own.
+ * @returns whether there may be more
+ */
+export async function deleteExpired(services: { db: Db; now: Now }): Promise<boolean> {
+  let more = false;
+  for (const { table, since, days, unless } of KEPT) {
+    const before = new Date(services.now().getTime() - days * DAY_MS);
+    const { numAffectedRows } = await transact(services, systemActor('retention'), tx =>
+      sql`
+        delete from ${sql.table(table)} where ctid = any (array(
+          select ctid from ${sql.table(table)} where ${sql.ref(since)} < ${before} and not (${unless}) limit ${AT_ONCE}))`.execute(
+        tx,
+      ),
+    );
+    more ||= numAffectedRows === BigInt(AT_ONCE);
+  }
+  return more;
+}

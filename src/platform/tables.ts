@@ -1,0 +1,445 @@
+import type { Generated } from 'kysely';
+import type { TimerStep } from '../core/clock.ts';
+import type {
+  AgencyKind,
+  Category,
+  LawfulGround,
+  OfferStatus,
+  OperatingMode,
+  ProtectionStatus,
+  Purpose,
+  ReferralStatus,
+  Role,
+  Scope,
+  Service,
+  Sex,
+  Urgency,
+} from '../core/codes.ts';
+import type { EventType } from '../core/events.ts';
+
+/** The tables as Kysely sees them; `migrations/` makes them, `migrations/schema.sql` shows them whole. */
+export interface Tables {
+  deployment: DeploymentTable;
+  agencies: AgencyTable;
+  caseworkers: CaseworkerTable;
+  clients: ClientTable;
+  client_secrets: ClientSecretTable;
+  services: ServiceTable;
+  capacities: CapacityTable;
+  idempotency_keys: IdempotencyKeyTable;
+  rule_packs: RulePackTable;
+  cases: CaseTable;
+  masked_cases: MaskedCaseView;
+  case_keys: CaseKeyTable;
+  case_data: CaseDataTable;
+  case_data_history: CaseDataHistoryTable;
+  consents: ConsentTable;
+  referrals: ReferralTable;
+  offers: OfferTable;
+  disclosures: DisclosureTable;
+  timers: TimerTable;
+  events: EventTable;
+  event_positions: EventPositionTable;
+  event_sequences: EventSequenceTable;
+  webhook_endpoints: WebhookEndpointTable;
+  deliveries: DeliveryTable;
+  delivery_attempts: DeliveryAttemptTable;
+  audit_records: AuditRecordTable;
+  audit_subjects: AuditSubjectTable;
+  audit_subject_referrals: AuditSubjectReferralTable;
+  audit_pending: AuditPendingTable;
+}
+
+interface DeploymentTable {
+  name: string;
+  value: unknown;
+  created_at: Generated<Date>;
+}
+
+interface Versioned {
+  version: Generated<number>;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export interface AgencyTable extends Versioned {
+  id: string;
+  name: string;
+  kind: AgencyKind;
+  jurisdictions: string[];
+  regions: string[];
+  languages: string[];
+  competent_authority: boolean;
+  first_responder: boolean;
+  /** How to reach whoever is on duty there; shown in place of a protected agency's id. */
+  duty_contact: string | null;
+  calendar_id: string | null;
+  status: 'active' | 'suspended';
+  operating_mode: OperatingMode;
+}
+
+export interface CaseworkerTable extends Versioned {
+  id: string;
+  agency_id: string;
+  staff_code: string;
+  roles: Role[];
+  languages: string[];
+  /** JSON: `{course, completed_on, expires_on}[]` */
+  certifications: unknown;
+  status: 'active' | 'inactive' | 'disabled';
+}
+
+export interface ClientTable extends Versioned {
+  id: string;
+  agency_id: string;
+  description: string | null;
+  scopes: Scope[];
+  /** `disabled` until the agency's own supervisor enables a client that somebody else made. */
+  status: 'active' | 'disabled' | 'revoked';
+}
+
+export interface ClientSecretTable {
+  client_id: string;
+  /** argon2id, PHC string */
+  hash: string;
+  created_at: Date;
+  /** null: until rotated */
+  expires_at: Date | null;
+}
+
+export interface ServiceTable extends Versioned {
+  agency_id: string;
+  service: Service;
+  /** An empty list, here and in the four below, excludes nobody. */
+  regions: string[];
+  sexes: Sex[];
+  min_age: number | null;
+  max_age: number | null;
+  accepts_dependants: boolean;
+  languages: string[];
+  protection_statuses: ProtectionStatus[];
+  intake_hours: string | null;
+  location_protected: boolean;
+  status: 'active' | 'suspended';
+  suspended_reason: string | null;
+}
+
+export interface CapacityTable {
+  agency_id: string;
+  service: Service;
+  total: number;
+  held_elsewhere: number;
+  /** Places taken by accepted offers. */
+  held: number;
+  assured_at: Date;
+  /** When a place last came free here. */
+  freed_at: Date;
+  version: Generated<number>;
+}
+
+export interface IdempotencyKeyTable {
+  client_id: string;
+  key: string;
+  agency_id: string;
+  fingerprint: Buffer;
+  resource_id: string;
+  holds_secret: boolean;
+  created_at: Date;
+}
+
+export interface RulePackTable {
+  jurisdiction: string;
+  version: number;
+  document: unknown;
+  created_at: Date;
+}
+
+export interface CaseTable {
+  id: string;
+  reference: string;
+  owner_agency_id: string;
+  jurisdiction: string;
+  region: string | null;
+  track: string;
+  risk: string;
+  stage: string;
+  stage_before_close: string | null;
+  close_reason: string | null;
+  group_id: string | null;
+  opened_at: Date;
+  closed_at: Date | null;
+  version: Generated<number>;
+  updated_at: Date;
+}
+
+type MaskedCaseView = Omit<CaseTable, 'stage_before_close' | 'close_reason' | 'group_id'>;
+
+export interface CaseKeyTable {
+  case_id: string;
+  kek_id: string;
+  wrapped: Buffer;
+}
+
+/** `profile` is what an offer may show before acceptance: derived from the other categories, never more than they hold. */
+export type SealedCategory = Category | 'profile';
+
+export interface CaseDataTable {
+  case_id: string;
+  category: SealedCategory;
+  version: number;
+  sealed: Buffer;
+  updated_at: Date;
+}
+
+export interface CaseDataHistoryTable {
+  case_id: string;
+  category: SealedCategory;
+  version: number;
+  sealed: Buffer;
+  replaced_at: Date;
+}
+
+export interface ConsentTable extends Versioned {
+  id: string;
+  case_id: string;
+  recipient_agency_id: string | null;
+  recipient_agency_kind: AgencyKind | null;
+  purposes: Purpose[];
+  categories: Category[];
+  /** Who gave it and how: under the case's key. */
+  sealed: Buffer;
+  expires_at: Date | null;
+  /** When the service saw that it had expired, and drew the consequences. */
+  expired_at: Date | null;
+  withdrawn_at: Date | null;
+}
+
+export interface ReferralTable extends Versioned {
+  id: string;
+  reference: string;
+  case_id: string;
+  owner_agency_id: string;
+  sender_agency_id: string;
+  jurisdiction: string;
+  region: string | null;
+  service: Service;
+  urgency: Urgency;
+  routing: 'direct' | 'automatic';
+  recipient_agency_id: string | null;
+  fallback: boolean;
+  categories: Category[];
+  excluded_agencies: string[];
+  /** JSON: `{code, legal_basis?, person_informed, staff_code}` */
+  lawful_ground: { code: LawfulGround; legal_basis?: string; person_informed: boolean; staff_code: string } | null;
+  /** Note and requirements, under the case's key. */
+  sealed: Buffer;
+  /** What it takes of a capacity: 1 + dependants. */
+  places: number;
+  status: ReferralStatus;
+  /** How it ended, once an act ended it. */
+  ended: 'completed' | 'cancelled' | 'withdrawn' | null;
+  /** The sender's caseworker. */
+  staff_code: string;
+  /** When the router shall look at it again. */
+  router_due_at: Date | null;
+}
+
+export interface OfferTable {
+  id: string;
+  referral_id: string;
+  case_id: string;
+  owner_agency_id: string;
+  sender_agency_id: string;
+  agency_id: string;
+  jurisdiction: string;
+  service: Service;
+  /** 1, 2, …: in the order in which agencies were asked. */
+  ordinal: number;
+  status: OfferStatus;
+  places: number;
+  places_held: number;
+  /** Nobody but the receiver is told who it is: a protected place, and no grant names the agency. */
+  location_protected: boolean;
+  reason_code: string | null;
+  /** The receiver's caseworker who last acted on it. */
+  staff_code: string | null;
+  /** Questions, answers and notes, under the case's key. */
+  sealed: Buffer | null;
+  offered_at: Date;
+  accepted_at: Date | null;
+  ended_at: Date | null;
+  /** The newest offer of this referral to this agency. */
+  latest: Generated<boolean>;
+}
+
+export interface DisclosureTable {
+  id: string;
+  case_id: string;
+  referral_id: string;
+  offer_id: string;
+  agency_id: string;
+  /** What is open now. */
+  categories: Category[];
+  /** What was ever open. */
+  categories_held: Category[];
+  ground: 'consent' | LawfulGround;
+  started_at: Date;
+  ended_at: Date | null;
+  deletion_due_at: Date | null;
+  deletion_confirmed_at: Date | null;
+}
+
+export interface TimerTable {
+  id: string;
+  name: string;
+  kind: 'deadline' | 'floor';
+  clock: string;
+  subject_type: 'case' | 'referral' | 'offer';
+  subject_id: string;
+  case_id: string;
+  referral_id: string | null;
+  offer_id: string | null;
+  owner_agency_id: string;
+  sender_agency_id: string | null;
+  receiver_agency_id: string | null;
+  responsible_agency_id: string;
+  /** Nobody but the receiver is told who it is. */
+  location_protected: boolean;
+  jurisdiction: string;
+  urgency: Urgency;
+  started_at: Date;
+  due_at: Date;
+  state: 'running' | 'paused' | 'met' | 'breached' | 'cancelled';
+  paused_at: Date | null;
+  warned_at: Date | null;
+  breached_at: Date | null;
+  met_at: Date | null;
+  escalation_level: Generated<number>;
+  on_breach: 'expire_offer' | 'resume_respond' | null;
+  /** JSON: what is still to happen, earliest first. */
+  steps: TimerStep[];
+  /** The instant of the first of `steps`; null when nothing is to happen. */
+  next_step_at: Date | null;
+  /** JSON: `{pack, version, source}` */
+  rule: { pack: string; version: number; source: string };
+  version: Generated<number>;
+}
+
+export interface EventTable {
+  number: Generated<number>;
+  id: string;
+  agency_id: string;
+  type: EventType;
+  /** What the sequence counts along: the referral, or the case. */
+  subject_id: string;
+  referral_id: string | null;
+  case_id: string | null;
+  /** An emergency's, or one that never waits. */
+  urgent: boolean;
+  /** Ends or changes the recipient's duties: delivered even when its access has ended. */
+  reaches_always: boolean;
+  body: Record<string, unknown>;
+  occurred_at: Date;
+  position: number | null;
+  sequence: number | null;
+}
+
+export interface EventPositionTable {
+  agency_id: string;
+  last: number;
+}
+
+export interface EventSequenceTable extends EventPositionTable {
+  subject_id: string;
+}
+
+export interface WebhookEndpointTable extends Versioned {
+  id: string;
+  agency_id: string;
+  url: string;
+  event_types: string[];
+  description: string | null;
+  signature: string[];
+  status: 'active' | 'paused' | 'disabled';
+  secret: Buffer;
+  previous_secret: Buffer | null;
+  previous_secret_until: Date | null;
+  failing_since: Date | null;
+  deleted_at: Date | null;
+}
+
+export interface DeliveryTable {
+  id: string;
+  endpoint_id: string;
+  agency_id: string;
+  event_number: number;
+  event_id: string;
+  event_type: string;
+  subject_id: string;
+  sequence: number;
+  urgent: boolean;
+  /** Waits for its predecessor of the same endpoint and subject. */
+  waits: boolean;
+  state: 'pending' | 'parked' | 'delivered' | 'withheld' | 'exhausted';
+  attempts: Generated<number>;
+  next_attempt_at: Date | null;
+  claimed_until: Date | null;
+  last_status: number | null;
+  last_error: string | null;
+  created_at: Date;
+  delivered_at: Date | null;
+}
+
+export interface DeliveryAttemptTable {
+  delivery_id: string;
+  attempt: number;
+  agency_id: string;
+  started_at: Date;
+  duration_ms: number;
+  status: number | null;
+  error: string | null;
+}
+
+export interface AuditRecordTable {
+  number: Generated<number>;
+  entry_id: Buffer;
+  entry: Buffer;
+  /** The bytes that were committed to (RFC 8785 JSON). */
+  meta: string;
+  salt_meta: Buffer;
+  salt_personal: Buffer;
+  subject_commits: Buffer[];
+  at: Date;
+  agency_id: string | null;
+  client_id: string | null;
+  caseworker: string | null;
+  action: string;
+  outcome: 'done' | 'read' | 'denied' | 'failed';
+  resource_type: string;
+  code: string | null;
+  lawful_ground: string | null;
+}
+
+export interface AuditSubjectTable {
+  entry_id: Buffer;
+  /** Its place among the entry's `subject_commits`. */
+  ordinal: number;
+  /** Whose auditors may open it; null: the audit body alone. */
+  reader_agency_id: string | null;
+  /** The case or report whose key sealed the record; null: the deployment's own key. */
+  key_id: string | null;
+  sealed: Buffer | null;
+  subject_index: Buffer | null;
+}
+
+export interface AuditSubjectReferralTable {
+  referral_index: Buffer;
+  reader_agency_id: string | null;
+  entry_id: Buffer;
+  ordinal: number;
+}
+
+export interface AuditPendingTable {
+  entry_id: Buffer;
+  entry: Buffer;
+}

@@ -1,0 +1,249 @@
+import { listCandidates, takePlaces } from '../agencies/store.ts';
+import { act } from '../audit/act.ts';
+import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
+import { mayBeAsked } from '../core/consent.ts';
+import { Problem } from '../core/problem.ts';
+import { decide, impliesAcceptance, lifecycleTable, type Party, type ReferralAction } from '../core/referral.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
+import type { Services } from '../services.ts';
+import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
+import { requireProvider } from './make.ts';
+import { type Carrying, carryOut, finish } from './progress.ts';
+import { goOn, makeOffer } from './router.ts';
+import { type Exchange, sealExchange } from './sealed.ts';
+import type { OfferChange, OfferRow } from './store.ts';
+import { viewReferral } from './view.ts';
+
+/**
+ * What agencies do to a referral: one function per verb, each one act on the locked referral. What they have in common stands
+ * in `actOn`: who may, is the version the one that was read, what does the table say, what is written and told, who is asked next.
+ */
+
+export const receiveReferral = (services: Services, actor: AgencyActor, id: string) => actOn(services, actor, id, 'receive');
+
+/** The receiver asks the sender something that it needs to know before it can say yes or no. */
+export const requestInformation = (services: Services, actor: AgencyActor, id: string, body: { questions: string[] }) =>
+  actOn(services, actor, id, 'request_information', async (tx, { offer, now }) => ({
+    change: await exchanged(services, tx, offer, exchange => ({
+      ...exchange,
+      questions: [...exchange.questions, { asked_at: now.toISOString(), questions: body.questions }],
+    })),
+  }));
+
+/** The sender answers the last questions that were asked. */
+export const provideInformation = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  body: { answers: string[]; offer_id?: string },
+) =>
+  actOn(
+    services,
+    actor,
+    id,
+    'provide_information',
+    async (tx, { offer, now }) => ({
+      change: await exchanged(services, tx, offer, exchange => ({
+        ...exchange,
+        questions: exchange.questions.map((asked, index) =>
+          index === exchange.questions.length - 1 ? { ...asked, answered_at: now.toISOString(), answers: body.answers } : asked,
+        ),
+      })),
+    }),
+    body.offer_id,
+  );
+
+/**
+ * The receiving agency takes the referral: its places are held, other live offers end, what consent covers opens to it.
+ * @throws Problem `consent_missing` where consent ended meanwhile, `no_capacity` unless `over_capacity`
+ */
+export const acceptReferral = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  body: { note?: string; over_capacity?: boolean },
+) =>
+  actOn(services, actor, id, 'accept', async (tx, { locked, offer, now }) => {
+    requireConsent(actor, locked, now);
+    const places_held = await holdPlaces(tx, offer!, body.over_capacity ?? false);
+    return { change: { places_held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
+  });
+
+/** The receiver says no, with a coded reason; the next agency is asked. */
+export const declineReferral = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  body: { reason_code: string; note?: string },
+) =>
+  actOn(services, actor, id, 'decline', async (tx, { offer, now }) => ({
+    code: body.reason_code,
+    change: await noted(services, tx, offer, 'decline', body.note, now),
+  }));
+
+/**
+ * Sender or coordinator take the referral to an agency that they name; offers that nobody accepted end.
+ * @throws Problem `not_offered`, `agency_suspended`, `consent_missing`
+ */
+export const rerouteReferral = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  body: { agency_id: string; reason_code: string },
+) =>
+  actOn(services, actor, id, 'reroute', async (tx, { locked, now }) => {
+    const { referral, grants } = locked;
+    const providers = await asSystem(tx, 'router', () =>
+      listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction }),
+    );
+    const provider = requireProvider(providers, body.agency_id);
+    if (!mayBeAsked(referral, grants, { id: provider.agency_id, kind: provider.kind }, now)) throw consentMissing(locked);
+    return { code: body.reason_code, follow: () => makeOffer(services, tx, actor, locked, provider, now) };
+  });
+
+/**
+ * The person has arrived. Said of an offer that nobody accepted yet, it accepts it as well.
+ * @throws Problem `unprocessable` for an arrival in the future; what accepting throws
+ */
+export const confirmHandover = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  body: { arrived_at: string; accompanied_by?: string; over_capacity?: boolean },
+) =>
+  actOn(services, actor, id, 'confirm_handover', async (tx, { locked, offer, now }) => {
+    if (new Date(body.arrived_at).getTime() > now.getTime() + CLOCK_SKEW_MS) {
+      throw new Problem('unprocessable', { errors: [{ pointer: '/arrived_at', detail: 'lies in the future' }] });
+    }
+    const accepts = impliesAcceptance('confirm_handover', offer!);
+    if (accepts) requireConsent(actor, locked, now);
+    const { arrived_at, accompanied_by } = body;
+    return {
+      change: {
+        ...(accepts ? { places_held: await holdPlaces(tx, offer!, body.over_capacity ?? false) } : {}),
+        ...(await exchanged(services, tx, offer, exchange => ({ ...exchange, handover: { arrived_at, accompanied_by } }))),
+      },
+    };
+  });
+
+/** Clocks of agencies may differ by this much before an arrival lies in the future. */
+const CLOCK_SKEW_MS = 5 * 60_000;
+
+/** The person did not come: sender and coordinator are told at once, the need stays open. */
+export const reportNoShow = (services: Services, actor: AgencyActor, id: string) =>
+  actOn(services, actor, id, 'report_no_show', async () => ({ code: 'no_show' }));
+
+export const completeReferral = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  body: { outcome_code: string; note?: string },
+) =>
+  actOn(services, actor, id, 'complete', async (tx, { offer, now }) => ({
+    code: body.outcome_code,
+    change: await noted(services, tx, offer, 'complete', body.note, now),
+  }));
+
+/** The service ended without the need being met, which stays open. */
+export const failReferral = (services: Services, actor: AgencyActor, id: string, body: { reason_code: string; note?: string }) =>
+  actOn(services, actor, id, 'fail', async (tx, { offer, now }) => ({
+    code: body.reason_code,
+    change: await noted(services, tx, offer, 'fail', body.note, now),
+  }));
+
+/** The sender takes the request back. */
+export const cancelReferral = (services: Services, actor: AgencyActor, id: string, body: { reason_code: string }) =>
+  actOn(services, actor, id, 'cancel', async () => ({ code: body.reason_code }));
+
+interface Standing {
+  locked: LockedReferral;
+  /** The receiver's own latest offer, or the one that sender or coordinator act on. */
+  offer: OfferRow | undefined;
+  now: Date;
+}
+
+type Prepared = Pick<Carrying, 'code' | 'change'> & { follow?: () => Promise<unknown> };
+
+/** @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`, and what `prepare` throws */
+const actOn = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  verb: Exclude<ReferralAction, 'offer' | 'expire' | 'withdraw'>,
+  prepare: (tx: Tx, standing: Standing) => Promise<Prepared> = async () => ({}),
+  offer_id?: string,
+) => {
+  const action = `referral.${verb}` as const;
+  return act(
+    services,
+    actor,
+    action,
+    (tx, id) => viewReferral(services, tx, actor, id),
+    async (tx, now) => {
+      const locked = await lockReferral(tx, id);
+      const { referral, offers } = locked;
+      const relations = referralRelations(actor, referral, offers);
+      authorise(actor, action, relations);
+      expectVersion(actor, referral.version);
+
+      const party = partyOf(verb, relations.includes('sender'));
+      const offer =
+        party === 'receiver'
+          ? ownOffer(actor, offers)
+          : (namedOffer(offers, offer_id) ?? offers.find(it => it.status === 'info_requested'));
+      const decision = decide(verb, party, { ended: referral.ended, offers }, offer, now);
+      const { code, change, follow } = await prepare(tx, { locked, offer, now });
+
+      const handled = party === 'receiver' ? { ...change, staff_code: actor.caseworker!.staff_code } : change;
+      const receipt = await carryOut(services, tx, actor, locked, decision, { action, code, change: handled }, now);
+      if (decision.follows === 'next') await goOn(services, tx, actor, locked, now);
+      await follow?.();
+      await finish(tx, locked, now);
+      return { id, receipt };
+    },
+  );
+};
+
+function partyOf(verb: ReferralAction, is_sender: boolean): Party {
+  const { by } = lifecycleTable[verb];
+  return by.includes('receiver') ? 'receiver' : is_sender && by.includes('sender') ? 'sender' : 'coordinator';
+}
+
+function requireConsent(actor: AgencyActor, locked: LockedReferral, now: Date): void {
+  const recipient = { id: actor.agency_id, kind: actor.agency_kind };
+  if (!mayBeAsked(locked.referral, locked.grants, recipient, now)) throw consentMissing(locked);
+}
+
+const consentMissing = ({ referral }: LockedReferral) =>
+  new Problem('consent_missing', { members: { categories: referral.categories, lawful_grounds: [] } });
+
+/** @returns how many places were taken of a counted capacity */
+async function holdPlaces(tx: Tx, offer: OfferRow, over_capacity: boolean): Promise<number> {
+  const taken = await asSystem(tx, 'router', () =>
+    takePlaces(tx, offer.agency_id, offer.service, offer.places, { over_capacity }),
+  );
+  if (taken === 'none_left') throw new Problem('no_capacity');
+  return taken === 'taken' ? offer.places : 0;
+}
+
+const exchanged = async (
+  services: Services,
+  tx: Tx,
+  offer: OfferRow | undefined,
+  change: (exchange: Exchange) => Exchange,
+): Promise<OfferChange> => (offer ? { sealed: await sealExchange(services, tx, offer, change) } : {});
+
+const noted = (
+  services: Services,
+  tx: Tx,
+  offer: OfferRow | undefined,
+  action: string,
+  note: string | undefined,
+  now: Date,
+): Promise<OfferChange> =>
+  note === undefined
+    ? Promise.resolve({})
+    : exchanged(services, tx, offer, exchange => ({
+        ...exchange,
+        notes: [...exchange.notes, { at: now.toISOString(), action, note }],
+      }));

@@ -1,0 +1,248 @@
+import { listCandidates } from '../agencies/store.ts';
+import { type Act, type Notice, record } from '../audit/record.ts';
+import { type CaseRow, type ConsentRow, listGrants } from '../cases/store.ts';
+import type { Actor, AgencyActor } from '../core/access.ts';
+import type { Category } from '../core/codes.ts';
+import { coveredCategories, type Grant, mayBeAsked } from '../core/consent.ts';
+import { decide, isLive, isTaken } from '../core/referral.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
+import { getRulePack } from '../rules/store.ts';
+import type { Services } from '../services.ts';
+import { endReferralTimers, startTimers } from '../timers/apply.ts';
+import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
+import { noticeOf } from './notices.ts';
+import { finish, saveSteps, startDeletion } from './progress.ts';
+import { askNext } from './router.ts';
+import {
+  type DisclosureRow,
+  listCoordinators,
+  listDisclosures,
+  listOpenReferralIds,
+  type OfferRow,
+  requestRouting,
+  revealAgency,
+  saveDisclosure,
+} from './store.ts';
+
+/** What consent covers, and what follows for referrals when that changes. */
+
+/** What an agency holds of a case, and held. */
+export interface Disclosed {
+  /** Open now: what was let to it, as far as consent or ground covers it at this instant. */
+  categories: Category[];
+  held: Category[];
+  deletion_due_at: Date | null;
+}
+
+/** The disclosures of a case to the caller, live. */
+export async function listDisclosed(tx: Tx, actor: AgencyActor, found: CaseRow, now: Date): Promise<Disclosed> {
+  const disclosures = await listDisclosures(tx, { case_id: found.id, agency_id: actor.agency_id });
+  const live = disclosures.filter(({ ended_at }) => ended_at === null);
+  const open = await asSystem(tx, 'router', async () => {
+    const grants = await listGrants(tx, found.id);
+    const needs = await tx
+      .selectFrom('referrals')
+      .selectAll()
+      .where('id', 'in', ['', ...live.map(row => row.referral_id)])
+      .execute();
+    const recipient = { id: actor.agency_id, kind: actor.agency_kind };
+    return live.flatMap(row => openCategories(row, needs.find(({ id }) => id === row.referral_id)!, grants, recipient, now));
+  });
+  const due = disclosures.map(row => row.deletion_due_at?.getTime() ?? 0);
+  return {
+    categories: [...new Set(open)],
+    held: [...new Set(disclosures.flatMap(row => row.categories_held))],
+    deletion_due_at: Math.max(0, ...due) > 0 ? new Date(Math.max(...due)) : null,
+  };
+}
+
+/** What one disclosure opens at this instant: a grant that has just expired closes it before any job has run. */
+export const openCategories = (
+  disclosure: Pick<DisclosureRow, 'categories'>,
+  need: Parameters<typeof coveredCategories>[0],
+  grants: readonly Grant[],
+  recipient: Parameters<typeof coveredCategories>[2],
+  now: Date,
+): Category[] => coveredCategories(need, grants, recipient, now).filter(category => disclosure.categories.includes(category));
+
+/** Notices of an amendment: to whoever holds a changed category, and to every live holder when it concerns safety. */
+export async function tellHolders(tx: Tx, found: CaseRow, changed: readonly Category[], safety: boolean): Promise<Notice[]> {
+  const live = await asSystem(tx, 'router', async () =>
+    (await listDisclosures(tx, { case_id: found.id })).filter(({ ended_at }) => ended_at === null),
+  );
+  const notice = (type: 'disclosure.updated' | 'safety.changed', row: DisclosureRow, categories: Category[]): Notice => ({
+    type,
+    subject_id: row.referral_id,
+    referral_id: row.referral_id,
+    case_id: found.id,
+    urgent: type === 'safety.changed',
+    recipients: [
+      {
+        agency_id: row.agency_id,
+        body: {
+          referral_id: row.referral_id,
+          offer_id: row.offer_id,
+          agency_id: row.agency_id,
+          ...(categories.length > 0 ? { categories } : {}),
+          notify: { roles: ['caseworker'] },
+        },
+      },
+    ],
+  });
+  return live.flatMap(row => {
+    const categories = changed.filter(category => row.categories.includes(category));
+    return [
+      ...(safety ? [notice('safety.changed', row, [])] : []),
+      ...(categories.length > 0 ? [notice('disclosure.updated', row, categories)] : []),
+    ];
+  });
+}
+
+export type ConsentChange =
+  | { given: Pick<Grant, 'recipient_agency_id'> }
+  | { withdrawn: ConsentRow; stop_service: boolean; spoken_in_private: boolean };
+
+/**
+ * What a consent that was given, withdrawn or has expired means for every open referral of its case. Offers that nothing covers
+ * any more end, the rest keep only what is still covered; then the act is recorded with all that it has to tell; then the next
+ * covered agencies are asked. The case must be locked for update, the consent saved.
+ * @param main the act itself; its notices are completed here
+ * @returns the receipt of its entry
+ */
+export async function applyConsentChange(
+  services: Services,
+  tx: Tx,
+  actor: Actor,
+  found: CaseRow,
+  change: ConsentChange,
+  main: Act,
+  now: Date,
+): Promise<string> {
+  const affected: { locked: LockedReferral; notices: Notice[]; ended: OfferRow[] }[] = [];
+  await asSystem(tx, 'router', async () => {
+    if ('given' in change && change.given.recipient_agency_id) await revealAgency(tx, found.id, change.given.recipient_agency_id);
+    for (const id of await listOpenReferralIds(tx, found.id)) {
+      const locked = await loadLocked(tx, id);
+      const ended = 'withdrawn' in change ? await endUncovered(tx, locked, change.stop_service, now) : [];
+      const notices = ended.map(offer => noticeOf('referral.withdrawn', locked, { offer }));
+      notices.push(...(await refreshDisclosures(tx, locked, ended, now)));
+      affected.push({ locked, notices, ended });
+    }
+    if ('withdrawn' in change && !change.spoken_in_private) await startWelfareCheck(tx, found, now);
+  });
+
+  const receipt = await record(services, tx, actor, {
+    ...main,
+    subjects: main.subjects?.map(subject => ({
+      ...subject,
+      referral_ids: affected.filter(it => it.notices.length > 0).map(it => it.locked.referral.id),
+    })),
+    events: [...(main.events ?? []), ...affected.flatMap(it => it.notices)],
+  });
+
+  for (const { locked, ended } of affected) {
+    if ('given' in change) continue;
+    const was_unplaced = locked.referral.status === 'unplaced';
+    if (ended.length === 0 && !was_unplaced) continue;
+    await askCovered(services, tx, actor, locked, change.stop_service, ended.length > 0, now);
+    await finish(tx, locked, now);
+  }
+  if ('given' in change) await requestRouting(tx, now, { case_id: found.id });
+  return receipt;
+}
+
+/** Withdraws the offers that neither grant nor ground covers any more; a service that was accepted only with `stop_service`. */
+async function endUncovered(tx: Tx, locked: LockedReferral, stop_service: boolean, now: Date): Promise<OfferRow[]> {
+  const { referral, offers, grants, agencies } = locked;
+  const ending = offers.filter(offer => {
+    const recipient = { id: offer.agency_id, kind: agencies.get(offer.agency_id)!.kind };
+    return isLive(offer) && (!isTaken(offer) || stop_service) && !mayBeAsked(referral, grants, recipient, now);
+  });
+  for (const offer of ending) {
+    const decision = decide('withdraw', 'consent', { ended: referral.ended, offers }, offer, now);
+    await saveSteps(tx, locked, decision, {}, null, now);
+  }
+  return ending;
+}
+
+/** Brings what is open to what is covered now; whoever loses something is told and has to confirm that it deleted it. */
+async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonly OfferRow[], now: Date): Promise<Notice[]> {
+  const { referral, offers, grants, agencies } = locked;
+  const notices: Notice[] = [];
+  const all = await listDisclosures(tx, { case_id: referral.case_id });
+  for (const disclosure of all.filter(row => row.referral_id === referral.id)) {
+    const offer = offers.find(({ id }) => id === disclosure.offer_id)!;
+    if (ended.includes(offer)) {
+      notices.push(noticeOf('consent.withdrawn', locked, { offer, parties: ['receiver'] }));
+      continue;
+    }
+    if (disclosure.ended_at) continue;
+    const recipient = { id: offer.agency_id, kind: agencies.get(offer.agency_id)!.kind };
+    const categories = coveredCategories(referral, grants, recipient, now);
+    const lost = disclosure.categories.filter(category => !categories.includes(category));
+    const gained = categories.filter(category => !disclosure.categories.includes(category));
+    if (lost.length === 0 && gained.length === 0) continue;
+    const deletion_due_at = lost.length > 0 ? await startDeletion(tx, locked, offer, now) : disclosure.deletion_due_at;
+    await saveDisclosure(tx, disclosure, { categories, deletion_due_at });
+    const type = lost.length > 0 ? 'consent.withdrawn' : 'disclosure.updated';
+    notices.push(
+      noticeOf(type, locked, { offer, parties: ['receiver'], detail: { categories: lost.length > 0 ? lost : gained } }),
+    );
+  }
+  return notices;
+}
+
+/** The next covered agency is asked; where consent covers nobody any more, the referral is withdrawn with it. */
+async function askCovered(
+  services: Services,
+  tx: Tx,
+  cause: Actor,
+  locked: LockedReferral,
+  stop_service: boolean,
+  told_already: boolean,
+  now: Date,
+): Promise<void> {
+  const { referral, offers, grants } = locked;
+  if (offers.some(isLive)) return;
+  const covered = await asSystem(tx, 'router', async () => {
+    const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
+    return providers.some(({ agency_id, kind }) => mayBeAsked(referral, grants, { id: agency_id, kind }, now));
+  });
+  if (covered && !stop_service && goesOnByItself(referral)) {
+    await askNext(services, tx, cause, locked, now, { quietly: !told_already });
+    return;
+  }
+  if (covered && !told_already) return;
+  referral.ended = 'withdrawn';
+  await asSystem(tx, 'router', () => endReferralTimers(tx, referral.id, now, { cancel: ['unplaced_review'] }));
+  if (!told_already) {
+    await record(services, tx, cause, {
+      action: 'referral.withdraw',
+      resource_type: 'referral',
+      subjects: [{ subject_id: referral.case_id, referral_id: referral.id }],
+      events: [noticeOf('referral.withdrawn', locked)],
+    });
+  }
+}
+
+async function startWelfareCheck(tx: Tx, found: CaseRow, now: Date): Promise<void> {
+  const [coordinator = null] = await listCoordinators(tx, found.jurisdiction);
+  await startTimers(
+    tx,
+    {
+      pack: await getRulePack(tx, found.jurisdiction),
+      now,
+      case_id: found.id,
+      referral_id: null,
+      offer_id: null,
+      owner_agency_id: found.owner_agency_id,
+      sender_agency_id: null,
+      receiver_agency_id: null,
+      coordinator_agency_id: coordinator,
+      location_protected: false,
+      jurisdiction: found.jurisdiction,
+      urgency: found.risk === 'immediate' ? 'emergency' : 'urgent',
+    },
+    ['welfare_check'],
+  );
+}

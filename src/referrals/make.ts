@@ -1,0 +1,191 @@
+import { act } from '../audit/act.ts';
+import { record } from '../audit/record.ts';
+import { type CaseRow, findCase, findProfile, lockCase } from '../cases/store.ts';
+import { caseRelations } from '../cases/view.ts';
+import { type AgencyActor, authorise } from '../core/access.ts';
+import { type Category, LAWFUL_GROUNDS, type LawfulGround } from '../core/codes.ts';
+import { mayBeAsked, missingCategories, NOT_BY_GROUND } from '../core/consent.ts';
+import { Problem, raise } from '../core/problem.ts';
+import type { CandidateService } from '../core/routing.ts';
+import { getDataKey } from '../platform/data-keys.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
+import { newId, newReference } from '../platform/ids.ts';
+import { seal } from '../platform/vault.ts';
+import { getRulePack } from '../rules/store.ts';
+import type { Services } from '../services.ts';
+import { listDisclosed } from './coverage.ts';
+import { type LockedReferral, loadLocked } from './locked.ts';
+import { finish } from './progress.ts';
+import { goOn, makeOffer, rank } from './router.ts';
+import type { ReferralBody } from './schema.ts';
+import { type Sealed, sealedPlace } from './sealed.ts';
+import { insertReferral } from './store.ts';
+import { viewReferral } from './view.ts';
+
+/**
+ * Asks for one service for one person. The first agency is asked in the same act: the named one, or the one that ranks first.
+ * Consent, or a ground that the law gives the referring agency, must cover agency, purpose and every category asked for.
+ * @throws Problem `agency_suspended`, `not_found`, `forbidden`, `unprocessable`, `not_offered`, `consent_missing`, `wrong_state`
+ */
+export const makeReferral = (services: Services, actor: AgencyActor, case_id: string, body: ReferralBody) =>
+  act(
+    services,
+    actor,
+    'referral.make',
+    (tx, id) => viewReferral(services, tx, actor, id),
+    async (tx, now) => {
+      if (actor.suspended) throw new Problem('agency_suspended');
+      await lockCase(tx, case_id, 'share');
+      const found = (await findCase(tx, case_id)) ?? raise('not_found');
+      const relations = await caseRelations(tx, actor, found);
+      authorise(actor, 'referral.make', relations);
+      requireRouting(body);
+      requireGroundInFull(body);
+      if (found.stage === 'closed')
+        throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
+      if (found.track === 'anonymous' && body.service !== 'identification') {
+        throw new Problem('unprocessable', { detail: 'only an identification offer leaves an anonymous record' });
+      }
+
+      const pack = await getRulePack(tx, found.jurisdiction);
+      const grounds = LAWFUL_GROUNDS.filter(code => pack.lawful_grounds[code].includes(actor.agency_kind));
+      if (body.lawful_ground && !grounds.includes(body.lawful_ground.code)) throw consentMissing(body.categories, grounds);
+      if (!relations.includes('owner')) await requireHeld(tx, actor, found, body, grounds, now);
+
+      const id = newId('ref');
+      const locked = await insertWithNeed(services, tx, actor, found, id, body, now);
+      const { ranked, providers } = await rank(services, tx, locked, now);
+      const named = body.recipient_agency_id === undefined ? undefined : requireProvider(providers, body.recipient_agency_id);
+      const possible = named
+        ? [named]
+        : providers.filter(({ agency_id }) => !barred(ranked.find(it => it.agency_id === agency_id)!.excluded_by));
+      const missing = leastMissing(locked, possible.length > 0 ? possible : providers, now);
+      if (missing) throw consentMissing(missing, groundsFor(missing, grounds));
+
+      const receipt = await record(services, tx, actor, {
+        action: 'referral.make',
+        resource_type: 'referral',
+        lawful_ground: body.lawful_ground?.code,
+        subjects: [{ subject_id: case_id, referral_id: id, categories: body.categories }],
+      });
+      if (named) await makeOffer(services, tx, actor, locked, named, now);
+      else await goOn(services, tx, actor, locked, now);
+      await finish(tx, locked, now);
+      return { id, receipt };
+    },
+  );
+
+/** The grounds that would help: none where all that is missing may never be handed over on a ground. */
+const groundsFor = (missing: readonly Category[], grounds: readonly LawfulGround[]): readonly LawfulGround[] =>
+  missing.length > 0 && missing.every(category => NOT_BY_GROUND.includes(category)) ? [] : grounds;
+
+function requireRouting(body: ReferralBody): void {
+  const wrong = (pointer: string, detail: string) => new Problem('unprocessable', { errors: [{ pointer, detail }] });
+  if (body.routing === 'direct' && !body.recipient_agency_id)
+    throw wrong('/recipient_agency_id', 'is missing: a direct referral names its recipient');
+  if (body.routing === 'automatic' && body.recipient_agency_id)
+    throw wrong('/recipient_agency_id', 'belongs to a direct referral');
+  if (body.routing === 'automatic' && body.fallback) throw wrong('/fallback', 'belongs to a direct referral');
+}
+
+/** In imminent danger the code is enough, so that nobody waits at night; every other ground says whether the person was told. */
+function requireGroundInFull({ lawful_ground }: ReferralBody): void {
+  if (!lawful_ground || lawful_ground.code === 'imminent_danger_to_life' || lawful_ground.person_informed !== undefined) return;
+  throw new Problem('unprocessable', { errors: [{ pointer: '/lawful_ground/person_informed', detail: 'is missing' }] });
+}
+
+/** An agency that holds the case by an accepted offer refers on within what it holds. */
+async function requireHeld(
+  tx: Tx,
+  actor: AgencyActor,
+  found: CaseRow,
+  body: ReferralBody,
+  grounds: readonly string[],
+  now: Date,
+): Promise<void> {
+  const { categories } = await listDisclosed(tx, actor, found, now);
+  const beyond = body.categories.filter(category => !categories.includes(category));
+  if (beyond.length > 0) throw consentMissing(beyond, grounds);
+}
+
+const consentMissing = (categories: readonly Category[], lawful_grounds: readonly string[]) =>
+  new Problem('consent_missing', { members: { categories, lawful_grounds } });
+
+/** Exclusions for which somebody else may be asked now or later; whoever is barred for another reason never will be. */
+const barred = (excluded_by: readonly string[]): boolean =>
+  excluded_by.some(reason => reason !== 'no_consent' && reason !== 'no_capacity');
+
+/**
+ * What is missing for the provider for which least is missing; undefined where nothing is. With no provider at all, what the
+ * grants for this purpose leave open.
+ */
+function leastMissing(
+  { referral, grants }: LockedReferral,
+  providers: readonly CandidateService[],
+  now: Date,
+): Category[] | undefined {
+  const recipients =
+    providers.length > 0
+      ? providers.map(({ agency_id, kind }) => ({ id: agency_id, kind }))
+      : grants.map(grant => ({ id: grant.recipient_agency_id ?? '', kind: grant.recipient_agency_kind ?? ('' as never) }));
+  const askable = recipients.filter(recipient => mayBeAsked(referral, grants, recipient, now));
+  if (askable.length === 0) return [...referral.categories];
+  const missing = askable
+    .map(recipient => missingCategories(referral, grants, recipient, now))
+    .sort((a, b) => a.length - b.length)[0]!;
+  return missing.length > 0 ? missing : undefined;
+}
+
+/**
+ * The named agency's service. A person may choose what the ranking would not; but not an agency that does not do it at all.
+ * @throws Problem `not_offered`, `agency_suspended`
+ */
+export function requireProvider(providers: readonly CandidateService[], agency_id: string): CandidateService {
+  const provider = providers.find(it => it.agency_id === agency_id);
+  if (!provider || provider.status === 'suspended') throw new Problem('not_offered');
+  if (provider.agency_status === 'suspended')
+    throw new Problem('agency_suspended', { detail: 'the named agency takes no new offers' });
+  return provider;
+}
+
+async function insertWithNeed(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  found: CaseRow,
+  id: string,
+  body: ReferralBody,
+  now: Date,
+): Promise<LockedReferral> {
+  const staff_code = actor.caseworker!.staff_code;
+  const sealed: Sealed = { note: body.note, requirements: body.requirements };
+  const key = await getDataKey(services, tx, found.id);
+  return asSystem(tx, 'router', async () => {
+    const profile = await findProfile(services, tx, found.id);
+    await insertReferral(tx, {
+      id,
+      reference: newReference(),
+      case_id: found.id,
+      owner_agency_id: found.owner_agency_id,
+      sender_agency_id: actor.agency_id,
+      jurisdiction: found.jurisdiction,
+      region: found.region,
+      service: body.service,
+      urgency: body.urgency,
+      routing: body.routing,
+      recipient_agency_id: body.recipient_agency_id ?? null,
+      fallback: body.fallback ?? false,
+      categories: body.categories,
+      excluded_agencies: body.excluded_agencies ?? [],
+      lawful_ground: body.lawful_ground
+        ? { ...body.lawful_ground, person_informed: body.lawful_ground.person_informed ?? false, staff_code }
+        : null,
+      sealed: seal(key, sealedPlace(id), sealed),
+      places: 1 + (profile?.dependants ?? 0),
+      staff_code,
+      created_at: now,
+      updated_at: now,
+    });
+    return loadLocked(tx, id);
+  });
+}

@@ -1,0 +1,214 @@
+import { freePlaces } from '../agencies/store.ts';
+import { record, type SubjectRecord } from '../audit/record.ts';
+import { type Actor, systemActor } from '../core/access.ts';
+import { durationMs, findPolicy } from '../core/clock.ts';
+import { coveredCategories } from '../core/consent.ts';
+import { type Decision, isLive, isTaken, type Step } from '../core/referral.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
+import { newId } from '../platform/ids.ts';
+import type { Services } from '../services.ts';
+import { applyTimers, endReferralTimers, startTimers, type TimerContext } from '../timers/apply.ts';
+import type { LockedReferral } from './locked.ts';
+import { noticeOf, type Told } from './notices.ts';
+import {
+  insertDisclosure,
+  listDisclosures,
+  type OfferChange,
+  type OfferRow,
+  requestRouting,
+  saveDisclosure,
+  saveOfferStatus,
+  saveReferralStatus,
+} from './store.ts';
+
+/**
+ * Carries out what core/referral.ts decided: statuses, timers, places, disclosures, trail and events of one act, in its
+ * transaction. Everything here runs as the router, for an act of one agency changes what belongs to others.
+ */
+
+export interface Carrying {
+  /** The trail's name of the act. */
+  action: string;
+  code?: string | null;
+  /** What the act writes on the offer that it is about. */
+  change?: OfferChange;
+  told?: Told;
+  lawful_ground?: string | null;
+}
+
+/**
+ * One act on a referral: saves each step, records the act with its events, and leaves the referral's own status to the caller's
+ * `finish`, for the act may go on to ask another agency.
+ * @returns the receipt of the act's entry
+ */
+export async function carryOut(
+  services: Services,
+  tx: Tx,
+  actor: Actor,
+  locked: LockedReferral,
+  decision: Decision,
+  carrying: Carrying,
+  now: Date,
+): Promise<string> {
+  const [main] = decision.steps;
+  await asSystem(tx, 'router', async () => {
+    await saveSteps(tx, locked, decision, carrying.change ?? {}, carrying.code ?? null, now);
+    if (decision.follows === 'ended') {
+      locked.referral.ended = decision.event === 'referral.completed' ? 'completed' : 'cancelled';
+      await endReferralTimers(tx, locked.referral.id, now, { cancel: ['unplaced_review', 'missing_person_check'] });
+    }
+  });
+  const offer = main && findOffer(locked, main);
+  const due_at = offer ? await dueOf(tx, offer) : null;
+  const others = decision.steps.slice(1).map(step => findOffer(locked, step));
+  return record(services, tx, actor, {
+    action: carrying.action,
+    resource_type: 'referral',
+    code: carrying.code,
+    lawful_ground: carrying.lawful_ground,
+    subjects: [subjectOf(locked, offer)],
+    events: [
+      noticeOf(decision.event, locked, { offer, due_at, ...carrying.told }),
+      // Those whose offers ended because another said yes, or the sender cancelled.
+      ...others.map(other => noticeOf('referral.cancelled', locked, { offer: other, parties: ['receiver'] })),
+    ],
+  });
+}
+
+/** Ends the act: the referral stands where its offers now stand. */
+export const finish = (tx: Tx, locked: LockedReferral, now: Date): Promise<void> =>
+  asSystem(tx, 'router', () => saveReferralStatus(tx, locked.referral, locked.offers, now));
+
+export const subjectOf = ({ referral }: LockedReferral, offer?: OfferRow | null): SubjectRecord => ({
+  subject_id: referral.case_id,
+  referral_id: referral.id,
+  ...(offer ? { offer_id: offer.id } : {}),
+});
+
+const findOffer = (locked: LockedReferral, step: Step): OfferRow => locked.offers.find(offer => offer.id === step.offer_id)!;
+
+/** The steps of a decision with all that hangs on them; `change` and `code` belong to the offer that was acted on. */
+export async function saveSteps(
+  tx: Tx,
+  locked: LockedReferral,
+  decision: Decision,
+  change: OfferChange,
+  code: string | null,
+  now: Date,
+): Promise<void> {
+  for (const [index, step] of decision.steps.entries()) {
+    await saveStep(tx, locked, step, index === 0 ? change : {}, index === 0 ? code : null, now);
+  }
+}
+
+async function saveStep(
+  tx: Tx,
+  locked: LockedReferral,
+  step: Step,
+  change: OfferChange,
+  code: string | null,
+  now: Date,
+): Promise<void> {
+  const offer = findOffer(locked, step);
+  const was_taken = isTaken(offer);
+  const ends = !isLive({ status: step.to });
+  const takes = isTaken({ status: step.to }) && !was_taken;
+  await saveOfferStatus(tx, offer, step.to, {
+    ...change,
+    ...(code && ends ? { reason_code: code } : {}),
+    ...(takes ? { accepted_at: now, ended_at: null } : {}),
+    ...(ends ? { ended_at: now } : {}),
+  });
+  await applyTimers(tx, timerContext(locked, offer, now), step.timers);
+  if (takes) {
+    await openDisclosure(tx, locked, offer, now);
+    await endReferralTimers(tx, locked.referral.id, now, { meet: ['unplaced_review'] });
+  }
+  if (was_taken && !isTaken({ status: step.to })) await release(tx, locked, offer, now);
+}
+
+async function openDisclosure(tx: Tx, { referral, grants, agencies }: LockedReferral, offer: OfferRow, now: Date): Promise<void> {
+  await insertDisclosure(tx, {
+    id: newId('dsc'),
+    case_id: referral.case_id,
+    referral_id: referral.id,
+    offer_id: offer.id,
+    agency_id: offer.agency_id,
+    categories: coveredCategories(referral, grants, { id: offer.agency_id, kind: agencies.get(offer.agency_id)!.kind }, now),
+    ground: referral.lawful_ground?.code ?? 'consent',
+    started_at: now,
+  });
+}
+
+/** What an offer that was accepted gives back when it ends: the places it took, and what it was let to know. */
+async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Date): Promise<void> {
+  const { referral } = locked;
+  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: offer.agency_id });
+  const open = disclosures.find(disclosure => disclosure.offer_id === offer.id && disclosure.ended_at === null);
+  if (open) {
+    const deletion_due_at = await startDeletion(tx, locked, offer, now);
+    await saveDisclosure(tx, open, { categories: [], ended_at: now, deletion_due_at });
+  }
+  if (offer.places_held > 0) {
+    await freePlaces(tx, offer.agency_id, offer.service, offer.places_held, now);
+    await saveOfferStatus(tx, offer, offer.status, { places_held: 0 });
+    await requestRouting(tx, now, { service: offer.service, jurisdictions: [referral.jurisdiction] });
+  }
+}
+
+/** Starts the clock within which a holder confirms that it deleted what it no longer may know. */
+export async function startDeletion(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Date): Promise<Date | null> {
+  await startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
+  const policy = findPolicy(locked.pack.policies, 'deletion_confirmation', {
+    urgency: locked.referral.urgency,
+    service: locked.referral.service,
+  });
+  return policy ? new Date(now.getTime() + durationMs(policy.duration)) : null;
+}
+
+/** When the offer's next deadline falls. */
+async function dueOf(tx: Tx, offer: OfferRow): Promise<Date | null> {
+  const row = await asSystem(tx, 'router', () =>
+    tx
+      .selectFrom('timers')
+      .select(({ fn }) => fn.min('due_at').as('due_at'))
+      .where('offer_id', '=', offer.id)
+      .where('state', '=', 'running')
+      .executeTakeFirst(),
+  );
+  return row?.due_at ?? null;
+}
+
+export const timerContext = (
+  { referral, pack, coordinators, agencies }: LockedReferral,
+  offer: Pick<OfferRow, 'id' | 'agency_id' | 'location_protected'>,
+  now: Date,
+): TimerContext & { offer_id: string } => ({
+  pack,
+  now,
+  case_id: referral.case_id,
+  referral_id: referral.id,
+  offer_id: offer.id,
+  owner_agency_id: referral.owner_agency_id,
+  sender_agency_id: referral.sender_agency_id,
+  receiver_agency_id: offer.agency_id,
+  receiver_kind: agencies.get(offer.agency_id)?.kind,
+  coordinator_agency_id: coordinators[0] ?? null,
+  location_protected: offer.location_protected,
+  jurisdiction: referral.jurisdiction,
+  service: referral.service,
+  urgency: referral.urgency,
+});
+
+/** The timers of the referral as a whole name no receiver. */
+export const referralTimerContext = (locked: LockedReferral, now: Date): TimerContext => ({
+  ...timerContext(locked, { id: '', agency_id: '', location_protected: false }, now),
+  offer_id: null,
+  receiver_agency_id: null,
+  receiver_kind: undefined,
+});
+
+/** The service itself, acting in consequence of somebody's act. */
+export const ROUTER = systemActor('router');
+
+export const requestIdOf = (actor: Actor): string | undefined => (actor.type === 'agency' ? actor.request.id : undefined);

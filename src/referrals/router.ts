@@ -1,0 +1,183 @@
+import { listCandidates } from '../agencies/store.ts';
+import { record } from '../audit/record.ts';
+import { findProfile, lockCase } from '../cases/store.ts';
+import { type Actor, systemActor } from '../core/access.ts';
+import { ageAt } from '../core/case.ts';
+import { mayBeAsked } from '../core/consent.ts';
+import { isLive, OFFER_TIMERS } from '../core/referral.ts';
+import { type Candidate, type CandidateService, type RoutingNeed, rankCandidates } from '../core/routing.ts';
+import { getDataKey } from '../platform/data-keys.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
+import { newId } from '../platform/ids.ts';
+import { open } from '../platform/vault.ts';
+import type { Services } from '../services.ts';
+import { endReferralTimers, startTimers } from '../timers/apply.ts';
+import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
+import { noticeOf } from './notices.ts';
+import { finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
+import { type Sealed, sealedPlace } from './sealed.ts';
+import { clearRoutingDue, insertOffer, listAgencyFacts, listRoutingDue, type OfferRow } from './store.ts';
+
+/** Asks agencies: the one that ranks first, the one that was named, or nobody, and then the referral is unplaced. */
+
+/** What of a case and a referral the ranking looks at, and the providers that it ranks. */
+export async function rank(
+  services: Services,
+  tx: Tx,
+  locked: LockedReferral,
+  now: Date,
+): Promise<{ ranked: Candidate[]; providers: CandidateService[] }> {
+  const { referral, offers, grants } = locked;
+  return asSystem(tx, 'router', async () => {
+    const profile = await findProfile(services, tx, referral.case_id);
+    const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
+    const { requirements } = open<Sealed>(
+      await getDataKey(services, tx, referral.case_id),
+      sealedPlace(referral.id),
+      referral.sealed,
+    );
+    const need: RoutingNeed = {
+      referral_id: referral.id,
+      service: referral.service,
+      jurisdiction: referral.jurisdiction,
+      region: referral.region,
+      sex: profile?.sex ?? 'unknown',
+      age: profile ? ageAt(profile, now) : null,
+      dependants: profile?.dependants ?? 0,
+      languages: [...new Set([...(profile?.languages ?? []), ...(requirements?.languages ?? [])])],
+      protection_status: profile?.protection_status ?? 'unknown',
+      sender_agency_id: referral.sender_agency_id,
+      excluded_agencies: referral.excluded_agencies,
+    };
+    const ranked = rankCandidates(need, providers, offers, candidate => mayBeAsked(referral, grants, candidate, now));
+    return { ranked, providers };
+  });
+}
+
+/**
+ * Asks the agency that ranks first. With none left and no live offer, the referral is unplaced: sender, owner and coordinator
+ * are told, and the coordinator's clock starts.
+ * @param quietly for another try at a referral that is unplaced already: says nothing where nothing has changed
+ * @returns whether an agency was asked
+ */
+export async function askNext(
+  services: Services,
+  tx: Tx,
+  cause: Actor,
+  locked: LockedReferral,
+  now: Date,
+  { quietly = false } = {},
+): Promise<boolean> {
+  const { ranked, providers } = await rank(services, tx, locked, now);
+  const best = ranked.find(candidate => candidate.excluded_by.length === 0);
+  if (best) {
+    await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === best.agency_id)!, now);
+    return true;
+  }
+  if (!quietly && !locked.offers.some(isLive)) await leaveUnplaced(services, tx, cause, locked, now);
+  return false;
+}
+
+/** No agency is asked now, and none will be by itself unless something changes. */
+export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
+  await asSystem(tx, 'router', () => startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']));
+  await record(
+    services,
+    tx,
+    ROUTER,
+    {
+      action: 'referral.unplace',
+      resource_type: 'referral',
+      subjects: [subjectOf(locked)],
+      events: [noticeOf('referral.unplaced', locked)],
+    },
+    requestIdOf(cause),
+  );
+}
+
+/** What follows when an offer ended without a yes: the next agency, or none. */
+export async function goOn(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
+  if (locked.offers.some(isLive)) return;
+  if (goesOnByItself(locked.referral)) await askNext(services, tx, cause, locked, now);
+  else await leaveUnplaced(services, tx, cause, locked, now);
+}
+
+/** Makes one offer: the agency is asked, its clocks start, and nobody else learns who it is if its place is protected. */
+export async function makeOffer(
+  services: Services,
+  tx: Tx,
+  cause: Actor,
+  locked: LockedReferral,
+  provider: Pick<CandidateService, 'agency_id' | 'location_protected'>,
+  now: Date,
+): Promise<OfferRow> {
+  const { referral, offers, grants, agencies } = locked;
+  const named = grants.some(grant => grant.recipient_agency_id === provider.agency_id && grant.withdrawn_at === null);
+  const offer: OfferRow = {
+    id: newId('off'),
+    referral_id: referral.id,
+    case_id: referral.case_id,
+    owner_agency_id: referral.owner_agency_id,
+    sender_agency_id: referral.sender_agency_id,
+    agency_id: provider.agency_id,
+    jurisdiction: referral.jurisdiction,
+    service: referral.service,
+    ordinal: (offers.at(-1)?.ordinal ?? 0) + 1,
+    status: 'offered',
+    places: referral.places,
+    places_held: 0,
+    location_protected: provider.location_protected && !named,
+    reason_code: null,
+    staff_code: null,
+    sealed: null,
+    offered_at: now,
+    accepted_at: null,
+    ended_at: null,
+    latest: true,
+  };
+  const due_at = await asSystem(tx, 'router', async () => {
+    const { latest: _latest, ...row } = offer;
+    await insertOffer(tx, row);
+    for (const facts of await listAgencyFacts(tx, [offer.agency_id])) agencies.set(facts.id, facts);
+    await endReferralTimers(tx, referral.id, now, { meet: ['unplaced_review'] });
+    return startTimers(tx, timerContext(locked, offer, now), OFFER_TIMERS);
+  });
+  offers.push(offer);
+  await record(
+    services,
+    tx,
+    ROUTER,
+    {
+      action: 'referral.offer',
+      resource_type: 'referral',
+      lawful_ground: referral.lawful_ground?.code ?? null,
+      subjects: [subjectOf(locked, offer)],
+      events: [noticeOf('referral.offered', locked, { offer, due_at })],
+    },
+    requestIdOf(cause),
+  );
+  return offer;
+}
+
+/**
+ * Tries again the unplaced referrals that a change of capacity, service or consent could help; emergencies and those who have
+ * waited longest first.
+ * @returns whether there may be more
+ */
+export async function routeUnplaced(services: Services): Promise<boolean> {
+  const batch = 20;
+  const router = systemActor('router');
+  const due = await transact(services, router, tx => listRoutingDue(tx, services.now(), batch));
+  for (const { id, case_id } of due) {
+    await transact(services, router, async tx => {
+      const now = services.now();
+      await lockCase(tx, case_id, 'share');
+      const locked = await loadLocked(tx, id);
+      await clearRoutingDue(tx, id);
+      if (locked.referral.status !== 'unplaced' || locked.referral.ended || !goesOnByItself(locked.referral)) return;
+      if (await askNext(services, tx, router, locked, now, { quietly: true })) await finish(tx, locked, now);
+    });
+    services.wake_up.notify();
+  }
+  return due.length === batch;
+}

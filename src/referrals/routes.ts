@@ -1,0 +1,122 @@
+import type { TSchema } from 'typebox';
+import type { App } from '../api.ts';
+import type { AgencyActor } from '../core/access.ts';
+import { answer } from '../platform/http/answer.ts';
+import { Closed, Id, operation } from '../platform/http/openapi.ts';
+import { PageQuery, pageOf } from '../platform/http/paging.ts';
+import type { Services } from '../services.ts';
+import {
+  acceptReferral,
+  cancelReferral,
+  completeReferral,
+  confirmHandover,
+  declineReferral,
+  failReferral,
+  provideInformation,
+  receiveReferral,
+  reportNoShow,
+  requestInformation,
+  rerouteReferral,
+} from './commands.ts';
+import { makeReferral } from './make.ts';
+import * as schema from './schema.ts';
+import { listReferrals, readReferral } from './view.ts';
+
+const write = { tag: 'Referrals', scopes: ['referrals'], caseworker: true } as const;
+const read = { tag: 'Referrals', scopes: ['referrals', 'referrals.read'], caseworker: true } as const;
+const referral_id = { params: Closed({ id: Id('ref') }) } as const;
+
+type Command = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  body: never,
+) => Promise<{ view: schema.ReferralView; receipt: string; replayed: boolean }>;
+
+/** The verbs of the lifecycle: path, operation, what it means, its body, its command. */
+const VERBS: readonly [path: string, id: string, action: string, summary: string, body: TSchema, command: Command][] = [
+  ['receive', 'receiveReferral', 'referral.receive', 'Say that the offer has arrived', schema.Empty, receiveReferral],
+  [
+    'request-information',
+    'requestInformation',
+    'referral.request_information',
+    'Ask the sender',
+    schema.QuestionsBody,
+    requestInformation,
+  ],
+  [
+    'provide-information',
+    'provideInformation',
+    'referral.provide_information',
+    'Answer the receiver',
+    schema.AnswersBody,
+    provideInformation,
+  ],
+  ['accept', 'acceptReferral', 'referral.accept', 'Take the referral', schema.AcceptBody, acceptReferral],
+  ['decline', 'declineReferral', 'referral.decline', 'Say no, with a reason', schema.DeclineBody, declineReferral],
+  ['reroute', 'rerouteReferral', 'referral.reroute', 'Take it to a named agency instead', schema.RerouteBody, rerouteReferral],
+  [
+    'confirm-handover',
+    'confirmHandover',
+    'referral.confirm_handover',
+    'Say that the person has arrived',
+    schema.HandoverBody,
+    confirmHandover,
+  ],
+  ['report-no-show', 'reportNoShow', 'referral.report_no_show', 'Say that the person did not come', schema.Empty, reportNoShow],
+  ['complete', 'completeReferral', 'referral.complete', 'Say that the need is met', schema.CompleteBody, completeReferral],
+  ['fail', 'failReferral', 'referral.fail', 'Say that the service ended without meeting the need', schema.FailBody, failReferral],
+  ['cancel', 'cancelReferral', 'referral.cancel', 'Take the request back', schema.CancelBody, cancelReferral],
+];
+
+export function referralRoutes(app: App, services: Services): void {
+  app.post(
+    '/v1/cases/:id/referrals',
+    operation({
+      ...write,
+      id: 'makeReferral',
+      summary: 'Ask for one service for one person',
+      action: 'referral.make',
+      emergency: true,
+      params: Closed({ id: Id('cas') }),
+      body: schema.ReferralBody,
+      status: 201,
+      answer: schema.ReferralView,
+    }),
+    async (request, reply) => {
+      const outcome = await makeReferral(services, request.actor, request.params.id, request.body);
+      return answer(reply, outcome, { location: `/v1/referrals/${outcome.view.id}` });
+    },
+  );
+  app.get(
+    '/v1/referrals',
+    operation({
+      ...read,
+      id: 'listReferrals',
+      summary: 'The inbox',
+      action: 'referral.list',
+      query: { ...schema.InboxQuery, ...PageQuery },
+      answer: pageOf(schema.InboxRow),
+    }),
+    async (request, reply) => answer(reply, await listReferrals(services, request.actor, request.query)),
+  );
+  app.get(
+    '/v1/referrals/:id',
+    operation({
+      ...read,
+      ...referral_id,
+      id: 'getReferral',
+      summary: 'Read a referral, as far as the caller may see it',
+      action: 'referral.read',
+      answer: schema.ReferralView,
+    }),
+    async (request, reply) => answer(reply, await readReferral(services, request.actor, request.params.id)),
+  );
+  for (const [path, id, action, summary, body, command] of VERBS) {
+    app.post(
+      `/v1/referrals/:id/${path}`,
+      operation({ ...write, ...referral_id, id, summary, action, body, answer: schema.ReferralView }),
+      async (request, reply) => answer(reply, await command(services, request.actor, request.params.id, request.body as never)),
+    );
+  }
+}

@@ -1,0 +1,293 @@
+import { type Selectable, sql } from 'kysely';
+import type { AgencyKind, Category, OfferStatus, Service } from '../core/codes.ts';
+import { referralStatus } from '../core/referral.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
+import type { DisclosureTable, OfferTable, ReferralTable } from '../platform/tables.ts';
+
+export type ReferralRow = Selectable<ReferralTable>;
+export type OfferRow = Selectable<OfferTable>;
+export type DisclosureRow = Selectable<DisclosureTable>;
+
+/** The referral as whoever runs `tx` may know of it. */
+export const findReferral = (tx: Tx, id: string): Promise<ReferralRow | undefined> =>
+  tx.selectFrom('referrals').selectAll().where('id', '=', id).executeTakeFirst();
+
+/** The offers of a referral that whoever runs `tx` may know of, in the order in which they were made. */
+export const listOffers = (tx: Tx, referral_id: string): Promise<OfferRow[]> =>
+  tx.selectFrom('offers').selectAll().where('referral_id', '=', referral_id).orderBy('ordinal').execute();
+
+/** Locks the referral, then its offers by id. After the case, before timers and capacity. */
+export async function lockReferralRows(tx: Tx, id: string): Promise<{ referral: ReferralRow; offers: OfferRow[] }> {
+  const referral = await tx.selectFrom('referrals').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
+  const offers = await tx.selectFrom('offers').selectAll().where('referral_id', '=', id).orderBy('id').forUpdate().execute();
+  return { referral, offers: offers.sort((a, b) => a.ordinal - b.ordinal) };
+}
+
+export async function insertReferral(
+  tx: Tx,
+  row: Omit<ReferralRow, 'version' | 'status' | 'ended' | 'router_due_at'>,
+): Promise<void> {
+  await tx
+    .insertInto('referrals')
+    .values({ ...row, lawful_ground: toJson(row.lawful_ground), status: 'unplaced' })
+    .execute();
+}
+
+const toJson = <T>(value: T): T => (value === null ? value : (JSON.stringify(value) as unknown as T));
+
+/** A new offer; an older one of the same referral to the same agency is no longer its latest. */
+export async function insertOffer(tx: Tx, row: Omit<OfferRow, 'latest'>): Promise<void> {
+  await tx
+    .updateTable('offers')
+    .set({ latest: false })
+    .where('referral_id', '=', row.referral_id)
+    .where('agency_id', '=', row.agency_id)
+    .where('latest', '=', true)
+    .execute();
+  await tx.insertInto('offers').values(row).execute();
+}
+
+export type OfferChange = Partial<
+  Pick<OfferRow, 'reason_code' | 'staff_code' | 'sealed' | 'places_held' | 'accepted_at' | 'ended_at'>
+>;
+
+/** The only writer of `offers.status`; takes what core/referral.ts decided. */
+export async function saveOfferStatus(tx: Tx, offer: OfferRow, status: OfferStatus, change: OfferChange): Promise<void> {
+  Object.assign(offer, change, { status });
+  await tx
+    .updateTable('offers')
+    .set({ ...change, status })
+    .where('id', '=', offer.id)
+    .execute();
+}
+
+/** The only writer of `referrals.status`: derived from how it ended and from its offers. Counts the version up. */
+export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: readonly OfferRow[], now: Date): Promise<void> {
+  const status = referralStatus({ ended: referral.ended, offers });
+  Object.assign(referral, { status, updated_at: now, version: referral.version + 1 });
+  await tx
+    .updateTable('referrals')
+    .set({
+      status,
+      ended: referral.ended,
+      updated_at: now,
+      version: referral.version,
+      ...(status === 'unplaced' ? {} : { router_due_at: null }),
+    })
+    .where('id', '=', referral.id)
+    .execute();
+}
+
+/**
+ * Asks the router to look again at the unplaced referrals that a change could help: for `service` where it is named, in these
+ * jurisdictions, or of one case. The router does so after the commit.
+ */
+export async function requestRouting(
+  tx: Tx,
+  now: Date,
+  where: { service?: Service; jurisdictions?: readonly string[]; case_id?: string },
+): Promise<void> {
+  await asSystem(tx, 'router', () =>
+    tx
+      .updateTable('referrals')
+      .set({ router_due_at: now })
+      .where('status', '=', 'unplaced')
+      .$if(where.service !== undefined, query => query.where('service', '=', where.service!))
+      .$if(where.jurisdictions !== undefined, query => query.where('jurisdiction', 'in', [...where.jurisdictions!]))
+      .$if(where.case_id !== undefined, query => query.where('case_id', '=', where.case_id!))
+      .execute(),
+  );
+}
+
+export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
+  tx
+    .selectFrom('referrals')
+    .select(['id', 'case_id'])
+    .where('router_due_at', '<=', now)
+    .orderBy(sql`case urgency when 'emergency' then 0 when 'urgent' then 1 else 2 end`)
+    .orderBy('created_at')
+    .limit(limit)
+    .execute();
+
+export async function clearRoutingDue(tx: Tx, id: string): Promise<void> {
+  await tx.updateTable('referrals').set({ router_due_at: null }).where('id', '=', id).execute();
+}
+
+/** Opens what `offer` may hold, or opens it again where the same offer was contested meanwhile. */
+export async function insertDisclosure(
+  tx: Tx,
+  row: Pick<DisclosureRow, 'id' | 'case_id' | 'referral_id' | 'offer_id' | 'agency_id' | 'categories' | 'ground' | 'started_at'>,
+): Promise<void> {
+  await tx
+    .insertInto('disclosures')
+    .values({ ...row, categories_held: row.categories })
+    .onConflict(conflict =>
+      conflict
+        .column('offer_id')
+        .doUpdateSet({ categories: row.categories, ground: row.ground, ended_at: null, deletion_due_at: null }),
+    )
+    .execute();
+}
+
+export const listDisclosures = (tx: Tx, where: { case_id: string; agency_id?: string }): Promise<DisclosureRow[]> =>
+  tx
+    .selectFrom('disclosures')
+    .selectAll()
+    .where('case_id', '=', where.case_id)
+    .$if(where.agency_id !== undefined, query => query.where('agency_id', '=', where.agency_id!))
+    .orderBy('id')
+    .execute();
+
+/** What is open now; what was ever open only grows. */
+export async function saveDisclosure(
+  tx: Tx,
+  disclosure: DisclosureRow,
+  change: { categories: Category[]; ended_at?: Date; deletion_due_at?: Date | null },
+): Promise<void> {
+  const categories_held = [...new Set([...disclosure.categories_held, ...change.categories])];
+  await tx
+    .updateTable('disclosures')
+    .set({ ...change, categories_held })
+    .where('id', '=', disclosure.id)
+    .execute();
+}
+
+/** Once a grant names the agency, neither its offers nor its timers on this case hide who it is. */
+export async function revealAgency(tx: Tx, case_id: string, agency_id: string): Promise<void> {
+  await tx
+    .updateTable('offers')
+    .set({ location_protected: false })
+    .where('case_id', '=', case_id)
+    .where('agency_id', '=', agency_id)
+    .execute();
+  await tx
+    .updateTable('timers')
+    .set({ location_protected: false })
+    .where('case_id', '=', case_id)
+    .where('receiver_agency_id', '=', agency_id)
+    .execute();
+}
+
+/** Referrals of a case that no act has ended, in the order in which they are locked. */
+export const listOpenReferralIds = async (tx: Tx, case_id: string): Promise<string[]> => {
+  const rows = await tx
+    .selectFrom('referrals')
+    .select('id')
+    .where('case_id', '=', case_id)
+    .where('ended', 'is', null)
+    .orderBy('id')
+    .execute();
+  return rows.map(({ id }) => id);
+};
+
+export interface AgencyFacts {
+  id: string;
+  kind: AgencyKind;
+  duty_contact: string | null;
+}
+
+export const listAgencyFacts = (tx: Tx, ids: readonly string[]): Promise<AgencyFacts[]> =>
+  ids.length === 0
+    ? Promise.resolve([])
+    : tx
+        .selectFrom('agencies')
+        .select(['id', 'kind', 'duty_contact'])
+        .where('id', 'in', [...new Set(ids)])
+        .execute();
+
+/** The coordination committees of a jurisdiction. */
+export const listCoordinators = async (tx: Tx, jurisdiction: string): Promise<string[]> => {
+  const rows = await tx
+    .selectFrom('agencies')
+    .select('id')
+    .where('kind', '=', 'coordination_committee')
+    .where(sql<boolean>`jurisdictions @> array[${jurisdiction}]`)
+    .orderBy('id')
+    .execute();
+  return rows.map(({ id }) => id);
+};
+
+export interface InboxFilter {
+  box: 'incoming' | 'outgoing' | 'all';
+  status?: string;
+  service?: Service;
+  urgency?: string;
+  overdue?: boolean;
+  sort?: 'due_at';
+}
+
+/** An inbox row: the referral, the caller's own latest offer where it has one, and when something next falls due. */
+export async function listInbox(
+  tx: Tx,
+  agency_id: string,
+  coordinated: readonly string[],
+  filter: InboxFilter,
+  after: { due_at: Date | null; id: string } | undefined,
+  limit: number,
+) {
+  const query = tx
+    .selectFrom('referrals as r')
+    .leftJoin('offers as own', join =>
+      join.onRef('own.referral_id', '=', 'r.id').on('own.agency_id', '=', agency_id).on('own.latest', '=', true),
+    )
+    .leftJoinLateral(
+      eb =>
+        eb
+          .selectFrom('timers as t')
+          .whereRef('t.referral_id', '=', 'r.id')
+          .where('t.state', 'in', ['running', 'breached'])
+          .select(({ fn }) => [
+            fn.min('t.due_at').filterWhere('t.state', '=', 'running').as('due_at'),
+            sql<boolean>`coalesce(bool_or(t.state = 'breached'), false)`.as('overdue'),
+          ])
+          .as('next'),
+      join => join.onTrue(),
+    )
+    .select([
+      'r.id',
+      'r.reference',
+      'r.case_id',
+      'r.owner_agency_id',
+      'r.sender_agency_id',
+      'r.jurisdiction',
+      'r.region',
+      'r.service',
+      'r.urgency',
+      'r.version',
+      'r.created_at',
+      'r.updated_at',
+      'own.id as offer_id',
+      'own.accepted_at',
+      'next.due_at',
+      'next.overdue',
+    ])
+    .select(sql<string>`coalesce(own.status, r.status)`.as('status'))
+    .where(eb => {
+      const incoming = eb('own.id', 'is not', null);
+      const outgoing = eb('r.sender_agency_id', '=', agency_id);
+      if (filter.box === 'incoming') return incoming;
+      if (filter.box === 'outgoing') return outgoing;
+      const all = [incoming, outgoing, eb('r.owner_agency_id', '=', agency_id)];
+      return eb.or(coordinated.length > 0 ? [...all, eb('r.jurisdiction', 'in', [...coordinated])] : all);
+    })
+    .$if(filter.status !== undefined, it => it.where(sql`coalesce(own.status, r.status)`, '=', filter.status!))
+    .$if(filter.service !== undefined, it => it.where('r.service', '=', filter.service!))
+    .$if(filter.urgency !== undefined, it => it.where('r.urgency', '=', filter.urgency as ReferralRow['urgency']))
+    .$if(filter.overdue !== undefined, it => it.where('next.overdue', '=', filter.overdue!))
+    .limit(limit);
+  if (filter.sort !== 'due_at') {
+    return query
+      .$if(after !== undefined, it => it.where('r.id', '<', after!.id))
+      .orderBy('r.id', 'desc')
+      .execute();
+  }
+  // Nothing due comes last.
+  const due = sql<Date>`coalesce(next.due_at, 'infinity')`;
+  return query
+    .$if(after !== undefined, it =>
+      it.where(sql<boolean>`(${due}, r.id) > (${after!.due_at ?? 'infinity'}::timestamptz, ${after!.id})`),
+    )
+    .orderBy(due)
+    .orderBy('r.id')
+    .execute();
+}

@@ -1,0 +1,246 @@
+import { record } from '../audit/record.ts';
+import { findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
+import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
+import { shownProfile } from '../core/case.ts';
+import { raise } from '../core/problem.ts';
+import { allowedActions, furthestOffer, isLive, isTaken, type Party } from '../core/referral.ts';
+import { getDataKey } from '../platform/data-keys.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
+import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
+import { open } from '../platform/vault.ts';
+import type { Services } from '../services.ts';
+import { listReferralTimers } from '../timers/store.ts';
+import { findWhereabouts, timerView } from '../timers/view.ts';
+import { openCategories } from './coverage.ts';
+import { ownOffer, referralRelations } from './locked.ts';
+import { agencyOf } from './notices.ts';
+import type { InboxRow, OfferView, ReferralView } from './schema.ts';
+import { readExchange, type Sealed, sealedPlace } from './sealed.ts';
+import {
+  type AgencyFacts,
+  findReferral,
+  type InboxFilter,
+  listAgencyFacts,
+  listDisclosures,
+  listInbox,
+  listOffers,
+  type OfferRow,
+  type ReferralRow,
+} from './store.ts';
+
+/**
+ * Who sees what of a referral: the receiver its own offer with the matching profile, and from acceptance until its offer ends
+ * what consent covers; sender and owner everything of the request but who a protected receiver is; the coordinator the queue
+ * without the person. To anybody else there is no referral.
+ */
+
+/** Reads a referral, and records it, before the answer. @throws Problem `not_found`, `forbidden` */
+export const readReferral = (services: Services, actor: AgencyActor, id: string) =>
+  transact(services, actor, async tx => {
+    const found = (await findReferral(tx, id)) ?? raise('not_found');
+    await lockCase(tx, found.case_id, 'share');
+    const view = await viewReferral(services, tx, actor, id);
+    const receipt = await record(services, tx, actor, {
+      action: 'referral.read',
+      outcome: 'read',
+      resource_type: 'referral',
+      subjects: [{ subject_id: found.case_id, referral_id: id, categories: Object.keys(view.disclosure?.data ?? {}) }],
+    });
+    return { view, receipt };
+  });
+
+/** The referral as the caller may see it. The case must be locked. */
+export async function viewReferral(services: Services, tx: Tx, actor: AgencyActor, id: string): Promise<ReferralView> {
+  const referral = (await findReferral(tx, id)) ?? raise('not_found');
+  // Under the caller's own wall: a receiver gets its own offers, the others all.
+  const offers = await listOffers(tx, id);
+  const relations = referralRelations(actor, referral, offers);
+  authorise(actor, 'referral.read', relations);
+
+  const own = ownOffer(actor, offers);
+  const sends = relations.includes('sender');
+  const manages = sends || relations.includes('owner');
+  const sees_all = manages || relations.includes('coordinator');
+  const facts = await listAgencyFacts(
+    tx,
+    offers.map(offer => offer.agency_id),
+  );
+  const agencies = new Map<string, AgencyFacts>(facts.map(agency => [agency.id, agency]));
+  const show = (offer: OfferRow) => offerView(services, tx, actor, { referral, agencies }, offer, sends || offer === own);
+
+  const timers = await listReferralTimers(tx, id);
+  const whereabouts = await findWhereabouts(tx, actor.agency_id, timers);
+  const shown = own ?? furthestOffer(offers) ?? offers.at(-1);
+  return {
+    ...summaryOf(referral, own?.status ?? referral.status, mayNameCase(relations, own)),
+    ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
+    ...(manages || (own && isTaken(own)) ? await requestOf(services, tx, referral) : {}),
+    offer: shown ? await show(shown) : null,
+    ...(sends || relations.includes('coordinator') ? { offers: await inOrder(offers, show) } : {}),
+    ...(manages || (own && isLive(own)) ? await profileOf(services, tx, referral) : {}),
+    ...(own && isTaken(own) ? { disclosure: await disclosureOf(services, tx, actor, referral, own) } : {}),
+    ...(!own && manages ? { disclosure: { categories: referral.categories } } : {}),
+    timers: timers.map(timer => timerView(timer, actor.agency_id, whereabouts)),
+    allowed_actions: sees_all || own ? actionsFor(services, relations, referral, offers, own) : [],
+  };
+}
+
+const summaryOf = (referral: ReferralRow, status: ReferralView['status'], names_case: boolean) => ({
+  id: referral.id,
+  reference: referral.reference,
+  ...(names_case ? { case_id: referral.case_id } : {}),
+  service: referral.service,
+  urgency: referral.urgency,
+  status,
+  region: referral.region,
+  sender_agency_id: referral.sender_agency_id,
+  version: referral.version,
+  created_at: referral.created_at.toISOString(),
+  updated_at: referral.updated_at.toISOString(),
+});
+
+/** The case is named to owner, sender, coordinator, and to a receiver from acceptance on. */
+const mayNameCase = (relations: readonly Relation[], own: OfferRow | undefined): boolean =>
+  relations.some(relation => relation !== 'receiver') || (own !== undefined && own.accepted_at !== null);
+
+async function requestOf(
+  services: Services,
+  tx: Tx,
+  referral: ReferralRow,
+): Promise<Pick<ReferralView, 'note' | 'requirements'>> {
+  const { note, requirements } = open<Sealed>(
+    await getDataKey(services, tx, referral.case_id),
+    sealedPlace(referral.id),
+    referral.sealed,
+  );
+  return { ...(note === undefined ? {} : { note }), ...(requirements === undefined ? {} : { requirements }) };
+}
+
+async function profileOf(services: Services, tx: Tx, referral: ReferralRow): Promise<Pick<ReferralView, 'profile'>> {
+  const profile = await findProfile(services, tx, referral.case_id);
+  return profile ? { profile: shownProfile(profile, services.now()) } : {};
+}
+
+async function disclosureOf(services: Services, tx: Tx, actor: AgencyActor, referral: ReferralRow, own: OfferRow) {
+  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
+  const disclosure = disclosures.find(row => row.offer_id === own.id && row.ended_at === null);
+  if (!disclosure) return { categories: [], data: {} };
+  const grants = await asSystem(tx, 'router', () => listGrants(tx, referral.case_id));
+  const categories = openCategories(
+    disclosure,
+    referral,
+    grants,
+    { id: actor.agency_id, kind: actor.agency_kind },
+    services.now(),
+  );
+  return { categories, data: await readCaseData(services, tx, referral.case_id, categories) };
+}
+
+async function offerView(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  context: Parameters<typeof agencyOf>[0],
+  offer: OfferRow,
+  sees_exchange: boolean,
+): Promise<OfferView> {
+  const { questions, notes, handover } = sees_exchange ? await readExchange(services, tx, offer) : { questions: [], notes: [] };
+  return {
+    id: offer.id,
+    status: offer.status,
+    ...agencyOf(context, offer, actor.agency_id),
+    places: offer.places,
+    offered_at: offer.offered_at.toISOString(),
+    accepted_at: offer.accepted_at?.toISOString() ?? null,
+    ended_at: offer.ended_at?.toISOString() ?? null,
+    reason_code: offer.reason_code,
+    ...(questions.length > 0 ? { questions } : {}),
+    ...(notes.length > 0 ? { notes } : {}),
+    ...(handover ? { handover } : {}),
+  };
+}
+
+async function inOrder(offers: readonly OfferRow[], show: (offer: OfferRow) => Promise<OfferView>): Promise<OfferView[]> {
+  const views: OfferView[] = [];
+  for (const offer of offers) views.push(await show(offer));
+  return views;
+}
+
+function actionsFor(
+  services: Services,
+  relations: readonly Relation[],
+  referral: ReferralRow,
+  offers: readonly OfferRow[],
+  own: OfferRow | undefined,
+): string[] {
+  const state = { ended: referral.ended, offers };
+  const now = services.now();
+  const parties: Party[] = (['receiver', 'sender', 'coordinator'] as const).filter(party => relations.includes(party));
+  const actions = parties.flatMap(party =>
+    allowedActions(party, state, party === 'receiver' ? own : offers.find(({ status }) => status === 'info_requested'), now),
+  );
+  return [...new Set(actions)];
+}
+
+export type InboxListQuery = Partial<InboxFilter> & { limit?: number; cursor?: string };
+
+/** The inbox: referrals that came to the caller, that it sent, or both; a coordinator's too, without persons. */
+export const listReferrals = (services: Services, actor: AgencyActor, query: InboxListQuery) =>
+  transact(services, actor, async (tx): Promise<{ view: Page<InboxRow>; receipt: string }> => {
+    const as_coordinator = actor.agency_kind === 'coordination_committee' && hasRole(actor, 'coordinator');
+    authorise(actor, 'referral.list', as_coordinator ? ['coordinator'] : ['self']);
+    const limit = pageLimit(query);
+    const after = decodeCursor(query.cursor, 2) as [string | null, string] | undefined;
+    const rows = await listInbox(
+      tx,
+      actor.agency_id,
+      as_coordinator ? actor.jurisdictions : [],
+      { ...query, box: query.box ?? 'all' },
+      after && { due_at: after[0] === null ? null : new Date(after[0]), id: after[1] },
+      limit + 1,
+    );
+    const view = toPage(
+      rows,
+      limit,
+      row => encodeCursor(row.due_at?.toISOString() ?? null, row.id),
+      row => inboxRow(actor, row),
+    );
+    const receipt = await record(services, tx, actor, {
+      action: 'referral.list',
+      outcome: 'read',
+      resource_type: 'referral',
+      subjects: subjectsOf(rows.slice(0, limit)),
+    });
+    return { view, receipt };
+  });
+
+type InboxResult = Awaited<ReturnType<typeof listInbox>>[number];
+
+const inboxRow = (actor: AgencyActor, row: InboxResult): InboxRow => {
+  const names_case =
+    row.owner_agency_id === actor.agency_id ||
+    row.sender_agency_id === actor.agency_id ||
+    row.accepted_at !== null ||
+    coordinates(actor, row.jurisdiction);
+  return {
+    id: row.id,
+    reference: row.reference,
+    ...(names_case ? { case_id: row.case_id } : {}),
+    service: row.service,
+    urgency: row.urgency,
+    status: row.status as InboxRow['status'],
+    region: row.region,
+    sender_agency_id: row.sender_agency_id,
+    version: row.version,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+    offer_id: row.offer_id,
+    due_at: row.due_at?.toISOString() ?? null,
+    overdue: row.overdue ?? false,
+  };
+};
+
+function subjectsOf(rows: readonly InboxResult[]) {
+  const by_case = Map.groupBy(rows, row => row.case_id);
+  return [...by_case].map(([subject_id, referrals]) => ({ subject_id, referral_ids: referrals.map(({ id }) => id) }));
+}

@@ -1,0 +1,43 @@
+import { type Now, systemNow } from './platform/clock.ts';
+import type { Config } from './platform/config.ts';
+import { type Database, openDatabase } from './platform/database.ts';
+import type { Logger } from './platform/log.ts';
+import { openQueue, type Queue } from './platform/queue.ts';
+import { openVault, type Vault } from './platform/vault.ts';
+import { createWakeUp, type WakeUp } from './platform/wake-up.ts';
+
+/** What every command, query and job is handed: the open resources and the clock. */
+export interface Services {
+  config: Config;
+  log: Logger;
+  now: Now;
+  db: Database['db'];
+  pool: Database['pool'];
+  vault: Vault;
+  /** Tells the workers of every process, and waiting pulls, that something was committed. */
+  wake_up: WakeUp;
+  /** Of deliveries; null where no worker runs in this process. */
+  queue: Queue | null;
+  /** Closes what was opened, in reverse order. */
+  close(): Promise<void>;
+}
+
+/** Opens the resources in order; what was opened is closed again when a later one fails. */
+export async function openServices(config: Config, log: Logger, database_url: string, now: Now = systemNow): Promise<Services> {
+  const vault = openVault(config.keyring_path, { create: !config.production });
+  const database = openDatabase(database_url, log);
+  const opened: { close(): Promise<unknown> }[] = [database];
+  const close = async () => {
+    for (const resource of opened.splice(0).reverse()) await resource.close();
+  };
+  try {
+    const wake_up = await createWakeUp(database.pool, database_url, log);
+    opened.push(wake_up);
+    const queue = config.roles.has('worker') ? await openQueue('deliveries', database_url, log) : null;
+    if (queue) opened.push(queue);
+    return { config, log, now, db: database.db, pool: database.pool, vault, wake_up, queue, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,93 @@
+import { record } from '../audit/record.ts';
+import { type AgencyActor, authorise, hasRole } from '../core/access.ts';
+import { type Tx, transact } from '../platform/database.ts';
+import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
+import type { Services } from '../services.ts';
+import type { TimerView } from './schema.ts';
+import { listTimers, type TimerRow } from './store.ts';
+
+/** Where a protected receiver is, for those who may not know who it is. */
+export type Whereabouts = Map<string, { region: string | null; duty_contact: string | null }>;
+
+/** Region and duty contact of the protected receivers among these timers. */
+export async function findWhereabouts(tx: Tx, viewer_id: string, timers: readonly TimerRow[]): Promise<Whereabouts> {
+  const hidden = timers.filter(timer => isHidden(timer, viewer_id));
+  if (hidden.length === 0) return new Map();
+  const rows = await tx
+    .selectFrom('timers as t')
+    .innerJoin('agencies as a', 'a.id', 't.responsible_agency_id')
+    .leftJoin('referrals as r', 'r.id', 't.referral_id')
+    .select(['t.id', 'r.region', 'a.duty_contact'])
+    .where(
+      't.id',
+      'in',
+      hidden.map(({ id }) => id),
+    )
+    .execute();
+  return new Map(rows.map(({ id, region, duty_contact }) => [id, { region, duty_contact }]));
+}
+
+const isHidden = (timer: TimerRow, viewer_id: string): boolean =>
+  timer.location_protected &&
+  timer.responsible_agency_id === timer.receiver_agency_id &&
+  timer.responsible_agency_id !== viewer_id;
+
+export const timerView = (timer: TimerRow, viewer_id: string, whereabouts: Whereabouts): TimerView => ({
+  id: timer.id,
+  name: timer.name,
+  kind: timer.kind,
+  clock: timer.clock as TimerView['clock'],
+  subject: { type: timer.subject_type, id: timer.subject_id },
+  referral_id: timer.referral_id,
+  ...(isHidden(timer, viewer_id)
+    ? { placed: whereabouts.get(timer.id) ?? { region: null, duty_contact: null } }
+    : { responsible_agency_id: timer.responsible_agency_id }),
+  started_at: timer.started_at.toISOString(),
+  due_at: timer.due_at.toISOString(),
+  state: timer.state,
+  warned_at: timer.warned_at?.toISOString() ?? null,
+  breached_at: timer.breached_at?.toISOString() ?? null,
+  met_at: timer.met_at?.toISOString() ?? null,
+  escalation_level: timer.escalation_level,
+  rule: timer.rule,
+});
+
+export interface TimerListQuery {
+  state?: TimerRow['state'];
+  name?: string;
+  subject_id?: string;
+  agency_id?: string;
+  due_before?: string;
+  limit?: number;
+  cursor?: string;
+}
+
+/** The timers that concern the caller, the next due first. */
+export const listOwnTimers = (services: Services, actor: AgencyActor, query: TimerListQuery) =>
+  transact(services, actor, async (tx): Promise<{ view: Page<TimerView>; receipt: string }> => {
+    const as_coordinator = actor.agency_kind === 'coordination_committee' && hasRole(actor, 'coordinator');
+    authorise(actor, 'timer.list', as_coordinator ? ['coordinator'] : ['self']);
+    const limit = pageLimit(query);
+    const after = decodeCursor(query.cursor, 2) as [string, string] | undefined;
+    const rows = await listTimers(
+      tx,
+      { ...query, due_before: query.due_before === undefined ? undefined : new Date(query.due_before) },
+      after && { due_at: new Date(after[0]), id: after[1] },
+      limit + 1,
+    );
+    const whereabouts = await findWhereabouts(tx, actor.agency_id, rows);
+    const view = toPage(
+      rows,
+      limit,
+      row => encodeCursor(row.due_at.toISOString(), row.id),
+      row => timerView(row, actor.agency_id, whereabouts),
+    );
+    const case_ids = new Set(rows.slice(0, limit).map(row => row.case_id));
+    const receipt = await record(services, tx, actor, {
+      action: 'timer.list',
+      outcome: 'read',
+      resource_type: 'timer',
+      subjects: [...case_ids].map(subject_id => ({ subject_id })),
+    });
+    return { view, receipt };
+  });

@@ -1,0 +1,317 @@
+import { randomBytes } from 'node:crypto';
+import { act, type Outcome } from '../audit/act.ts';
+import { record, type SubjectRecord } from '../audit/record.ts';
+import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
+import { Problem, raise } from '../core/problem.ts';
+import { secretFrom } from '../core/webhook-signature.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
+import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
+import { newId } from '../platform/ids.ts';
+import { checkWebhookUrl } from '../platform/outbound.ts';
+import type { Services } from '../services.ts';
+import { listEvents, type Told, type ToldEvent, tell } from './outbox-store.ts';
+import type { DeliveryView, EndpointBody, EndpointPatch, EndpointView } from './schema.ts';
+import {
+  type DeliveryRow,
+  type EndpointRow,
+  findEndpoint,
+  insertEndpoint,
+  listDeliveries,
+  listEndpoints,
+  lockEndpoint,
+  saveEndpoint,
+  sealSecret,
+} from './store.ts';
+
+const SECRET_BYTES = 32;
+const OVERLAP_MS = 24 * 3_600_000;
+
+/**
+ * Registers an endpoint. Its secret is in this answer and in no other.
+ * @throws Problem `invalid_request` where webhooks may not go to the URL, `forbidden`
+ */
+export function createWebhookEndpoint(
+  services: Services,
+  actor: AgencyActor,
+  { url, event_types, description = null, signature = ['v1'] }: EndpointBody,
+): Promise<Outcome<EndpointView>> {
+  checkEndpoint(services, { url, event_types });
+  return act(services, actor, 'webhook_endpoint.create', viewFor(actor), async (tx, now) => {
+    authorise(actor, 'webhook_endpoint.manage', ['self']);
+    const id = newId('whe');
+    const secret = secretFrom(randomBytes(SECRET_BYTES));
+    await insertEndpoint(tx, {
+      id,
+      agency_id: actor.agency_id,
+      url,
+      event_types,
+      description,
+      signature,
+      status: 'active',
+      secret: sealSecret(services.vault, id, secret),
+      previous_secret: null,
+      previous_secret_until: null,
+      failing_since: null,
+      deleted_at: null,
+      created_at: now,
+      updated_at: now,
+    });
+    return { id, receipt: await recordChange(services, tx, actor, 'create', id, []), shown_once: { secret } };
+  });
+}
+
+/** @throws Problem `not_found`, `forbidden` */
+export const getWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<EndpointView> =>
+  transact(services, actor, async tx => {
+    const view = await viewFor(actor)(tx, id);
+    authorise(actor, 'webhook_endpoint.manage', ['self']);
+    return view;
+  });
+
+/** The agency's endpoints, newest first. */
+export async function listWebhookEndpoints(
+  services: Services,
+  actor: AgencyActor,
+  query: { limit?: number; cursor?: string },
+): Promise<Page<EndpointView>> {
+  const limit = pageLimit(query);
+  const [before] = decodeCursor(query.cursor, 1) ?? [];
+  authorise(actor, 'webhook_endpoint.manage', ['self']);
+  const rows = await transact(services, actor, tx => listEndpoints(tx, actor.agency_id, before as string | undefined, limit + 1));
+  return toPage(rows, limit, row => encodeCursor(row.id), viewOf);
+}
+
+/**
+ * Changes what is named. A new URL is where also waiting deliveries go.
+ * @throws Problem `invalid_request`, `not_found`, `forbidden`, `precondition_required`, `precondition_failed`
+ */
+export function updateWebhookEndpoint(
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  patch: EndpointPatch,
+): Promise<Outcome<EndpointView>> {
+  checkEndpoint(services, patch);
+  return act(services, actor, 'webhook_endpoint.update', viewFor(actor), async (tx, now) => {
+    await lockOwn(tx, actor, id, { required: true });
+    await saveEndpoint(tx, id, patch, now);
+    return { id, receipt: await recordChange(services, tx, actor, 'update', id, Object.keys(patch)) };
+  });
+}
+
+/** Ends its deliveries. @throws Problem `not_found`, `forbidden`, `precondition_failed` */
+export const deleteWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<object>> =>
+  act(
+    services,
+    actor,
+    'webhook_endpoint.delete',
+    async () => ({}),
+    async (tx, now) => {
+      await lockOwn(tx, actor, id);
+      await saveEndpoint(tx, id, { deleted_at: now, previous_secret: null, previous_secret_until: null }, now);
+      return { id, receipt: await recordChange(services, tx, actor, 'delete', id, []) };
+    },
+  );
+
+/**
+ * A new secret. For 24 h the one that it replaces signs too.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`
+ */
+export const rotateWebhookSecret = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<object>> =>
+  act(
+    services,
+    actor,
+    'webhook_endpoint.rotate_secret',
+    async () => ({}),
+    async (tx, now) => {
+      const { secret: previous_secret } = await lockOwn(tx, actor, id);
+      const secret = secretFrom(randomBytes(SECRET_BYTES));
+      const previous_secret_until = new Date(now.getTime() + OVERLAP_MS);
+      await saveEndpoint(tx, id, { secret: sealSecret(services.vault, id, secret), previous_secret, previous_secret_until }, now);
+      return { id, receipt: await recordChange(services, tx, actor, 'rotate_secret', id, ['secret']), shown_once: { secret } };
+    },
+  );
+
+/**
+ * Emits `endpoint.test`, an event of the agency that goes to this endpoint alone.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` where the endpoint is not active
+ */
+export const testWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<EndpointView>> =>
+  act(services, actor, 'webhook_endpoint.test', viewFor(actor), async tx => {
+    const { status } = await lockOwn(tx, actor, id);
+    if (status !== 'active') throw new Problem('wrong_state', { members: { state: status, allowed_actions: ['enable'] } });
+    const { agency_id } = actor;
+    const receipt = await record(services, tx, actor, {
+      action: 'webhook_endpoint.test',
+      resource_type: 'webhook_endpoint',
+      subjects: [{ subject_id: id }],
+      events: [
+        {
+          type: 'endpoint.test',
+          subject_id: id,
+          urgent: false,
+          recipients: [{ agency_id, body: { agency_id, endpoint_id: id } }],
+        },
+      ],
+    });
+    return { id, receipt };
+  });
+
+/** Deliveries to an endpoint with their attempts, newest first. @throws Problem `not_found`, `forbidden` */
+export async function listEndpointDeliveries(
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  query: { state?: DeliveryView['state']; limit?: number; cursor?: string },
+): Promise<Page<DeliveryView>> {
+  const limit = pageLimit(query);
+  const [before] = decodeCursor(query.cursor, 1) ?? [];
+  const rows = await transact(services, actor, async tx => {
+    if (!(await findEndpoint(tx, actor.agency_id, id))) raise('not_found');
+    authorise(actor, 'webhook_endpoint.manage', ['self']);
+    return listDeliveries(tx, id, { state: query.state, before: before as string | undefined, limit: limit + 1 });
+  });
+  return toPage(rows, limit, row => encodeCursor(row.id), deliveryView);
+}
+
+export interface Pull {
+  after?: string;
+  types?: string;
+  /** Seconds to wait where there is nothing yet. */
+  wait?: number;
+  limit?: number;
+}
+
+/**
+ * The agency's events behind `after`, oldest first: the same objects that are pushed. `next_cursor` goes into `after`; it is null
+ * only where nothing was ever found. What is told is recorded before it is answered.
+ * @param signal ends the waiting, with an empty page
+ */
+export async function pullEvents(
+  services: Services,
+  actor: AgencyActor,
+  query: Pull,
+  signal: AbortSignal,
+): Promise<{ view: Page<Told>; receipt?: string }> {
+  const position = decodeCursor(query.after, 1)?.[0] ?? 0;
+  if (!Number.isSafeInteger(position)) {
+    throw new Problem('invalid_request', { errors: [{ pointer: 'querystring:after', detail: 'is not a cursor of this list' }] });
+  }
+  const filter = { after: position as number, types: query.types?.split(','), limit: pageLimit(query) };
+  const deadline = performance.now() + (query.wait ?? 0) * 1_000;
+  for (;;) {
+    const left = Math.max(0, deadline - performance.now());
+    const answered = new AbortController();
+    // Armed before looking, so that nothing which commits in between is slept through.
+    const wake_up = services.wake_up.wait(left, AbortSignal.any([signal, answered.signal]));
+    try {
+      const { events, receipt } = await readEvents(services, actor, filter);
+      if (events.length > 0 || left === 0 || signal.aborted) {
+        const last = events.at(-1)?.position;
+        const next_cursor = last === undefined ? (query.after ?? null) : encodeCursor(last);
+        return { view: { data: events.map(tell), next_cursor }, receipt };
+      }
+      await wake_up;
+    } finally {
+      answered.abort();
+    }
+  }
+}
+
+interface Filter {
+  after: number;
+  types: string[] | undefined;
+  limit: number;
+}
+
+const readEvents = (services: Services, actor: AgencyActor, filter: Filter): Promise<{ events: ToldEvent[]; receipt?: string }> =>
+  transact(services, actor, tx =>
+    // Whether the agency may still know is seen only by who sees every referral.
+    asSystem(tx, 'relay', async () => {
+      const events = await listEvents(tx, actor.agency_id, filter);
+      if (events.length === 0) return { events };
+      const act = { action: 'event.list', outcome: 'read', resource_type: 'event', subjects: subjectsOf(events) } as const;
+      return { events, receipt: await record(services, tx, actor, act) };
+    }),
+  );
+
+function subjectsOf(events: readonly ToldEvent[]): SubjectRecord[] {
+  const known = events.filter(event => event.may_know && event.case_id !== null);
+  return [...Map.groupBy(known, event => event.case_id!)].map(([subject_id, of_case]) => ({
+    subject_id,
+    referral_ids: [...new Set(of_case.flatMap(event => event.referral_id ?? []))],
+  }));
+}
+
+/** @throws Problem `invalid_request`, pointing at what is wrong */
+function checkEndpoint({ config }: Services, { url, event_types }: Pick<EndpointPatch, 'url' | 'event_types'>): void {
+  const detail =
+    url === undefined ? undefined : checkWebhookUrl(url, { production: config.production, ports: config.webhook_ports });
+  if (detail) throw new Problem('invalid_request', { errors: [{ pointer: '/url', detail }] });
+  if (event_types?.includes('*') && event_types.length > 1) {
+    throw new Problem('invalid_request', { errors: [{ pointer: '/event_types', detail: 'must be types, or * alone' }] });
+  }
+}
+
+/** The order of checks: absent or another agency's, the role, the version. */
+async function lockOwn(tx: Tx, actor: AgencyActor, id: string, version: { required?: boolean } = {}): Promise<EndpointRow> {
+  const endpoint = (await lockEndpoint(tx, actor.agency_id, id)) ?? raise('not_found');
+  authorise(actor, 'webhook_endpoint.manage', ['self']);
+  expectVersion(actor, endpoint.version, version);
+  return endpoint;
+}
+
+const recordChange = (
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  verb: string,
+  id: string,
+  changed: string[],
+): Promise<string> =>
+  record(services, tx, actor, {
+    action: `webhook_endpoint.${verb}`,
+    resource_type: 'webhook_endpoint',
+    subjects: [{ subject_id: id, changed }],
+  });
+
+const viewFor =
+  ({ agency_id }: AgencyActor) =>
+  async (tx: Tx, id: string): Promise<EndpointView> =>
+    viewOf((await findEndpoint(tx, agency_id, id)) ?? raise('not_found'));
+
+function viewOf({ secret: _, previous_secret: __, deleted_at: ___, ...endpoint }: EndpointRow): EndpointView {
+  return {
+    ...endpoint,
+    failing_since: endpoint.failing_since?.toISOString() ?? null,
+    previous_secret_until: endpoint.previous_secret_until?.toISOString() ?? null,
+    created_at: endpoint.created_at.toISOString(),
+    updated_at: endpoint.updated_at.toISOString(),
+  };
+}
+
+const deliveryView = ({
+  id,
+  event_id,
+  event_type,
+  state,
+  tries,
+  next_attempt_at,
+  created_at,
+  delivered_at,
+}: DeliveryRow): DeliveryView => ({
+  id,
+  event_id,
+  event_type: state === 'withheld' ? 'event.withheld' : event_type,
+  state,
+  attempts: tries.map(({ attempt, started_at, duration_ms, status, error }) => ({
+    attempt,
+    started_at: started_at.toISOString(),
+    duration_ms,
+    status,
+    error,
+  })),
+  next_attempt_at: next_attempt_at?.toISOString() ?? null,
+  created_at: created_at.toISOString(),
+  delivered_at: delivered_at?.toISOString() ?? null,
+});

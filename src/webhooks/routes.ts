@@ -1,0 +1,155 @@
+import type { App } from '../api.ts';
+import { answer } from '../platform/http/answer.ts';
+import { Closed, Id, operation } from '../platform/http/openapi.ts';
+import { PageQuery, pageOf } from '../platform/http/paging.ts';
+import type { Services } from '../services.ts';
+import {
+  createWebhookEndpoint,
+  deleteWebhookEndpoint,
+  getWebhookEndpoint,
+  listEndpointDeliveries,
+  listWebhookEndpoints,
+  pullEvents,
+  rotateWebhookSecret,
+  testWebhookEndpoint,
+  updateWebhookEndpoint,
+} from './commands.ts';
+import {
+  DeliveryQuery,
+  DeliveryView,
+  EndpointBody,
+  EndpointPatch,
+  EndpointView,
+  EventQuery,
+  EventView,
+  NewEndpoint,
+  NewSecret,
+} from './schema.ts';
+
+const of_endpoints = { tag: 'Webhooks', scopes: ['webhooks'], caseworker: true } as const;
+const of_one = { ...of_endpoints, params: Closed({ id: Id('whe') }) } as const;
+
+export function webhookRoutes(app: App, services: Services): void {
+  app.post(
+    '/v1/webhook-endpoints',
+    operation({
+      ...of_endpoints,
+      id: 'createWebhookEndpoint',
+      summary: 'Register an endpoint; its secret is shown once',
+      action: 'webhook_endpoint.create',
+      body: EndpointBody,
+      status: 201,
+      answer: NewEndpoint,
+    }),
+    async (request, reply) => {
+      const outcome = await createWebhookEndpoint(services, request.actor, request.body);
+      return answer(reply, outcome, { location: `/v1/webhook-endpoints/${outcome.view.id}` });
+    },
+  );
+  app.get(
+    '/v1/webhook-endpoints',
+    operation({
+      ...of_endpoints,
+      id: 'listWebhookEndpoints',
+      summary: "The agency's endpoints, newest first",
+      action: 'webhook_endpoint.list',
+      query: PageQuery,
+      answer: pageOf(EndpointView),
+    }),
+    request => listWebhookEndpoints(services, request.actor, request.query),
+  );
+  app.get(
+    '/v1/webhook-endpoints/:id',
+    operation({
+      ...of_one,
+      id: 'getWebhookEndpoint',
+      summary: 'Read an endpoint',
+      action: 'webhook_endpoint.read',
+      answer: EndpointView,
+    }),
+    async (request, reply) => answer(reply, { view: await getWebhookEndpoint(services, request.actor, request.params.id) }),
+  );
+  app.patch(
+    '/v1/webhook-endpoints/:id',
+    operation({
+      ...of_one,
+      id: 'updateWebhookEndpoint',
+      summary: 'Change what is named',
+      action: 'webhook_endpoint.update',
+      consumes: ['application/merge-patch+json', 'application/json'],
+      body: EndpointPatch,
+      answer: EndpointView,
+    }),
+    async (request, reply) =>
+      answer(reply, await updateWebhookEndpoint(services, request.actor, request.params.id, request.body)),
+  );
+  app.delete(
+    '/v1/webhook-endpoints/:id',
+    operation({
+      ...of_one,
+      id: 'deleteWebhookEndpoint',
+      summary: 'Delete an endpoint; its deliveries stop',
+      action: 'webhook_endpoint.delete',
+      status: 204,
+    }),
+    async (request, reply) => {
+      answer(reply, await deleteWebhookEndpoint(services, request.actor, request.params.id));
+      return reply.status(204).send(null);
+    },
+  );
+  app.post(
+    '/v1/webhook-endpoints/:id/rotate-secret',
+    operation({
+      ...of_one,
+      id: 'rotateWebhookSecret',
+      summary: 'A new secret, shown once; for 24 h both sign',
+      action: 'webhook_endpoint.rotate_secret',
+      answer: NewSecret,
+    }),
+    async (request, reply) => answer(reply, await rotateWebhookSecret(services, request.actor, request.params.id)) as NewSecret,
+  );
+  app.post(
+    '/v1/webhook-endpoints/:id/test',
+    operation({
+      ...of_one,
+      id: 'testWebhookEndpoint',
+      summary: 'Send `endpoint.test` to this endpoint',
+      action: 'webhook_endpoint.test',
+      answer: EndpointView,
+    }),
+    async (request, reply) => answer(reply, await testWebhookEndpoint(services, request.actor, request.params.id)),
+  );
+  app.get(
+    '/v1/webhook-endpoints/:id/deliveries',
+    operation({
+      ...of_one,
+      id: 'listEndpointDeliveries',
+      summary: 'Deliveries of the last 30 days with their attempts, newest first',
+      action: 'webhook_endpoint.deliveries',
+      query: { ...DeliveryQuery, ...PageQuery },
+      answer: pageOf(DeliveryView),
+    }),
+    request => listEndpointDeliveries(services, request.actor, request.params.id, request.query),
+  );
+
+  const closing = new AbortController();
+  app.addHook('preClose', async () => closing.abort());
+  app.get(
+    '/v1/events',
+    operation({
+      tag: 'Webhooks',
+      scopes: ['webhooks'],
+      id: 'listEvents',
+      summary: 'Pull events, oldest first; `next_cursor` goes into `after`',
+      action: 'event.list',
+      query: { ...EventQuery, limit: PageQuery.limit },
+      answer: pageOf(EventView),
+    }),
+    async (request, reply) => {
+      const gone = new AbortController();
+      reply.raw.once('close', () => gone.abort());
+      const signal = AbortSignal.any([closing.signal, gone.signal]);
+      return answer(reply, await pullEvents(services, request.actor, request.query, signal));
+    },
+  );
+}

@@ -1,0 +1,100 @@
+import { type Static, Type } from 'typebox';
+import { EVENT_TYPES } from '../core/events.ts';
+import { Closed, Code, Codes, Id, Instant, Named, Nullable, Text } from '../platform/http/openapi.ts';
+
+const EventTypes = Codes([...EVENT_TYPES, '*'] as const, { minItems: 1, description: 'Types of events, or `["*"]` for all' });
+const Signature = Codes(['v1'] as const, { minItems: 1, description: '`v1`: HMAC-SHA256 by Standard Webhooks' });
+const Url = Type.String({
+  minLength: 1,
+  maxLength: 2_000,
+  description: 'Where events are posted to: https, a public host; http and loopback for development only',
+});
+const Description = Nullable(Text(500));
+
+export const EndpointBody = Closed({
+  url: Url,
+  event_types: EventTypes,
+  description: Type.Optional(Description),
+  signature: Type.Optional(Signature),
+});
+export type EndpointBody = Static<typeof EndpointBody>;
+
+export const EndpointPatch = Closed(
+  {
+    url: Type.Optional(Url),
+    event_types: Type.Optional(EventTypes),
+    description: Type.Optional(Description),
+    signature: Type.Optional(Signature),
+  },
+  { minProperties: 1 },
+);
+export type EndpointPatch = Static<typeof EndpointPatch>;
+
+const Secret = Type.String({ description: '`whsec_…`, shown in this answer and never again' });
+
+const endpoint = {
+  id: Id('whe'),
+  agency_id: Id('agy'),
+  url: Type.String(),
+  event_types: Type.Array(Type.String()),
+  description: Nullable(Type.String()),
+  signature: Type.Array(Type.String()),
+  status: Code(['active', 'paused', 'disabled'] as const),
+  failing_since: Nullable(Instant()),
+  previous_secret_until: Nullable(Instant()),
+  version: Type.Integer(),
+  created_at: Instant(),
+  updated_at: Instant(),
+};
+export const EndpointView = Named('WebhookEndpoint', endpoint);
+export type EndpointView = Static<typeof EndpointView>;
+export const NewEndpoint = Closed({ ...endpoint, secret: Secret });
+export const NewSecret = Closed({ secret: Secret });
+export type NewSecret = Static<typeof NewSecret>;
+
+const DELIVERY_STATES = ['pending', 'parked', 'delivered', 'withheld', 'exhausted'] as const;
+export const DeliveryQuery = { state: Type.Optional(Code(DELIVERY_STATES)) };
+export const DeliveryView = Named('Delivery', {
+  id: Id('dlv'),
+  event_id: Id('evt'),
+  event_type: Type.String(),
+  state: Code(DELIVERY_STATES),
+  attempts: Type.Array(
+    Closed({
+      attempt: Type.Integer(),
+      started_at: Instant(),
+      duration_ms: Type.Integer(),
+      status: Nullable(Type.Integer({ description: 'HTTP status of the answer; null: there was none' })),
+      error: Nullable(Type.String({ description: 'Why there was no answer, coded' })),
+    }),
+  ),
+  next_attempt_at: Nullable(Instant()),
+  created_at: Instant(),
+  delivered_at: Nullable(Instant()),
+});
+export type DeliveryView = Static<typeof DeliveryView>;
+
+const LONGEST_WAIT_SECONDS = 30;
+const ONE_TYPE = `(${EVENT_TYPES.join('|').replaceAll('.', '\\.')})`;
+
+export const EventQuery = {
+  after: Type.Optional(Type.String({ minLength: 1, maxLength: 400, description: '`next_cursor` of the page before' })),
+  types: Type.Optional(
+    Type.String({
+      pattern: `^${ONE_TYPE}(,${ONE_TYPE})*$`,
+      maxLength: 2_000,
+      description: 'Types of events, separated by commas',
+    }),
+  ),
+  wait: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: LONGEST_WAIT_SECONDS, description: 'Seconds to wait for an event where there is none' }),
+  ),
+};
+export const EventView = Named('Event', {
+  type: Code(EVENT_TYPES),
+  timestamp: Instant(),
+  data: Type.Object(
+    { event_id: Id('evt'), position: Type.Integer(), sequence: Type.Optional(Type.Integer()) },
+    { additionalProperties: true, description: 'Ids, codes and times' },
+  ),
+});

@@ -1,0 +1,137 @@
+import { type Insertable, type Selectable, sql, type Updateable } from 'kysely';
+import type { Tx } from '../platform/database.ts';
+import type { DeliveryAttemptTable, DeliveryTable, WebhookEndpointTable } from '../platform/tables.ts';
+import type { Vault } from '../platform/vault.ts';
+
+/** The SQL of webhook endpoints, and of their deliveries as the agency reads them. A deleted endpoint is absent to everybody. */
+
+export type EndpointRow = Selectable<WebhookEndpointTable>;
+
+const endpoints = (tx: Tx, agency_id: string) =>
+  tx.selectFrom('webhook_endpoints').selectAll().where('agency_id', '=', agency_id).where('deleted_at', 'is', null);
+
+export const findEndpoint = (tx: Tx, agency_id: string, id: string): Promise<EndpointRow | undefined> =>
+  endpoints(tx, agency_id).where('id', '=', id).executeTakeFirst();
+
+export const lockEndpoint = (tx: Tx, agency_id: string, id: string): Promise<EndpointRow | undefined> =>
+  endpoints(tx, agency_id).where('id', '=', id).forNoKeyUpdate().executeTakeFirst();
+
+/** Newest first, older than `before`. */
+export const listEndpoints = (tx: Tx, agency_id: string, before: string | undefined, limit: number): Promise<EndpointRow[]> =>
+  endpoints(tx, agency_id)
+    .$if(before !== undefined, query => query.where('id', '<', before!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+
+export async function insertEndpoint(tx: Tx, endpoint: Insertable<WebhookEndpointTable>): Promise<void> {
+  await tx.insertInto('webhook_endpoints').values(endpoint).execute();
+}
+
+export async function saveEndpoint(tx: Tx, id: string, change: Updateable<WebhookEndpointTable>, now: Date): Promise<void> {
+  await tx
+    .updateTable('webhook_endpoints')
+    .set({ ...change, updated_at: now })
+    .set('version', sql<number>`version + 1`)
+    .where('id', '=', id)
+    .execute();
+}
+
+/** @returns false where the endpoint was not in state `from`, or is deleted */
+export async function setStatus(
+  tx: Tx,
+  id: string,
+  from: EndpointRow['status'],
+  to: EndpointRow['status'],
+  now: Date,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('webhook_endpoints')
+    .set({ status: to, updated_at: now, version: sql<number>`version + 1` })
+    .where('id', '=', id)
+    .where('status', '=', from)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/**
+ * Notes that a delivery failed; `ETag`s stay as they are, for nothing that the owner set has changed.
+ * @returns since when every delivery has failed
+ */
+export async function markFailing(tx: Tx, id: string, now: Date): Promise<Date> {
+  const { failing_since } = await tx
+    .updateTable('webhook_endpoints')
+    .set({ failing_since: sql<Date>`coalesce(failing_since, ${now})` })
+    .where('id', '=', id)
+    .returning('failing_since')
+    .executeTakeFirstOrThrow();
+  return failing_since!;
+}
+
+/** Notes that a delivery arrived. */
+export async function markWorking(tx: Tx, id: string): Promise<void> {
+  await tx
+    .updateTable('webhook_endpoints')
+    .set({ failing_since: null })
+    .where('id', '=', id)
+    .where('failing_since', 'is not', null)
+    .execute();
+}
+
+/** The coordination committees of the jurisdictions of an agency, but for the agency itself. */
+export async function listCoordinators(tx: Tx, agency_id: string): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('agencies as committee')
+    .innerJoin('agencies as agency', join =>
+      join.on('agency.id', '=', agency_id).on(sql<boolean>`committee.jurisdictions && agency.jurisdictions`),
+    )
+    .select('committee.id')
+    .where('committee.kind', '=', 'coordination_committee')
+    .where('committee.id', '!=', agency_id)
+    .orderBy('committee.id')
+    .execute();
+  return rows.map(row => row.id);
+}
+
+/** Current and previous secret lie at the same place, so that a rotation moves the sealed bytes. */
+const placeOf = (endpoint_id: string) => ({ table: 'webhook_endpoints', row: endpoint_id, category: 'secret', version: 1 });
+
+export const sealSecret = (vault: Vault, endpoint_id: string, secret: string): Buffer =>
+  vault.sealOwn(placeOf(endpoint_id), secret);
+
+/** @throws Error where the bytes were altered or are another endpoint's */
+export const openSecret = (vault: Vault, endpoint_id: string, sealed: Buffer): string =>
+  vault.openOwn(placeOf(endpoint_id), sealed);
+
+export type DeliveryRow = Selectable<DeliveryTable> & { tries: Selectable<DeliveryAttemptTable>[] };
+
+/** Deliveries to an endpoint with their attempts, newest first, older than `before`. */
+export async function listDeliveries(
+  tx: Tx,
+  endpoint_id: string,
+  { state, before, limit }: { state: DeliveryTable['state'] | undefined; before: string | undefined; limit: number },
+): Promise<DeliveryRow[]> {
+  const deliveries = await tx
+    .selectFrom('deliveries')
+    .selectAll()
+    .where('endpoint_id', '=', endpoint_id)
+    .$if(state !== undefined, query => query.where('state', '=', state!))
+    .$if(before !== undefined, query => query.where('id', '<', before!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+  if (deliveries.length === 0) return [];
+  const attempts = await tx
+    .selectFrom('delivery_attempts')
+    .selectAll()
+    .where(
+      'delivery_id',
+      'in',
+      deliveries.map(delivery => delivery.id),
+    )
+    .orderBy('attempt')
+    .execute();
+  const tries = Map.groupBy(attempts, attempt => attempt.delivery_id);
+  return deliveries.map(delivery => ({ ...delivery, tries: tries.get(delivery.id) ?? [] }));
+}

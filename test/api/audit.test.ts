@@ -1,0 +1,474 @@
+import pg from 'pg';
+import t from 'tap';
+import { selectEntries } from '../../src/audit/store.ts';
+import { type AgencyActor, systemActor } from '../../src/core/access.ts';
+import { transact } from '../../src/platform/database.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { drain } from '../support/drain.ts';
+import { type Entry, entriesFor, everyEntry, faultsOf, startTrail } from '../support/entries.ts';
+import type { Client } from '../support/mechanism.ts';
+import { consentBody, ok, referralBody } from '../support/night.ts';
+import { lookAsOwner } from '../support/trail.ts';
+import { demoActors } from '../support/webhooks.ts';
+
+const actions = (entries: Entry[]) => entries.map(({ meta }) => meta.action);
+
+t.test('every entry proves itself', async t => {
+  const { as, body, clock, services, kase, referral } = await startTrail(t);
+  const helpline = as('helpline_a');
+  clock.advance(16 * 60_000);
+  await drain(services);
+  const read = await helpline.get(`/v1/cases/${kase.id}`);
+  ok(await helpline.get('/v1/referrals'));
+  await as('health').get(`/v1/cases/${kase.id}`);
+
+  const entries = await everyEntry(body);
+  t.ok(entries.length > 8);
+  t.same(entries.flatMap(faultsOf), []);
+  t.same([...new Set(entries.map(entry => entry.index))], [null], 'not sequenced yet');
+  t.ok(
+    entries.every(({ subjects }) => subjects.every(({ record, salt }) => record && salt)),
+    'the audit body opens all',
+  );
+  t.ok(
+    entries.some(({ meta }) => meta.actor.client_id === 'system:clock'),
+    'also what the service did by itself',
+  );
+
+  const found = entries.find(({ receipt }) => receipt === read.headers['audit-receipt']);
+  t.match(found, {
+    meta: { action: 'case.read', outcome: 'read', actor: { caseworker: helpline.agency.caseworkers[0].staff_code } },
+  });
+  t.match(found!.subjects, [{ record: { subject_id: kase.id, categories: /identity/ } }]);
+  t.match(
+    entries.find(({ meta }) => meta.action === 'referral.make'),
+    { meta: { outcome: 'done', subjects: 1 }, subjects: [{ record: { subject_id: kase.id, referral_id: referral.id } }] },
+  );
+  for (const meddle of [
+    (entry: Entry) => Object.assign(entry.meta, { outcome: 'denied' }),
+    (entry: Entry) => Object.assign(entry.subjects[0]!.record!, { subject_id: newId('cas') }),
+    (entry: Entry) => entry.subjects.pop(),
+  ]) {
+    const copy = structuredClone(found!);
+    meddle(copy);
+    t.not(faultsOf(copy).length, 0, 'and an altered one does not');
+  }
+});
+
+t.test('what an act answers as receipt is the leaf of its entry', async t => {
+  const { as, auditorOf, kase, consent } = await startTrail(t);
+  const helpline = as('helpline_a');
+  const supervisor = auditorOf('helpline_a');
+  const answers = [
+    await helpline.post(
+      `/v1/cases/${kase.id}/consents`,
+      consentBody({ recipient: { agency_kind: 'health' }, purposes: ['medical'] }),
+    ),
+    await helpline.post(
+      `/v1/cases/${kase.id}/referrals`,
+      referralBody({ service: 'medical', urgency: 'routine', categories: ['health'] }),
+    ),
+    await helpline.patch(`/v1/cases/${kase.id}`, { risk: 'medium' }, { 'if-match': `"${kase.version}"` }),
+    await helpline.post(`/v1/consents/${consent.id}/withdraw`, { spoken_in_private: true }),
+    await helpline.get('/v1/cases'),
+    await supervisor.get('/v1/audit/entries'),
+    await supervisor.post(`/v1/cases/${kase.id}/close`, { reason_code: 'needs_met' }),
+  ];
+  const by_receipt = new Map((await everyEntry(supervisor)).map(entry => [entry.receipt, entry]));
+  for (const answer of answers) ok(answer);
+  const found = answers.map(answer => by_receipt.get(String(answer.headers['audit-receipt'])));
+  t.same(actions(found as Entry[]), [
+    'consent.give',
+    'referral.make',
+    'case.amend',
+    'consent.withdraw',
+    'case.list',
+    'audit.query',
+    'case.close',
+  ]);
+  t.same(
+    found.map(entry => entry!.meta.outcome),
+    ['done', 'done', 'done', 'done', 'read', 'read', 'done'],
+  );
+});
+
+t.test('filters, each alone and together', async t => {
+  const { as, agencies, body, clock, services, kase, referral } = await startTrail(t);
+  const helpline = as('helpline_a');
+  const other = ok(await helpline.post('/v1/cases', { ...CASE, risk: 'immediate' }));
+  const ground = { code: 'imminent_danger_to_life', person_informed: true };
+  ok(await helpline.post(`/v1/cases/${other.id}/referrals`, referralBody({ lawful_ground: ground })));
+  clock.advance(60_000);
+  const later = clock.now().toISOString();
+  ok(await as('helpline_b').post('/v1/cases', CASE));
+  await as('health').get(`/v1/referrals/${referral.id}`);
+  ok(await helpline.get('/v1/referrals'));
+  await helpline.post(`/v1/cases/${kase.id}/close`, { reason_code: 'needs_met' });
+  clock.advance(16 * 60_000);
+  await drain(services);
+
+  const all = await everyEntry(body);
+  const worker = helpline.agency.caseworkers[0].staff_code;
+  const about = (name: string, id: string) => (entry: Entry) =>
+    entry.subjects.some(({ record }) => record![name] === id || (record![`${name}s`] as string[] | undefined)?.includes(id));
+  const filters: Record<string, [query: string, expected: (entry: Entry) => boolean]> = {
+    case_id: [`case_id=${kase.id}`, about('subject_id', kase.id)],
+    referral_id: [`referral_id=${referral.id}`, about('referral_id', referral.id)],
+    agency_id: [`agency_id=${agencies.helpline_a.id}`, ({ meta }) => meta.actor.agency_id === agencies.helpline_a.id],
+    caseworker: [`caseworker=${worker}`, ({ meta }) => meta.actor.caseworker === worker],
+    client_id: [
+      `client_id=${agencies.helpline_b.client_id}`,
+      ({ meta }) => meta.actor.client_id === agencies.helpline_b.client_id,
+    ],
+    system: ['client_id=system:clock', ({ meta }) => meta.actor.client_id === 'system:clock'],
+    action: ['action=referral.make', ({ meta }) => meta.action === 'referral.make'],
+    done: ['outcome=done', ({ meta }) => meta.outcome === 'done'],
+    read: ['outcome=read', ({ meta }) => meta.outcome === 'read'],
+    denied: ['outcome=denied', ({ meta }) => meta.outcome === 'denied'],
+    resource_type: ['resource_type=consent', ({ meta }) => meta.resource_type === 'consent'],
+    lawful_ground: ['lawful_ground=imminent_danger_to_life', ({ meta }) => meta.lawful_ground === 'imminent_danger_to_life'],
+    from: [`from=${later}`, ({ meta }) => meta.at >= later],
+    to: [`to=${later}`, ({ meta }) => meta.at < later],
+  };
+  const shown = (entries: Entry[]) => entries.filter(({ meta }) => meta.action !== 'audit.query').map(({ entry_id }) => entry_id);
+  for (const [name, [query, expected]] of Object.entries(filters)) {
+    const matching = all.filter(expected);
+    t.ok(matching.length > 0 && matching.length < all.length, `${name} tells apart`);
+    t.same(shown(await everyEntry(body, query)), shown(matching), name);
+  }
+  const names = Object.keys(filters);
+  for (const [i, first] of names.entries()) {
+    const second = names[(i + 5) % names.length]!;
+    const [both, one, two] = [`${filters[first]![0]}&${filters[second]![0]}`, filters[first]![1], filters[second]![1]];
+    // A parameter that is given twice is refused.
+    if (new Set(new URLSearchParams(both).keys()).size === 2) {
+      t.same(shown(await everyEntry(body, both)), shown(all.filter(entry => one(entry) && two(entry))), `${first} and ${second}`);
+    }
+  }
+  const every = `case_id=${kase.id}&referral_id=${referral.id}&agency_id=${agencies.helpline_a.id}&caseworker=${worker}&action=referral.make&outcome=done&resource_type=referral&to=${later}`;
+  t.same(actions(await entriesFor(body, every)), ['referral.make']);
+  t.same(await entriesFor(body, `report_id=${newId('rpt')}`), []);
+  t.same(await entriesFor(body, `from=${later}&to=${later}`), []);
+});
+
+const CASE = {
+  track: 'named',
+  jurisdiction: 'XA',
+  risk: 'low',
+  intake: { channel: 'phone', received_at: '2026-11-21T18:55:00.000Z' },
+};
+
+t.test('what is no query is refused, and leaves nothing', async t => {
+  const { as, auditorOf, agencies, body, services } = await startTrail(t);
+  for (const query of [
+    'case_id=1',
+    `case_id=${newId('ref')}`,
+    'caseworker=%20',
+    'client_id=system',
+    'action=Referral',
+    'outcome=maybe',
+    'lawful_ground=none',
+    'order=sideways',
+    'from=yesterday',
+    'from=2026-12-31T23:59:60Z',
+    'to=2026-13-01T00:00:00Z',
+    'limit=0',
+    'limit=201',
+    'cursor=x',
+    `cursor=${Buffer.from('["a"]').toString('base64url')}`,
+    `cursor=${Buffer.from('[1.5]').toString('base64url')}`,
+    'subject=1',
+    'outcome=done&outcome=read',
+  ]) {
+    t.match(await body.get(`/v1/audit/entries?${query}`), { status: 400, body: { code: 'invalid_request' } }, query);
+  }
+  t.match(await as('audit_body', 'nobody').get('/v1/audit/entries'), {
+    status: 400,
+    body: { code: 'acting_caseworker_required' },
+  });
+  t.same(await lookAsOwner(services, `select 1 from audit_records where action = 'audit.query'`), []);
+
+  t.match(
+    await as('helpline_a').get('/v1/audit/entries'),
+    { status: 403, body: { code: 'forbidden' } },
+    'an operator is no auditor',
+  );
+  const no_scope = as('audit_body', 'worker', ['cases.read', 'admin']);
+  t.match(await no_scope.get('/v1/audit/entries'), { status: 403, body: { code: 'insufficient_scope' } });
+  t.match(await entriesFor(body, 'action=audit.query&order=oldest'), [
+    { meta: { outcome: 'denied', code: 'forbidden', actor: { agency_id: agencies.helpline_a.id }, subjects: 0 } },
+    { meta: { outcome: 'denied', code: 'insufficient_scope' } },
+  ]);
+  t.equal((await auditorOf('helpline_a').get('/v1/audit/entries')).headers['cache-control'], 'no-store');
+});
+
+t.test('order and pages hold while the trail grows', async t => {
+  const { as, auditorOf } = await startTrail(t);
+  const helpline = as('helpline_a');
+  const auditor = auditorOf('helpline_a');
+  for (let i = 0; i < 6; i += 1) ok(await helpline.post('/v1/cases', CASE));
+  const ids = (entries: Entry[]) => entries.map(({ entry_id }) => entry_id);
+
+  /** Reads it two by two; after each of the first three pages somebody opens a case. */
+  async function walk(order: string): Promise<string[]> {
+    const seen: string[] = [];
+    let page = { data: [] as Entry[], next_cursor: '' as string | null };
+    for (let pages = 0; page.next_cursor !== null; pages += 1) {
+      const after = page.next_cursor && `&cursor=${page.next_cursor}`;
+      page = ok(await auditor.get(`/v1/audit/entries?action=case.open&limit=2&order=${order}${after}`));
+      seen.push(...ids(page.data));
+      if (pages < 3) ok(await helpline.post('/v1/cases', CASE));
+    }
+    return seen;
+  }
+  const before = ids(await everyEntry(auditor, 'action=case.open'));
+  t.equal(before.length, 7);
+  t.same(await walk('newest'), before, 'what came meanwhile is not in the pages before');
+  const oldest = await walk('oldest');
+  t.same(oldest, ids(await everyEntry(auditor, 'action=case.open')).toReversed(), 'oldest first comes to what came meanwhile');
+  t.equal(oldest.length, 13);
+});
+
+t.test('an agency sees its own acts, the audit body all', async t => {
+  const { auditorOf, agencies, body, services, kase, clock } = await startTrail(t);
+  clock.advance(16 * 60_000);
+  await drain(services);
+  const whole = await everyEntry(body);
+  const own = await everyEntry(auditorOf('helpline_a'));
+  t.ok(own.length > 0);
+  t.ok(whole.length > own.length);
+  t.same(
+    [...new Set(own.map(({ meta }) => meta.actor.agency_id))],
+    [agencies.helpline_a.id],
+    'not what the service did by itself',
+  );
+  t.same(own.flatMap(faultsOf), []);
+  t.ok(
+    own.filter(({ meta }) => meta.action === 'case.open').every(({ subjects }) => subjects[0]!.record!.subject_id === kase.id),
+  );
+
+  const shelter = auditorOf('shelter_c');
+  t.same(actions(await everyEntry(shelter, `agency_id=${agencies.helpline_a.id}`)), []);
+  t.same(actions(await everyEntry(shelter, `case_id=${kase.id}`)), []);
+  t.same(actions(await everyEntry(auditorOf('helpline_a'), 'client_id=system:clock')), []);
+
+  const actors = await demoActors(services);
+  const look = (actor: AgencyActor) =>
+    transact(services, actor, async tx => ({
+      records: await tx.selectFrom('audit_records').select('agency_id').distinct().execute(),
+      subjects: await tx.selectFrom('audit_subjects').select('reader_agency_id').distinct().execute(),
+    }));
+  t.same(await look(actors.helpline_a), {
+    records: [{ agency_id: agencies.helpline_a.id }],
+    subjects: [{ reader_agency_id: agencies.helpline_a.id }],
+  });
+  t.ok((await look(actors.audit_body)).records.length > 2, 'the second wall says the same');
+  for (const role of ['trail', 'router', 'clock', 'relay'] as const) {
+    const rows = await transact(services, systemActor(role), tx => tx.selectFrom('audit_records').select('number').execute());
+    t.same(rows, [], `${role} reads no trail`);
+  }
+});
+
+t.test('absent and forbidden are one to the agency, by entry, filter and effort', async t => {
+  const { as, auditorOf, body, kase, consent, referral } = await startTrail(t);
+  const outsider = as('health');
+  const lame = as('health', 'worker', ['cases.read', 'referrals.read']);
+  const auditor = auditorOf('health');
+  const attempts: [name: string, named: string, attempt: (client: Client, id: string) => Promise<{ status: number }>][] = [
+    ['case.read', kase.id, (client, id) => client.get(`/v1/cases/${id}`)],
+    ['case.amend', kase.id, (client, id) => client.patch(`/v1/cases/${id}`, { risk: 'low' }, { 'if-match': '"1"' })],
+    ['referral.make', kase.id, (client, id) => client.post(`/v1/cases/${id}/referrals`, referralBody())],
+    ['referral.read', referral.id, (client, id) => client.get(`/v1/referrals/${id}`)],
+    ['referral.accept', referral.id, (client, id) => client.post(`/v1/referrals/${id}/accept`, {})],
+    ['consent.withdraw', consent.id, (client, id) => client.post(`/v1/consents/${id}/withdraw`, { spoken_in_private: true })],
+    ['no scope', referral.id, (_, id) => lame.post(`/v1/referrals/${id}/accept`, {})],
+    ['nobody', kase.id, (client, id) => client.get(`/v1/cases/${id}`, { 'acting-caseworker': 'NOBODY' })],
+  ];
+  for (const [name, named, attempt] of attempts) {
+    const absent = newId(named.slice(0, 3) as 'cas');
+    await attempt(outsider, newId(named.slice(0, 3) as 'cas')); // connections are warm
+    const [forbidden_statements, forbidden_answer] = await watched(() => attempt(outsider, named));
+    const [absent_statements, absent_answer] = await watched(() => attempt(outsider, absent));
+    t.match(absent_answer.status, ['no scope', 'nobody'].includes(name) ? 403 : 404, name);
+    t.equal(forbidden_answer.status, absent_answer.status);
+    t.ok(forbidden_statements.some(text => text.includes('audit_records')));
+    t.same(forbidden_statements, absent_statements, `${name}: the same statements`);
+
+    const [of_absent, of_forbidden] = (await entriesFor(auditor, 'outcome=denied')) as [Entry, Entry];
+    t.same(masked(of_absent), masked(of_forbidden), `${name}: the same entry`);
+    t.equal(JSON.stringify(of_absent).length, JSON.stringify(of_forbidden).length);
+    if (absent_answer.status === 404) t.equal(of_absent.meta.code, 'not_visible');
+    t.same([of_absent, of_forbidden].flatMap(faultsOf), [], 'which proves itself all the same');
+    t.same(of_forbidden.subjects.map(Object.keys), [['commit']], 'and names nothing');
+
+    const [whole_absent, whole_forbidden] = (await entriesFor(body, `agency_id=${outsider.agency.id}&outcome=denied`)) as [
+      Entry,
+      Entry,
+    ];
+    t.same([whole_absent.entry, whole_forbidden.entry], [of_absent.entry, of_forbidden.entry]);
+    const part = { ref: 'referral_id', cns: 'resource_id', cas: 'subject_id' }[named.slice(0, 3)]!;
+    t.match(whole_forbidden.subjects, [{ record: { subject_id: kase.id, [part]: named } }], 'the audit body is told');
+    t.match(whole_absent.subjects, [{ record: { subject_id: absent, exists: false } }]);
+  }
+
+  for (const query of [
+    `case_id=${kase.id}`,
+    `referral_id=${referral.id}`,
+    `case_id=${newId('cas')}`,
+    `referral_id=${newId('ref')}`,
+  ]) {
+    t.same(await everyEntry(auditor, query), [], `nothing is found by ${query.slice(0, 14)}`);
+  }
+  const found = await everyEntry(body, `case_id=${kase.id}&agency_id=${outsider.agency.id}&outcome=denied`);
+  t.equal(found.length, attempts.length, 'the audit body finds every attempt by its case');
+  t.equal((await everyEntry(body, `referral_id=${referral.id}&outcome=denied`)).length, 3);
+
+  // What is refused to somebody who may see the thing names it to its auditors.
+  ok(await as('helpline_a').get(`/v1/cases/${kase.id}`));
+  t.equal((await as('helpline_a').post(`/v1/cases/${kase.id}/close`, { reason_code: 'needs_met' })).status, 403);
+  t.match(await entriesFor(auditorOf('helpline_a'), `case_id=${kase.id}&outcome=denied`), [
+    { meta: { code: 'forbidden' }, subjects: [{ record: { subject_id: kase.id } }] },
+  ]);
+});
+
+/** Without what is random, or of the moment. */
+const masked = ({ entry_id: _1, entry: _2, receipt: _3, salt_meta: _4, salt_personal: _5, subjects, meta, ...rest }: Entry) => ({
+  ...rest,
+  meta: { ...meta, at: '', request_id: '' },
+  subjects: subjects.map(({ commit: _, ...subject }) => subject),
+});
+
+/** What `work` said to the database, parameters aside. */
+async function watched<T>(work: () => Promise<T>): Promise<[statements: string[], result: T]> {
+  const statements: string[] = [];
+  const query = pg.Client.prototype.query as (...args: unknown[]) => unknown;
+  Object.assign(pg.Client.prototype, {
+    query(this: unknown, ...args: unknown[]) {
+      const [config] = args as [string | { text: string }];
+      statements.push(typeof config === 'string' ? config : config.text);
+      return query.apply(this, args);
+    },
+  });
+  try {
+    const result = await work();
+    return [statements, result];
+  } finally {
+    Object.assign(pg.Client.prototype, { query });
+  }
+}
+
+t.test('who asked is in the trail, and not what exists', async t => {
+  const { auditorOf, body, kase, referral, services } = await startTrail(t);
+  const auditor = auditorOf('health');
+  const absent = newId('cas');
+  const queries = [
+    `case_id=${kase.id}`,
+    `case_id=${absent}`,
+    `case_id=${kase.id}&referral_id=${referral.id}`,
+    `report_id=${newId('rpt')}`,
+    '',
+  ];
+  for (const query of queries) ok(await auditor.get(`/v1/audit/entries?${query}`));
+
+  const own = await entriesFor(auditor, 'action=audit.query&order=oldest');
+  t.same(
+    own.map(({ meta }) => [meta.outcome, meta.resource_type, meta.subjects]),
+    [1, 1, 2, 1, 0].map(count => ['read', 'audit', count]),
+  );
+  t.same(masked(own[0]!), masked(own[1]!));
+  t.ok(own.every(({ subjects }) => subjects.every(({ record }) => !record)));
+  t.same(own.flatMap(faultsOf), []);
+
+  const whole = await entriesFor(body, `action=audit.query&case_id=${kase.id}&order=oldest`);
+  t.same(
+    whole.map(({ meta }) => meta.subjects),
+    [1, 2],
+  );
+  t.match(whole[0], { meta: { actor: { agency_id: auditor.agency.id, caseworker: auditor.agency.caseworkers[1].staff_code } } });
+  t.match(whole[0]!.subjects, [{ record: { subject_id: kase.id } }]);
+  t.match(await entriesFor(body, `action=audit.query&case_id=${absent}`), [{ subjects: [{ record: { exists: false } }] }]);
+
+  // Without its entry there is no answer.
+  await lookAsOwner(
+    services,
+    `
+    create function refuse() returns trigger language plpgsql as $$ begin raise exception 'full'; end $$;
+    create trigger refuse before insert on audit_records for each row execute function refuse()`,
+  );
+  const refused = await body.get(`/v1/audit/entries?case_id=${kase.id}`);
+  t.match(refused, { status: 503, body: { code: 'service_unavailable' } });
+  t.notOk(refused.body.data);
+});
+
+t.test('erased subjects stay as commitments', async t => {
+  const { body, auditorOf, kase, services } = await startTrail(t);
+  await lookAsOwner(services, 'update audit_subjects set sealed = null, subject_index = null where key_id = $1', [kase.id]);
+  for (const auditor of [body, auditorOf('helpline_a')]) {
+    const [opened] = await entriesFor(auditor, 'action=case.open');
+    t.same(
+      opened!.subjects.map(({ commit: _, ...rest }) => rest),
+      [{ erased: true }],
+    );
+    t.same(faultsOf(opened!), []);
+    t.same(await entriesFor(auditor, `case_id=${kase.id}&outcome=done`), []);
+  }
+});
+
+t.test('each filter finds its rows by an index', async t => {
+  const { agencies, services, kase, referral } = await startTrail(t);
+  await lookAsOwner(
+    services,
+    `insert into audit_records (entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, agency_id, client_id,
+       caseworker, action, outcome, resource_type, code, lawful_ground)
+     select decode(md5(i::text), 'hex'), r.entry, r.meta, r.salt_meta, r.salt_personal, r.subject_commits,
+       r.at + i * interval '1 minute', 'agy_' || i % 40, 'cli_' || i % 80, 'W-' || i % 200, 'filler.act_' || i % 30, 'done',
+       'filler_' || i % 20, null, case when i % 500 = 0 then 'court_order' end
+     from generate_series(1, 20000) i, (select * from audit_records where action = 'case.open' limit 1) r`,
+  );
+  await lookAsOwner(
+    services,
+    `insert into audit_subjects select entry_id, 0, agency_id, null, null, sha256(entry_id) from audit_records where action like 'filler%'`,
+  );
+  await lookAsOwner(
+    services,
+    `insert into audit_subject_referrals select sha256(entry_id), agency_id, entry_id, 0 from audit_records where action like 'filler%'`,
+  );
+  await lookAsOwner(services, 'analyze audit_records, audit_subjects, audit_subject_referrals');
+
+  const { vault } = services;
+  const subject_indices: Buffer[] = [];
+  const filters: [name: string, filter: Partial<Parameters<typeof selectEntries>[1]>, index: RegExp][] = [
+    ['nothing', {}, /audit_records_pkey/],
+    ['agency_id', { agency_id: agencies.helpline_a.id }, /audit_records_agency_id/],
+    ['client_id', { client_id: agencies.helpline_a.client_id }, /audit_records_client_id/],
+    ['caseworker', { caseworker: 'H-404' }, /audit_records_caseworker/],
+    ['action', { action: 'referral.make' }, /audit_records_action/],
+    ['outcome', { outcome: 'denied' }, /audit_records_refusals/],
+    ['resource_type', { resource_type: 'consent' }, /audit_records_resource_type/],
+    ['lawful_ground', { lawful_ground: 'court_order' }, /audit_records_lawful_ground/],
+    ['case_id', { subject_indices: [vault.subjectIndex(kase.id)] }, /audit_subjects_subject.*audit_records_entry_id_key/],
+    [
+      'referral_id',
+      { referral_index: vault.subjectIndex(referral.id) },
+      /audit_subject_referrals_referral.*audit_records_entry_id_key/,
+    ],
+    ['from, to', { from: new Date('2026-11-22T00:00Z'), to: new Date('2026-11-22T00:10Z') }, /audit_records_(at|pkey)/],
+  ];
+  const actors = await demoActors(services);
+  for (const [who, actor] of [
+    ['audit body', actors.audit_body],
+    ['agency', actors.helpline_a],
+  ] as const) {
+    const reader_agency_id = who === 'agency' ? actor.agency_id : undefined;
+    for (const [name, filter, index] of filters) {
+      for (const order of ['newest', 'oldest'] as const) {
+        const plan = await transact(services, actor, tx =>
+          selectEntries(tx, { subject_indices, ...filter, reader_agency_id }, { order, limit: 51 }).explain(),
+        );
+        const text = plan.map(row => Object.values(row as object).join()).join(' ');
+        t.notMatch(text, /Seq Scan on audit_/, `${who}, ${name}, ${order}`);
+        if (who === 'audit body') t.match(text, index, text);
+      }
+    }
+  }
+});

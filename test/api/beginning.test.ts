@@ -1,0 +1,109 @@
+import { chmod, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { createFirstAdmin } from '../../src/access/first-admin.ts';
+import { buildApi } from '../../src/api.ts';
+import { isDemo, loadDemo, prepareDemo } from '../../src/demo.ts';
+import { openTestServices } from '../support/app.ts';
+import { answerOf } from '../support/mechanism.ts';
+import { EMPTY_TEMPLATE } from '../support/template.ts';
+import { entriesOf, lookAsOwner } from '../support/trail.ts';
+
+const options = { agency: 'Lead Committee', kind: 'coordination_committee', jurisdictions: ['EG'], staff_code: 'S-1' } as const;
+
+test('the demonstration goes into an empty database, its credentials into a private file', async t => {
+  const { services } = await openTestServices(t, {}, EMPTY_TEMPLATE);
+  const credentials_path = join(services.config.data_dir, 'nested', 'demo-credentials.json');
+  t.notOk(await isDemo(services.db));
+  await loadDemo(services, { base_url: 'http://127.0.0.1:3000', credentials_path });
+  t.ok(await isDemo(services.db));
+  t.equal((await stat(credentials_path)).mode & 0o777, 0o600);
+
+  const written = JSON.parse(await readFile(credentials_path, 'utf8'));
+  t.same(Object.keys(written), ['base_url', 'jurisdictions', 'agencies']);
+  t.match(written, { base_url: 'http://127.0.0.1:3000', jurisdictions: { normal: 'XA', fast: 'XB' } });
+  t.same(Object.keys(written.agencies), [
+    'helpline_a',
+    'helpline_b',
+    'shelter_a',
+    'shelter_b',
+    'shelter_c',
+    'labour_inspection',
+    'prosecution',
+    'health',
+    'civil_society',
+    'committee',
+    'audit_body',
+  ]);
+  t.match(written.agencies.committee.caseworkers, [
+    { roles: ['coordinator'] },
+    { roles: ['coordinator', 'supervisor', 'auditor'] },
+  ]);
+  t.match(written.agencies.helpline_b.caseworkers[0].roles, ['operator', 'caseworker', 'screener']);
+  const secrets = Object.values<{ client_secret: string }>(written.agencies).map(agency => agency.client_secret);
+  t.equal(new Set(secrets).size, 11);
+  t.match(await entriesOf(services, 'demo.load'), [{ outcome: 'done', client_id: 'system:setup' }]);
+  const packs = await lookAsOwner(services, 'select jurisdiction from rule_packs');
+  t.same(packs, [{ jurisdiction: 'XB' }]);
+
+  await chmod(credentials_path, 0o644);
+  await loadDemo(services, { base_url: 'http://127.0.0.1:4000', credentials_path });
+  const again = JSON.parse(await readFile(credentials_path, 'utf8'));
+  t.same(again, { ...written, base_url: 'http://127.0.0.1:4000' }, 'once, but for where it listens');
+  t.equal((await stat(credentials_path)).mode & 0o777, 0o600);
+});
+
+test('nothing is loaded when the credentials cannot be written', async t => {
+  const { services } = await openTestServices(t, {}, EMPTY_TEMPLATE);
+  const credentials_path = join(services.config.keyring_path, 'not-a-folder', 'demo-credentials.json');
+  await t.rejects(loadDemo(services, { base_url: 'x', credentials_path }));
+  t.notOk(await isDemo(services.db));
+  t.same(await lookAsOwner(services, 'select id from agencies'), []);
+});
+
+test('the demonstration is refused beside other agencies', async t => {
+  const { services } = await openTestServices(t, {}, EMPTY_TEMPLATE);
+  await createFirstAdmin(services, options);
+  await t.rejects(prepareDemo(services), { name: 'ConfigError' });
+  t.notOk(await isDemo(services.db));
+});
+
+test('two processes that start together load it once', async t => {
+  const { services } = await openTestServices(t, {}, EMPTY_TEMPLATE);
+  const outcomes = await Promise.allSettled([prepareDemo(services), prepareDemo(services)]);
+  t.same(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  t.equal((await lookAsOwner(services, 'select id from agencies')).length, 11);
+});
+
+test('the first administrator is made once', async t => {
+  const { services } = await openTestServices(t, {}, EMPTY_TEMPLATE);
+  const { client_id, client_secret, agency_id } = await createFirstAdmin(services, options);
+  await t.rejects(createFirstAdmin(services, options), { name: 'ConfigError' });
+  t.match(await entriesOf(services, 'admin.create'), [{ outcome: 'done', client_id: 'system:setup' }]);
+
+  const app = await buildApi(services);
+  t.teardown(() => app.close());
+  const token = answerOf(
+    await app.inject({
+      method: 'POST',
+      url: '/oauth/token',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams({ grant_type: 'client_credentials', client_id, client_secret }).toString(),
+    }),
+  );
+  const headers = { authorization: `Bearer ${token.body.access_token}`, 'acting-caseworker': 'S-1' };
+  const created = await app.inject({
+    method: 'POST',
+    url: '/v1/agencies',
+    headers,
+    payload: { name: 'A', kind: 'shelter', jurisdictions: ['EG'] },
+  });
+  t.equal(created.statusCode, 201);
+  const patched = await app.inject({
+    method: 'PATCH',
+    url: `/v1/agencies/${agency_id}`,
+    headers: { ...headers, 'if-match': '"1"' },
+    payload: { operating_mode: 'reduced' },
+  });
+  t.equal(patched.statusCode, 200);
+});

@@ -1,0 +1,132 @@
+import { test } from 'tap';
+import { PROBLEMS } from '../../src/core/problem.ts';
+import { problemCatalogue } from '../../src/platform/http/problems.ts';
+import { startTestApp } from '../support/app.ts';
+import { answerOf, mechanism } from '../support/mechanism.ts';
+
+test('health and readiness', async t => {
+  const { app, services } = await startTestApp(t);
+  t.match(answerOf(await app.inject('/healthz')), { status: 200, body: { status: 'ok' } });
+  t.match(answerOf(await app.inject('/readyz')), { status: 200, body: { status: 'ok' } });
+  const connect = services.pool.connect;
+  services.pool.connect = (() => Promise.reject(Object.assign(new Error('down'), { code: 'ECONNREFUSED' }))) as never;
+  t.match(answerOf(await app.inject('/readyz')), {
+    status: 503,
+    body: { code: 'service_unavailable' },
+    headers: { 'retry-after': '1' },
+  });
+  t.equal((await app.inject('/healthz')).statusCode, 200);
+  services.pool.connect = connect;
+});
+
+test('every problem code has its page', async t => {
+  const { app } = await startTestApp(t);
+  for (const { code, status, title } of problemCatalogue()) {
+    const page = await app.inject({ url: `/problems/${code}`, headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } });
+    t.equal(page.statusCode, 200);
+    t.match(page.headers['content-type'], /^text\/html/);
+    t.ok(page.body.includes(title) && page.body.includes(String(status)), code);
+    const described = answerOf(await app.inject({ url: `/problems/${code}`, headers: { accept: 'application/json' } }));
+    t.match(described.body, { code, status, title, help: PROBLEMS[code][1] });
+  }
+  t.notMatch((await app.inject('/problems/acting_caseworker_required')).body, /<staff_code>/, 'text is escaped');
+  t.match(answerOf(await app.inject('/problems/nonsense')), { status: 404, body: { code: 'not_found' } });
+});
+
+test('what is not a route is a plain 404', async t => {
+  const it = await startTestApp(t);
+  const { as } = await mechanism(it);
+  for (const path of ['/', '/v1', '/v1/nothing', '/docs/nothing', '/%zz']) {
+    const response = answerOf(await it.app.inject(path));
+    t.match(response, { status: 404, body: { type: '/problems/not_found', code: 'not_found' } }, path);
+    t.equal(response.headers['request-id'], response.body.request_id);
+    t.match(response.headers['content-type'], 'application/problem+json');
+  }
+  t.match(await as('health').put('/v1/agencies', {}), { status: 404 });
+});
+
+interface Operation {
+  operationId: string;
+  security: Record<string, string[]>[];
+  responses: Record<string, { description: string; content?: Record<string, { schema?: object }> }>;
+  parameters?: { name: string; in: string; schema?: object }[];
+}
+
+/** `METHOD /path` of every route in Fastify's drawing of its tree. */
+function routesOf(tree: string): string[] {
+  const path: string[] = [];
+  return tree.split('\n').flatMap(line => {
+    const [, indent, segment, methods] = /^((?:│ {3}| {4})*)[├└]── (\S+)(?: \((.+)\))?$/.exec(line) ?? [];
+    if (segment === undefined) return [];
+    path.splice(indent!.length / 4, Number.POSITIVE_INFINITY, segment);
+    const shown = methods?.split(', ').filter(method => method !== 'HEAD') ?? [];
+    return shown.map(method => `${method} ${path.join('')}`);
+  });
+}
+
+test('the OpenAPI document lists every route, whole', async t => {
+  const { app } = await startTestApp(t);
+  const document = answerOf(await app.inject('/openapi.json')).body;
+  t.equal(document.openapi, '3.1.0');
+  const listed = Object.entries<Record<string, Operation>>(document.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, operation })),
+  );
+  const routes = routesOf(app.printRoutes({ commonPrefix: false, includeMeta: false }));
+  const named = new Set(listed.map(({ name }) => name.replaceAll(/\{(\w+)\}/g, ':$1')));
+  const hidden = /^GET \/docs(\/.*)?$/;
+  t.same(new Set(routes.filter(route => !hidden.test(route))), new Set([...named].filter(route => !hidden.test(route))));
+
+  const ids = listed.map(({ operation }) => operation.operationId);
+  t.equal(new Set(ids).size, ids.length, 'operation ids are unique');
+  const scopes = Object.keys(document.components.securitySchemes.oauth.flows.clientCredentials.scopes);
+  for (const { name, path, operation } of listed) {
+    t.match(operation.operationId, /^[a-z]+([A-Z][A-Za-z]*)$/, name);
+    t.ok(
+      operation.security.every(
+        requirement => requirement.oauth!.length <= 1 && requirement.oauth!.every(scope => scopes.includes(scope)),
+      ),
+      name,
+    );
+    const done = Object.keys(operation.responses).filter(status => status.startsWith('2'));
+    t.ok(done.length > 0, `${name} says what it answers`);
+    for (const status of done) {
+      t.ok(status === '204' || Object.values(operation.responses[status]!.content ?? {}).every(media => media.schema), name);
+    }
+    t.match(operation.responses.default, {
+      content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+    });
+    const in_path = [...path.matchAll(/\{(\w+)\}/g)].map(match => match[1]);
+    t.same(
+      operation.parameters!.filter(parameter => parameter.in === 'path').map(parameter => parameter.name),
+      in_path,
+      name,
+    );
+    t.ok(
+      operation.parameters!.every(parameter => parameter.schema),
+      name,
+    );
+  }
+  t.notMatch(JSON.stringify(document), /"\$id"|def-\d/, 'no references that only the validator knows');
+});
+
+test('the documentation needs nothing from elsewhere', async t => {
+  const { app } = await startTestApp(t);
+  for (const path of ['/docs', '/docs/']) {
+    const page = await app.inject(path);
+    t.equal(page.statusCode, 200);
+    t.notMatch(page.body, /https?:|\/\/[a-z]/i, 'no foreign origin');
+    t.notMatch(page.body, /<script(?! src)/, 'no inline script');
+    const policy = String(page.headers['content-security-policy']);
+    t.match(policy, /default-src 'none'/);
+    t.match(policy, /script-src 'self';/);
+    t.notMatch(policy, /https?:|\*/);
+    for (const [, source] of page.body.matchAll(/src="([^"]+)"/g)) {
+      const script = await app.inject(source!);
+      t.equal(script.statusCode, 200, source!);
+      t.match(script.headers['content-type'], /javascript/);
+    }
+  }
+  const start = (await app.inject('/docs/start.js')).body;
+  t.match(start, /"withDefaultFonts":false/);
+  t.match(start, /"telemetry":false/);
+});

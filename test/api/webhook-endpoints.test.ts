@@ -1,0 +1,203 @@
+import { test } from 'tap';
+import { transact } from '../../src/platform/database.ts';
+import { createOutbound } from '../../src/platform/outbound.ts';
+import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { startTestApp } from '../support/app.ts';
+import { mechanism } from '../support/mechanism.ts';
+import { asRelay, demoActors, emit, notice, relayAll, startReceiver } from '../support/webhooks.ts';
+
+const PATH = '/v1/webhook-endpoints';
+const HOUR = 3_600_000;
+
+test('webhook endpoints', async t => {
+  const it = await startTestApp(t);
+  const { services, clock } = it;
+  const { as } = await mechanism(it);
+  const actors = await demoActors(services);
+  const health = as('health', 'supervisor');
+  const receiver = await startReceiver(t);
+  const outbound = createOutbound({ production: false, ports: [] });
+  t.teardown(() => outbound.close());
+  const run = async () => {
+    await relayAll(services);
+    return deliverDue(services, outbound);
+  };
+  const create = (body: object = {}) => health.post(PATH, { url: receiver.url, event_types: ['*'], ...body });
+
+  await t.test('are registered; the secret is shown once', async t => {
+    const made = await create({ description: 'case system' });
+    t.equal(made.status, 201);
+    const { secret, ...endpoint } = made.body;
+    t.match(secret, /^whsec_/);
+    t.equal(made.headers.location, `${PATH}/${endpoint.id}`);
+    t.match(made.headers['audit-receipt'], /^[0-9a-f]{64}$/);
+    t.match(endpoint, {
+      agency_id: health.agency.id,
+      status: 'active',
+      event_types: ['*'],
+      signature: ['v1'],
+      description: 'case system',
+      version: 1,
+    });
+
+    const read = await health.get(`${PATH}/${endpoint.id}`);
+    t.same(read.body, endpoint);
+    t.equal(read.headers.etag, '"1"');
+    t.same((await health.get(PATH)).body, { data: [endpoint], next_cursor: null });
+    const [row] = await asRelay(services, tx => tx.selectFrom('webhook_endpoints').selectAll().execute());
+    t.notOk(row!.secret.includes(secret), 'sealed at rest');
+  });
+
+  await t.test('are registered once for an idempotency key, whose secret is not shown again', async t => {
+    const body = { url: receiver.url, event_types: ['*'] };
+    t.equal((await health.post(PATH, body, { 'idempotency-key': 'k' })).status, 201);
+    const again = await health.post(PATH, body, { 'idempotency-key': 'k' });
+    t.equal(again.status, 409);
+    t.equal(again.body.code, 'secret_already_shown');
+  });
+
+  await t.test('are refused where webhooks may not go', async t => {
+    for (const url of [
+      'https://10.0.0.1/',
+      'http://example.org/',
+      'https://user@example.org/',
+      'https://example.org:8443/',
+      'ftp://example.org/',
+      'x',
+    ]) {
+      const refused = await create({ url });
+      t.equal(refused.status, 400, url);
+      t.equal(refused.body.errors[0].pointer, '/url');
+    }
+    t.equal((await create({ url: 'https://hooks.example.org/aman' })).status, 201);
+  });
+
+  await t.test('are refused with what is unknown', async t => {
+    for (const [body, pointer] of [
+      [{ event_types: ['referral.teleported'] }, '/event_types/0'],
+      [{ event_types: ['*', 'referral.offered'] }, '/event_types'],
+      [{ event_types: [] }, '/event_types'],
+      [{ signature: ['v1', 'v1a'] }, '/signature'],
+      [{ signature: ['v1a'] }, '/signature/0'],
+      [{ colour: 'red' }, '/colour'],
+    ] as const) {
+      const refused = await create(body);
+      t.equal(refused.status, 400);
+      t.ok(
+        refused.body.errors.some((error: { pointer: string }) => error.pointer.startsWith(pointer)),
+        pointer,
+      );
+    }
+  });
+
+  await t.test('belong to the supervisor, and to nobody else', async t => {
+    const { body } = await create();
+    const one = `${PATH}/${body.id}`;
+    const calls = (client: typeof health) => [
+      () => client.get(one),
+      () => client.patch(one, { description: 'x' }, { 'if-match': '"1"' }),
+      () => client.post(`${one}/rotate-secret`),
+      () => client.post(`${one}/test`),
+      () => client.get(`${one}/deliveries`),
+      () => client.del(one),
+    ];
+    for (const call of calls(as('civil_society', 'supervisor')))
+      t.match(await call(), { status: 404, body: { code: 'not_found' } });
+    for (const call of calls(as('health', 'worker'))) t.match(await call(), { status: 403, body: { code: 'forbidden' } });
+    for (const call of calls(as('health', 'nobody')))
+      t.match(await call(), { status: 400, body: { code: 'acting_caseworker_required' } });
+    for (const call of calls(as('health', 'supervisor', ['cases'])))
+      t.match(await call(), { status: 403, body: { code: 'insufficient_scope' } });
+    t.equal((await as('health', 'worker').post(PATH, { url: receiver.url, event_types: ['*'] })).status, 403);
+    t.equal((await as('health', 'worker').get(PATH)).status, 403);
+    const absent = await health.get(`${PATH}/whe_${'0'.repeat(26)}`);
+    const foreign = await as('civil_society', 'supervisor').get(one);
+    t.same({ ...absent.body, request_id: '' }, { ...foreign.body, request_id: '' });
+  });
+
+  await t.test('are changed by whoever read them', async t => {
+    const { body } = await create({ description: 'x' });
+    const one = `${PATH}/${body.id}`;
+    t.match(await health.patch(one, { description: null }), { status: 428 });
+    t.match(await health.patch(one, { description: null }, { 'if-match': '"7"' }), { status: 412 });
+    t.match(await health.patch(one, {}, { 'if-match': '"1"' }), { status: 400 });
+    t.match(await health.patch(one, { url: 'https://[::1]:80x/' }, { 'if-match': '"1"' }), { status: 400 });
+    const changed = await health.patch(one, { description: null, event_types: ['referral.offered'] }, { 'if-match': '"1"' });
+    t.match(changed, {
+      status: 200,
+      body: { description: null, event_types: ['referral.offered'], url: receiver.url, version: 2 },
+    });
+    t.equal(changed.headers.etag, '"2"');
+    t.match(await health.post(`${one}/rotate-secret`, undefined, { 'if-match': '"1"' }), { status: 412 });
+  });
+
+  await t.test('are deleted softly; their deliveries stop', async t => {
+    const { body } = await create();
+    await emit(services, actors.helpline_a, notice([health.agency.id]));
+    await relayAll(services);
+    const before = receiver.received.length;
+    t.match(await health.del(`${PATH}/${body.id}`), { status: 204, body: '' });
+    t.equal((await health.get(`${PATH}/${body.id}`)).status, 404);
+    t.equal((await health.del(`${PATH}/${body.id}`)).status, 404);
+    for (const { id } of (await health.get(PATH)).body.data) await health.del(`${PATH}/${id}`);
+    t.equal(await run(), 0);
+    t.equal(receiver.received.length, before);
+  });
+
+  await t.test('are tested, each by itself; both secrets sign after a rotation', async t => {
+    clock.advance(Date.now() - clock.now().getTime());
+    const { body } = await create({ event_types: ['case.erased'] });
+    await create();
+    const one = `${PATH}/${body.id}`;
+    const before = receiver.received.length;
+    t.match(await health.post(`${one}/test`), { status: 200, body: { id: body.id } });
+    t.equal(await run(), 1);
+    const got = receiver.received.slice(before);
+    t.equal(got.length, 1);
+    t.match(got[0]!.body, { type: 'endpoint.test', data: { endpoint_id: body.id, agency_id: health.agency.id } });
+    receiver.verify(body.secret, got[0]!);
+
+    const rotated = await health.post(`${one}/rotate-secret`);
+    t.same(Object.keys(rotated.body), ['secret']);
+    await health.post(`${one}/test`);
+    await run();
+    receiver.verify(body.secret, receiver.received.at(-1)!);
+    receiver.verify(rotated.body.secret, receiver.received.at(-1)!);
+    const read = (await health.get(one)).body;
+    t.equal(Date.parse(read.previous_secret_until) - clock.now().getTime(), 24 * HOUR);
+
+    const { data } = (await health.get(`${one}/deliveries`)).body;
+    t.equal(data.length, 2);
+    t.match(data[0], { event_type: 'endpoint.test', state: 'delivered', attempts: [{ attempt: 1, status: 204, error: null }] });
+    t.equal(data[0].event_id, receiver.received.at(-1)!.headers['webhook-id']);
+    const page = (await health.get(`${one}/deliveries?limit=1`)).body;
+    t.same(page.data, [data[0]]);
+    t.same((await health.get(`${one}/deliveries?limit=1&cursor=${page.next_cursor}`)).body, {
+      data: [data[1]],
+      next_cursor: null,
+    });
+    t.same((await health.get(`${one}/deliveries?state=parked`)).body.data, []);
+  });
+
+  await t.test('are not tested while they are off', async t => {
+    const { body } = await create();
+    receiver.replies.push({ status: 410 });
+    await health.post(`${PATH}/${body.id}/test`);
+    await run();
+    const { status, body: problem } = await health.post(`${PATH}/${body.id}/test`);
+    t.equal(status, 409);
+    t.match(problem, { code: 'wrong_state', state: 'paused' });
+    t.equal((await health.get(`${PATH}/${body.id}`)).body.status, 'paused');
+  });
+
+  await t.test('are in the trail, act by act', async t => {
+    const rows = await transact(services, actors.audit_body, tx =>
+      tx.selectFrom('audit_records').select(['action', 'outcome']).execute(),
+    );
+    const actions = rows.map(({ action, outcome }) => `${action} ${outcome}`);
+    for (const verb of ['create', 'update', 'delete', 'rotate_secret', 'test', 'pause']) {
+      t.ok(actions.includes(`webhook_endpoint.${verb} done`), verb);
+    }
+    t.ok(actions.includes('webhook_endpoint.read denied'));
+  });
+});

@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import type { Test } from 'tap';
+import { type App, buildApi } from '../../src/api.ts';
+import { readConfig } from '../../src/platform/config.ts';
+import { createLogger } from '../../src/platform/log.ts';
+import { openServices, type Services } from '../../src/services.ts';
+import { TEMPLATE } from './template.ts';
+
+/** A clock that stands still until a test moves it. */
+export interface TestClock {
+  now: () => Date;
+  advance(ms: number): void;
+}
+
+export const testClock = (start = '2026-11-21T19:00:00.000Z'): TestClock => {
+  let at = new Date(start).getTime();
+  return {
+    now: () => new Date(at),
+    advance(ms) {
+      at += ms;
+    },
+  };
+};
+
+/**
+ * The services on a database of the test file's own, cloned from the template, dropped at teardown. Every file may run at
+ * any time beside any other.
+ */
+export async function openTestServices(
+  t: Test,
+  env: NodeJS.ProcessEnv = {},
+  template = TEMPLATE,
+): Promise<{ services: Services; clock: TestClock }> {
+  const admin_url = process.env.TEST_DATABASE_ADMIN_URL;
+  if (!admin_url) throw new Error('run the tests with `npm test`, which brings its own PostgreSQL');
+  const name = `test_${randomUUID().replaceAll('-', '').slice(0, 20)}`;
+  await administer(admin_url, `create database ${name} template ${template}`);
+  const folder = mkdtempSync(join(tmpdir(), 'aman-test-'));
+
+  const database_url = new URL(admin_url);
+  database_url.pathname = `/${name}`;
+  const config = readConfig({ DATABASE_URL: database_url.href, DATA_DIR: folder, LOG_LEVEL: 'silent', ...env });
+  const clock = testClock();
+  const services = await openServices(config, createLogger(config.log_level), database_url.href, clock.now);
+  t.teardown(async () => {
+    await services.close();
+    await administer(admin_url, `drop database ${name} with (force)`);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return { services, clock };
+}
+
+async function administer(url: string, statement: string): Promise<void> {
+  const client = new pg.Client(url);
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+export interface TestApp {
+  app: App;
+  services: Services;
+  clock: TestClock;
+}
+
+/** The whole HTTP side on such services; requests go in by `app.inject`. */
+export async function startTestApp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
+  const { services, clock } = await openTestServices(t, env);
+  const app = await buildApi(services);
+  t.teardown(() => app.close());
+  return { app, services, clock };
+}

@@ -1,0 +1,15 @@
+import { expireConsents } from '../../src/cases/consents.ts';
+import { routeUnplaced } from '../../src/referrals/router.ts';
+import { timerEffects } from '../../src/referrals/timer-effects.ts';
+import type { Services } from '../../src/services.ts';
+import { fireDueTimers } from '../../src/timers/sweep.ts';
+import { relayEvents } from '../../src/webhooks/relay.ts';
+
+/** Does what the worker would do by now, until nothing is left to do, instead of waiting for it. */
+export async function drain(services: Services): Promise<void> {
+  const effects = timerEffects(services);
+  while (await expireConsents(services));
+  while (await fireDueTimers(services, effects));
+  while (await routeUnplaced(services));
+  while (await relayEvents(services));
+}
