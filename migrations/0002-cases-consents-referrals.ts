@@ -182,7 +182,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   );
   await sql`create policy system on referrals for all
     using ((select acting_as('router', 'clock'))) with check ((select acting_as('router', 'clock')))`.execute(db);
-  await sql`create policy sender on referrals for insert with check (sender_agency_id = (select me()))`.execute(db);
 
   await sql`create policy parties on cases for select
     using (owner_agency_id = (select me())

@@ -139,6 +139,7 @@ CREATE TABLE audit_records (
   meta text NOT NULL,
   salt_meta bytea NOT NULL,
   salt_personal bytea NOT NULL,
+  subject_commits bytea[] NOT NULL,
   at timestamp with time zone NOT NULL,
   agency_id text,
   client_id text,
@@ -154,10 +155,11 @@ CREATE TABLE audit_records (
 CREATE INDEX audit_records_action ON audit_records USING btree (action, number);
 CREATE INDEX audit_records_agency_id ON audit_records USING btree (agency_id, number);
 CREATE INDEX audit_records_at ON audit_records USING brin (at);
-CREATE INDEX audit_records_caseworker ON audit_records USING btree (agency_id, caseworker, number) WHERE caseworker IS NOT NULL;
+CREATE INDEX audit_records_caseworker ON audit_records USING btree (caseworker, number) WHERE caseworker IS NOT NULL;
 CREATE INDEX audit_records_client_id ON audit_records USING btree (client_id, number);
-CREATE INDEX audit_records_lawful_ground ON audit_records USING btree (lawful_ground, number);
+CREATE INDEX audit_records_lawful_ground ON audit_records USING btree (lawful_ground, number) WHERE lawful_ground IS NOT NULL;
 CREATE INDEX audit_records_refusals ON audit_records USING btree (number) WHERE outcome = ANY (ARRAY['denied'::text, 'failed'::text]);
+CREATE INDEX audit_records_resource_type ON audit_records USING btree (resource_type, number);
 ALTER TABLE audit_records ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_records FORCE ROW LEVEL SECURITY;
 CREATE POLICY anyone_acts ON audit_records AS PERMISSIVE FOR INSERT TO PUBLIC
@@ -166,27 +168,38 @@ CREATE POLICY auditors ON audit_records AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
 GRANT INSERT, SELECT ON audit_records TO aman_app;
 
+CREATE TABLE audit_subject_referrals (
+  referral_index bytea NOT NULL,
+  reader_agency_id text,
+  entry_id bytea NOT NULL,
+  ordinal smallint NOT NULL
+);
+CREATE INDEX audit_subject_referrals_referral ON audit_subject_referrals USING btree (referral_index, reader_agency_id);
+ALTER TABLE audit_subject_referrals ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_subject_referrals FORCE ROW LEVEL SECURITY;
+CREATE POLICY anyone_acts ON audit_subject_referrals AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (true);
+CREATE POLICY auditors ON audit_subject_referrals AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (reader_agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+GRANT INSERT, SELECT ON audit_subject_referrals TO aman_app;
+
 CREATE TABLE audit_subjects (
   entry_id bytea NOT NULL,
   ordinal smallint NOT NULL,
-  commit bytea NOT NULL,
+  reader_agency_id text,
   key_id text,
   sealed bytea,
   subject_index bytea,
-  referral_indices bytea[],
   CONSTRAINT audit_subjects_entry_id_fkey FOREIGN KEY (entry_id) REFERENCES audit_records(entry_id),
   CONSTRAINT audit_subjects_pkey PRIMARY KEY (entry_id, ordinal)
 );
-CREATE INDEX audit_subjects_referrals ON audit_subjects USING gin (referral_indices) WHERE referral_indices IS NOT NULL;
-CREATE INDEX audit_subjects_subject ON audit_subjects USING btree (subject_index) WHERE subject_index IS NOT NULL;
+CREATE INDEX audit_subjects_subject ON audit_subjects USING btree (subject_index, reader_agency_id) WHERE subject_index IS NOT NULL;
 ALTER TABLE audit_subjects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_subjects FORCE ROW LEVEL SECURITY;
 CREATE POLICY anyone_acts ON audit_subjects AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (true);
 CREATE POLICY auditors ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM audit_records r
-  WHERE r.entry_id = audit_subjects.entry_id)));
+  USING (reader_agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
 GRANT INSERT, SELECT ON audit_subjects TO aman_app;
 
 CREATE TABLE capacities (
@@ -688,8 +701,6 @@ CREATE POLICY parties ON referrals AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
    FROM offers o
   WHERE o.referral_id = referrals.id AND o.agency_id = (( SELECT me() AS me)))) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) AS acting_as));
-CREATE POLICY sender ON referrals AS PERMISSIVE FOR INSERT TO PUBLIC
-  WITH CHECK (sender_agency_id = (( SELECT me() AS me)));
 CREATE POLICY system ON referrals AS PERMISSIVE FOR ALL TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
   WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));

@@ -45,6 +45,9 @@ for (const [signal, code] of [
   });
 }
 
+// A reader that goes away (`npm run demo | head`).
+process.stdout.on('error', () => broken_off.reject(new NotAsTold('nobody reads the timeline')));
+
 async function play(): Promise<void> {
   const running = await findRunning();
   const { base_url, jurisdictions, agencies } = running ?? (await startOwn(later, timeline.note, ending.signal));

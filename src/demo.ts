@@ -179,7 +179,7 @@ export async function prepareDemo(
     await refuseOtherAgencies(tx);
     const now = services.now();
     const agencies: Partial<Record<DemoAgencyKey, DemoAgency>> = {};
-    for (const [i, key] of keys.entries()) agencies[key] = await insertDemoAgency(tx, MECHANISM[key], secrets[i]!, now);
+    for (const [i, key] of keys.entries()) agencies[key] = await insertDemoAgency(tx, MECHANISM[key], i, secrets[i]!, now);
     const credentials = { jurisdictions: { normal: NORMAL, fast: FAST }, agencies: agencies as DemoCredentials['agencies'] };
 
     await insertRulePack(tx, fastPack(FAST), now);
@@ -203,6 +203,7 @@ async function refuseOtherAgencies(tx: Tx): Promise<void> {
 async function insertDemoAgency(
   tx: Tx,
   it: Described,
+  number: number,
   { secret, hash }: { secret: string; hash: string },
   now: Date,
 ): Promise<DemoAgency> {
@@ -217,7 +218,8 @@ async function insertDemoAgency(
     languages: [],
     competent_authority: it.competent_authority ?? false,
     first_responder: it.first_responder ?? false,
-    duty_contact: `duty desk ${it.staff}, +999 0100 ${it.staff.charCodeAt(0)}${it.staff.charCodeAt(1)}`,
+    // Says nothing of who answers.
+    duty_contact: `duty desk, +999 0100 ${String(number).padStart(4, '0')}`,
     calendar_id: null,
     status: 'active',
     operating_mode: 'open',

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { createFirstAdmin } from './access/first-admin.ts';
-import { buildApi } from './api.ts';
+import { type App, buildApi } from './api.ts';
 import { AGENCY_KINDS } from './core/codes.ts';
 import { isDemo, loadDemo } from './demo.ts';
 import { type Config, ConfigError, readConfig } from './platform/config.ts';
@@ -96,7 +96,7 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
   }
   if (config.roles.has('api')) {
     const app = await buildApi(services);
-    opened.add(() => app.close());
+    opened.add(() => closeApi(app));
     await listen(() => app.listen({ host: config.host, port: config.port }), config);
     const { port } = app.server.address() as AddressInfo;
     const base_url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
@@ -105,6 +105,12 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
   } else if (!stopping.aborted) {
     say(`aman is working (${[...config.roles].join(', ')})`);
   }
+}
+
+/** Answers what is being asked. A connection on which that was the last answer would otherwise be kept for more than a minute. */
+async function closeApi(app: App): Promise<void> {
+  const idle = setInterval(() => app.server.closeIdleConnections(), 50);
+  await app.close().finally(() => clearInterval(idle));
 }
 
 interface DatabaseUrls {

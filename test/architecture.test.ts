@@ -17,7 +17,9 @@ interface Import {
   to: string;
 }
 
-const files = globSync('src/**/*.ts', { cwd: root }).map(file => normalize(file)).sort();
+const files = globSync('src/**/*.ts', { cwd: root })
+  .map(file => normalize(file))
+  .sort();
 const source = (file: string) => readFileSync(join(root, file), 'utf8');
 const imports: Import[] = files.flatMap(from =>
   [...source(from).matchAll(IMPORT)].map(match => {
@@ -50,18 +52,27 @@ const DOORS = [
 
 t.test('core is pure: it imports core, hashes, and what has no I/O', async t => {
   const pure = ['node:crypto', 'canonicalize'];
-  const wrong = imports.filter(({ from, to }) => from.startsWith('src/core/') && !to.startsWith('src/core/') && !pure.includes(to));
+  const wrong = imports.filter(
+    ({ from, to }) => from.startsWith('src/core/') && !to.startsWith('src/core/') && !pure.includes(to),
+  );
   t.same(told(wrong), []);
   const hashes = /^import \{ (?:type )?(?:(?:hash|createHmac|timingSafeEqual|sign|verify)(?:, )?)+ \} from 'node:crypto';$/;
   for (const file of files.filter(file => file.startsWith('src/core/'))) {
     const code = source(file).replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '');
-    t.notMatch(code, /\bDate\.now\(|new Date\(\)|Math\.random|process\.|randomBytes|setTimeout/, `${file} knows neither the time nor chance`);
-    for (const line of code.split('\n').filter(line => line.includes("'node:crypto'"))) t.match(line, hashes, `${file} takes hashes only`);
+    t.notMatch(
+      code,
+      /\bDate\.now\(|new Date\(\)|Math\.random|process\.|randomBytes|setTimeout/,
+      `${file} knows neither the time nor chance`,
+    );
+    for (const line of code.split('\n').filter(line => line.includes("'node:crypto'")))
+      t.match(line, hashes, `${file} takes hashes only`);
   }
 });
 
 t.test('platform imports platform and core', async t => {
-  const wrong = imports.filter(({ from, to }) => from.startsWith('src/platform/') && isFile(to) && !/^src\/(platform|core)\//.test(to));
+  const wrong = imports.filter(
+    ({ from, to }) => from.startsWith('src/platform/') && isFile(to) && !/^src\/(platform|core)\//.test(to),
+  );
   // The public routes are a part of the application that no capability owns.
   t.same(told(wrong.filter(({ from }) => from !== 'src/platform/http/public-routes.ts')), []);
 });
@@ -72,7 +83,9 @@ t.test('a capability knows of the others what they offer', async t => {
     const other = capabilityOf(to);
     if (!own || !isFile(to)) return false;
     if (other) return own !== other && !to.endsWith('/store.ts') && !DOORS.includes(to);
-    return !/^src\/(platform|core)\//.test(to) && to !== 'src/services.ts' && !(to === 'src/api.ts' && from.endsWith('/routes.ts'));
+    return (
+      !/^src\/(platform|core)\//.test(to) && to !== 'src/services.ts' && !(to === 'src/api.ts' && from.endsWith('/routes.ts'))
+    );
   });
   t.same(told(wrong), []);
 });
@@ -99,7 +112,10 @@ t.test('no circles between files', async t => {
 t.test('only the HTTP side knows Fastify', async t => {
   const wrong = imports.filter(
     ({ from, to }) =>
-      /^(fastify|@fastify\/|@scalar\/)/.test(to) && from !== 'src/api.ts' && !from.startsWith('src/platform/http/') && !/\/(routes|schema)\.ts$/.test(from),
+      /^(fastify|@fastify\/|@scalar\/)/.test(to) &&
+      from !== 'src/api.ts' &&
+      !from.startsWith('src/platform/http/') &&
+      !/\/(routes|schema)\.ts$/.test(from),
   );
   t.same(told(wrong), []);
 });
@@ -119,7 +135,17 @@ t.test('one reader of the environment, one writer of each status', async t => {
 t.test('files stay readable', async t => {
   const long = files.filter(file => source(file).split('\n').length > 420);
   // Tables of columns have no better place than together.
-  t.same(long.filter(file => file !== 'src/platform/tables.ts'), []);
-  t.same(files.filter(file => /(^|\/)(utils?|common|manager|base|helpers?)\b/.test(file)), []);
-  t.same(files.filter(file => !/^[a-z0-9/.-]+$/.test(file)), [], 'kebab-case');
+  t.same(
+    long.filter(file => file !== 'src/platform/tables.ts'),
+    [],
+  );
+  t.same(
+    files.filter(file => /(^|\/)(utils?|common|manager|base|helpers?)\b/.test(file)),
+    [],
+  );
+  t.same(
+    files.filter(file => !/^[a-z0-9/.-]+$/.test(file)),
+    [],
+    'kebab-case',
+  );
 });

@@ -7,7 +7,7 @@ export interface Timeline {
   step(who: string, what: string): void;
   webhook(to: string, type: string, numbers: string): void;
   note(text: string): void;
-  /** Prints the end of it all: what went well, or what did not. */
+  /** Prints the end of it all: what went well, or what did not. Nothing is printed after it. */
   end(text: string, went_well: boolean): void;
   counts: { steps: number; webhooks: number };
   seconds(): string;
@@ -18,7 +18,8 @@ const NAME_WIDTH = 28;
 export function startTimeline(out: NodeJS.WriteStream): Timeline {
   const started = performance.now();
   const counts = { steps: 0, webhooks: 0 };
-  const print = (line: string) => void out.write(`${line}\n`);
+  let ended = false;
+  const print = (line: string) => void (ended || out.write(`${line}\n`));
   const style = (format: Parameters<typeof styleText>[0], text: string) => (out.isTTY ? styleText(format, text) : text);
   const seconds = () => `${((performance.now() - started) / 1_000).toFixed(1)} s`;
   return {
@@ -35,6 +36,9 @@ export function startTimeline(out: NodeJS.WriteStream): Timeline {
       print(`${line}  ${style('dim', numbers)}`);
     },
     note: text => print(style('dim', text)),
-    end: (text, went_well) => print(`\n${style(went_well ? 'green' : 'red', text)}`),
+    end(text, went_well) {
+      print(`\n${style(went_well ? 'green' : 'red', text)}`);
+      ended = true;
+    },
   };
 }

@@ -28,7 +28,7 @@ export async function readTheTrail(
   { case_id, first, second, hidden }: { case_id: string; first: Agency; second: Agency; hidden: readonly string[] },
 ): Promise<void> {
   const { helpline, inspection, audit_body } = cast;
-  step(audit_body.name, 'is handed the number of the case, and the receipts that the helpline and both shelters kept');
+  step(audit_body.name, 'is handed the number of the case, and the receipts that the helpline and the second shelter kept');
   const expected: Line[] = [
     [helpline, 'done', 'case.open'],
     [helpline, 'done', 'consent.give'],

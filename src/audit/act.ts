@@ -1,9 +1,10 @@
 import { sql } from 'kysely';
 import type { AgencyActor } from '../core/access.ts';
 import { Problem, type ProblemCode } from '../core/problem.ts';
-import { type Tx, transact } from '../platform/database.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { record } from './record.ts';
+import { findNamedSubject } from './store.ts';
 
 /** What an act answers: the resource as the caller may now see it, and the receipt of the act's entry in the trail. */
 export interface Outcome<View> {
@@ -50,7 +51,7 @@ export async function act<View extends object>(
     if (remembered) return replay(services, tx, actor, action, remembered, view, () => run(tx, now));
 
     const { id, receipt, shown_once } = await run(tx, now);
-    await remember(tx, actor, id, shown_once !== undefined, now);
+    await remember(services, tx, actor, id, shown_once !== undefined, now);
     return { view: { ...(await view(tx, id)), ...shown_once }, receipt, replayed: false };
   });
   services.wake_up.notify();
@@ -78,12 +79,21 @@ async function findRemembered(tx: Tx, actor: AgencyActor): Promise<Remembered | 
     .executeTakeFirst();
 }
 
-async function remember(tx: Tx, actor: AgencyActor, resource_id: string, holds_secret: boolean, now: Date): Promise<void> {
+async function remember(
+  { vault }: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  resource_id: string,
+  holds_secret: boolean,
+  now: Date,
+): Promise<void> {
   const used = actor.request.idempotency;
   if (!used) return;
+  const { client_id, agency_id } = actor;
+  const fingerprint = vault.requestFingerprint(used.content);
   await tx
     .insertInto('idempotency_keys')
-    .values({ client_id: actor.client_id, agency_id: actor.agency_id, ...used, resource_id, holds_secret, created_at: now })
+    .values({ client_id, key: used.key, agency_id, fingerprint, resource_id, holds_secret, created_at: now })
     .execute();
 }
 
@@ -96,7 +106,7 @@ async function replay<View extends object>(
   view: (tx: Tx, id: string) => Promise<View>,
   tryAct: () => Promise<unknown>,
 ): Promise<Outcome<View>> {
-  if (!remembered.fingerprint.equals(actor.request.idempotency!.fingerprint)) {
+  if (!remembered.fingerprint.equals(services.vault.requestFingerprint(actor.request.idempotency!.content))) {
     // Tried and rolled back: a caller who may not do this at all must not learn that the key was used.
     await tryAct().catch(error => {
       if (!(error instanceof Problem) || SAID_FIRST.includes(error.code)) throw error;
@@ -110,6 +120,7 @@ async function replay<View extends object>(
     outcome: 'read',
     resource_type: action.split('.')[0]!,
     code: 'idempotency_replayed',
+    subjects: [await asSystem(tx, 'trail', () => findNamedSubject(tx, remembered.resource_id))],
   });
   return { view: shown, receipt, replayed: true };
 }

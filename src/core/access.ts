@@ -29,7 +29,8 @@ export interface RequestContext {
   /** Versions that the caller takes the resource to have; `any`: it must exist. */
   if_match?: readonly number[] | 'any';
   if_none_match?: 'any';
-  idempotency?: { key: string; fingerprint: Buffer };
+  /** `content`: everything that makes two requests the same; kept as a keyed hash only. */
+  idempotency?: { key: string; content: string };
 }
 
 /** Jobs run as one of these; each has policies of its own in the database. */

@@ -32,7 +32,7 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
-    options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
+    options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c jit=off -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
     types: { getTypeParser },
   });
   pool.on('error', error => log.warn({ err: error }, 'idle database connection lost'));

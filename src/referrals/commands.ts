@@ -4,12 +4,13 @@ import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
 import { decide, impliesAcceptance, lifecycleTable, type Party, type ReferralAction } from '../core/referral.ts';
+import type { CandidateService } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
 import { type Carrying, carryOut, finish } from './progress.ts';
-import { goOn, makeOffer } from './router.ts';
+import { goOn, makeOffer, placesNeeded } from './router.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
 import { viewReferral } from './view.ts';
@@ -50,7 +51,7 @@ export const provideInformation = (
         ),
       })),
     }),
-    body.offer_id,
+    { offer_id: body.offer_id },
   );
 
 /**
@@ -65,8 +66,8 @@ export const acceptReferral = (
 ) =>
   actOn(services, actor, id, 'accept', async (tx, { locked, offer, now }) => {
     requireConsent(actor, locked, now);
-    const places_held = await holdPlaces(tx, offer!, body.over_capacity ?? false);
-    return { change: { places_held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
+    const held = await holdPlaces(services, tx, offer!, body.over_capacity ?? false);
+    return { change: { ...held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
   });
 
 /** The receiver says no, with a coded reason; the next agency is asked. */
@@ -90,16 +91,26 @@ export const rerouteReferral = (
   actor: AgencyActor,
   id: string,
   body: { agency_id: string; reason_code: string },
-) =>
-  actOn(services, actor, id, 'reroute', async (tx, { locked, now }) => {
-    const { referral, grants } = locked;
-    const providers = await asSystem(tx, 'router', () =>
-      listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction }),
-    );
-    const provider = requireProvider(providers, body.agency_id);
-    if (!mayBeAsked(referral, grants, { id: provider.agency_id, kind: provider.kind }, now)) throw consentMissing(locked);
-    return { code: body.reason_code, follow: () => makeOffer(services, tx, actor, locked, provider, now) };
-  });
+) => {
+  let provider: CandidateService;
+  return actOn(
+    services,
+    actor,
+    id,
+    'reroute',
+    async (tx, { locked, now }) => {
+      const recipient = { id: provider.agency_id, kind: provider.kind };
+      if (!mayBeAsked(locked.referral, locked.grants, recipient, now)) throw consentMissing(locked);
+      return { code: body.reason_code, follow: () => makeOffer(services, tx, actor, locked, provider, now) };
+    },
+    {
+      async check(tx, { referral: { service, jurisdiction } }) {
+        const providers = await asSystem(tx, 'router', () => listCandidates(tx, { service, jurisdiction }));
+        provider = requireProvider(providers, body.agency_id);
+      },
+    },
+  );
+};
 
 /**
  * The person has arrived. Said of an offer that nobody accepted yet, it accepts it as well.
@@ -111,20 +122,29 @@ export const confirmHandover = (
   id: string,
   body: { arrived_at: string; accompanied_by?: string; over_capacity?: boolean },
 ) =>
-  actOn(services, actor, id, 'confirm_handover', async (tx, { locked, offer, now }) => {
-    if (new Date(body.arrived_at).getTime() > now.getTime() + CLOCK_SKEW_MS) {
-      throw new Problem('unprocessable', { errors: [{ pointer: '/arrived_at', detail: 'lies in the future' }] });
-    }
-    const accepts = impliesAcceptance('confirm_handover', offer!);
-    if (accepts) requireConsent(actor, locked, now);
-    const { arrived_at, accompanied_by } = body;
-    return {
-      change: {
-        ...(accepts ? { places_held: await holdPlaces(tx, offer!, body.over_capacity ?? false) } : {}),
-        ...(await exchanged(services, tx, offer, exchange => ({ ...exchange, handover: { arrived_at, accompanied_by } }))),
+  actOn(
+    services,
+    actor,
+    id,
+    'confirm_handover',
+    async (tx, { locked, offer, now }) => {
+      const accepts = impliesAcceptance('confirm_handover', offer!);
+      if (accepts) requireConsent(actor, locked, now);
+      const { arrived_at, accompanied_by } = body;
+      return {
+        change: {
+          ...(accepts ? await holdPlaces(services, tx, offer!, body.over_capacity ?? false) : {}),
+          ...(await exchanged(services, tx, offer, exchange => ({ ...exchange, handover: { arrived_at, accompanied_by } }))),
+        },
+      };
+    },
+    {
+      check(_tx, _locked, now) {
+        if (new Date(body.arrived_at).getTime() <= now.getTime() + CLOCK_SKEW_MS) return;
+        throw new Problem('unprocessable', { errors: [{ pointer: '/arrived_at', detail: 'lies in the future' }] });
       },
-    };
-  });
+    },
+  );
 
 /** Clocks of agencies may differ by this much before an arrival lies in the future. */
 const CLOCK_SKEW_MS = 5 * 60_000;
@@ -164,6 +184,13 @@ interface Standing {
 
 type Prepared = Pick<Carrying, 'code' | 'change'> & { follow?: () => Promise<unknown> };
 
+interface Particulars {
+  /** Refuses what contradicts what is known: said before versions and states are looked at. */
+  check?: (tx: Tx, locked: LockedReferral, now: Date) => Promise<void> | void;
+  /** Which offer the sender acts on, where several are live. */
+  offer_id?: string;
+}
+
 /** @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`, and what `prepare` throws */
 const actOn = (
   services: Services,
@@ -171,7 +198,7 @@ const actOn = (
   id: string,
   verb: Exclude<ReferralAction, 'offer' | 'expire' | 'withdraw'>,
   prepare: (tx: Tx, standing: Standing) => Promise<Prepared> = async () => ({}),
-  offer_id?: string,
+  { check, offer_id }: Particulars = {},
 ) => {
   const action = `referral.${verb}` as const;
   return act(
@@ -184,13 +211,12 @@ const actOn = (
       const { referral, offers } = locked;
       const relations = referralRelations(actor, referral, offers);
       authorise(actor, action, relations);
+      const named = namedOffer(offers, offer_id);
+      await check?.(tx, locked, now);
       expectVersion(actor, referral.version);
 
       const party = partyOf(verb, relations.includes('sender'));
-      const offer =
-        party === 'receiver'
-          ? ownOffer(actor, offers)
-          : (namedOffer(offers, offer_id) ?? offers.find(it => it.status === 'info_requested'));
+      const offer = party === 'receiver' ? ownOffer(actor, offers) : (named ?? offers.find(it => it.status === 'info_requested'));
       const decision = decide(verb, party, { ended: referral.ended, offers }, offer, now);
       const { code, change, follow } = await prepare(tx, { locked, offer, now });
 
@@ -217,13 +243,19 @@ function requireConsent(actor: AgencyActor, locked: LockedReferral, now: Date): 
 const consentMissing = ({ referral }: LockedReferral) =>
   new Problem('consent_missing', { members: { categories: referral.categories, lawful_grounds: [] } });
 
-/** @returns how many places were taken of a counted capacity */
-async function holdPlaces(tx: Tx, offer: OfferRow, over_capacity: boolean): Promise<number> {
-  const taken = await asSystem(tx, 'router', () =>
-    takePlaces(tx, offer.agency_id, offer.service, offer.places, { over_capacity }),
-  );
+/** Takes as many places as are needed now; `places_held`: those that a counted capacity has to get back. */
+async function holdPlaces(
+  services: Services,
+  tx: Tx,
+  offer: OfferRow,
+  over_capacity: boolean,
+): Promise<Pick<OfferRow, 'places' | 'places_held'>> {
+  const { places, taken } = await asSystem(tx, 'router', async () => {
+    const places = await placesNeeded(services, tx, offer.case_id);
+    return { places, taken: await takePlaces(tx, offer.agency_id, offer.service, places, { over_capacity }) };
+  });
   if (taken === 'none_left') throw new Problem('no_capacity');
-  return taken === 'taken' ? offer.places : 0;
+  return { places, places_held: taken === 'taken' ? places : 0 };
 }
 
 const exchanged = async (

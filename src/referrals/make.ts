@@ -1,3 +1,4 @@
+import { listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { type CaseRow, findCase, findProfile, lockCase } from '../cases/store.ts';
@@ -41,11 +42,12 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       authorise(actor, 'referral.make', relations);
       requireRouting(body);
       requireGroundInFull(body);
-      if (found.stage === 'closed')
-        throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
       if (found.track === 'anonymous' && body.service !== 'identification') {
         throw new Problem('unprocessable', { detail: 'only an identification offer leaves an anonymous record' });
       }
+      const named = body.recipient_agency_id === undefined ? undefined : await findProvider(tx, found, body);
+      if (found.stage === 'closed')
+        throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
 
       const pack = await getRulePack(tx, found.jurisdiction);
       const grounds = LAWFUL_GROUNDS.filter(code => pack.lawful_grounds[code].includes(actor.agency_kind));
@@ -55,7 +57,6 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       const id = newId('ref');
       const locked = await insertWithNeed(services, tx, actor, found, id, body, now);
       const { ranked, providers } = await rank(services, tx, locked, now);
-      const named = body.recipient_agency_id === undefined ? undefined : requireProvider(providers, body.recipient_agency_id);
       const possible = named
         ? [named]
         : providers.filter(({ agency_id }) => !barred(ranked.find(it => it.agency_id === agency_id)!.excluded_by));
@@ -146,6 +147,11 @@ export function requireProvider(providers: readonly CandidateService[], agency_i
   if (provider.agency_status === 'suspended')
     throw new Problem('agency_suspended', { detail: 'the named agency takes no new offers' });
   return provider;
+}
+
+async function findProvider(tx: Tx, { jurisdiction }: CaseRow, body: ReferralBody): Promise<CandidateService> {
+  const providers = await asSystem(tx, 'router', () => listCandidates(tx, { service: body.service, jurisdiction }));
+  return requireProvider(providers, body.recipient_agency_id!);
 }
 
 async function insertWithNeed(

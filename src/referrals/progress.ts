@@ -116,7 +116,7 @@ async function saveStep(
   await saveOfferStatus(tx, offer, step.to, {
     ...change,
     ...(code && ends ? { reason_code: code } : {}),
-    ...(takes ? { accepted_at: now, ended_at: null } : {}),
+    ...(takes ? { accepted_at: now, ended_at: null, reason_code: null } : {}),
     ...(ends ? { ended_at: now } : {}),
   });
   await applyTimers(tx, timerContext(locked, offer, now), step.timers);

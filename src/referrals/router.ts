@@ -3,7 +3,7 @@ import { record } from '../audit/record.ts';
 import { findProfile, lockCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { ageAt } from '../core/case.ts';
-import { mayBeAsked } from '../core/consent.ts';
+import { isNamed, mayBeAsked } from '../core/consent.ts';
 import { isLive, OFFER_TIMERS } from '../core/referral.ts';
 import { type Candidate, type CandidateService, type RoutingNeed, rankCandidates } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
@@ -78,6 +78,10 @@ export async function askNext(
   return false;
 }
 
+/** One place for the person and one for each dependant, as they are known now. Runs as the router. */
+export const placesNeeded = async (services: Services, tx: Tx, case_id: string): Promise<number> =>
+  1 + ((await findProfile(services, tx, case_id))?.dependants ?? 0);
+
 /** No agency is asked now, and none will be by itself unless something changes. */
 export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
   await asSystem(tx, 'router', () => startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']));
@@ -112,7 +116,6 @@ export async function makeOffer(
   now: Date,
 ): Promise<OfferRow> {
   const { referral, offers, grants, agencies } = locked;
-  const named = grants.some(grant => grant.recipient_agency_id === provider.agency_id && grant.withdrawn_at === null);
   const offer: OfferRow = {
     id: newId('off'),
     referral_id: referral.id,
@@ -126,7 +129,7 @@ export async function makeOffer(
     status: 'offered',
     places: referral.places,
     places_held: 0,
-    location_protected: provider.location_protected && !named,
+    location_protected: provider.location_protected && !isNamed(grants, provider.agency_id, now),
     reason_code: null,
     staff_code: null,
     sealed: null,
@@ -136,6 +139,7 @@ export async function makeOffer(
     latest: true,
   };
   const due_at = await asSystem(tx, 'router', async () => {
+    offer.places = await placesNeeded(services, tx, referral.case_id);
     const { latest: _latest, ...row } = offer;
     await insertOffer(tx, row);
     for (const facts of await listAgencyFacts(tx, [offer.agency_id])) agencies.set(facts.id, facts);

@@ -33,7 +33,7 @@ export const sealedPlace = (referral_id: string): Place => ({
 });
 const exchangePlace = (offer_id: string): Place => ({ table: 'offers', row: offer_id, category: 'exchange', version: 1 });
 
-const EMPTY: Exchange = { questions: [], notes: [] };
+export const EMPTY: Exchange = { questions: [], notes: [] };
 
 /** What was exchanged on an offer so far. */
 export async function readExchange(services: Services, tx: Tx, offer: OfferRow): Promise<Exchange> {

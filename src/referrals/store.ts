@@ -48,7 +48,7 @@ export async function insertOffer(tx: Tx, row: Omit<OfferRow, 'latest'>): Promis
 }
 
 export type OfferChange = Partial<
-  Pick<OfferRow, 'reason_code' | 'staff_code' | 'sealed' | 'places_held' | 'accepted_at' | 'ended_at'>
+  Pick<OfferRow, 'reason_code' | 'staff_code' | 'sealed' | 'places' | 'places_held' | 'accepted_at' | 'ended_at'>
 >;
 
 /** The only writer of `offers.status`; takes what core/referral.ts decided. */
@@ -61,9 +61,16 @@ export async function saveOfferStatus(tx: Tx, offer: OfferRow, status: OfferStat
     .execute();
 }
 
-/** The only writer of `referrals.status`: derived from how it ended and from its offers. Counts the version up. */
+/** Longer than any transaction runs that may have freed a place while this one found none. */
+const LOOK_AGAIN_MS = 30_000;
+
+/**
+ * The only writer of `referrals.status`: derived from how it ended and from its offers. Counts the version up. What is unplaced
+ * now the router looks at once more: a place that came free at the same time could not have asked for it.
+ */
 export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: readonly OfferRow[], now: Date): Promise<void> {
   const status = referralStatus({ ended: referral.ended, offers });
+  const look_again = new Date(now.getTime() + LOOK_AGAIN_MS);
   Object.assign(referral, { status, updated_at: now, version: referral.version + 1 });
   await tx
     .updateTable('referrals')
@@ -72,7 +79,7 @@ export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: 
       ended: referral.ended,
       updated_at: now,
       version: referral.version,
-      ...(status === 'unplaced' ? {} : { router_due_at: null }),
+      router_due_at: status === 'unplaced' ? sql<Date>`least(router_due_at, ${look_again}::timestamptz)` : null,
     })
     .where('id', '=', referral.id)
     .execute();
@@ -236,6 +243,16 @@ export async function listInbox(
           .selectFrom('timers as t')
           .whereRef('t.referral_id', '=', 'r.id')
           .where('t.state', 'in', ['running', 'breached'])
+          .where(eb => {
+            // A receiver's clocks are its own; another's must not show by when they fall due.
+            const parties = [
+              eb('t.owner_agency_id', '=', agency_id),
+              eb('t.sender_agency_id', '=', agency_id),
+              eb('t.receiver_agency_id', '=', agency_id),
+              eb('t.responsible_agency_id', '=', agency_id),
+            ];
+            return eb.or(coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...coordinated])] : parties);
+          })
           .select(({ fn }) => [
             fn.min('t.due_at').filterWhere('t.state', '=', 'running').as('due_at'),
             sql<boolean>`coalesce(bool_or(t.state = 'breached'), false)`.as('overdue'),

@@ -2,7 +2,8 @@ import { record } from '../audit/record.ts';
 import { findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
 import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
 import { shownProfile } from '../core/case.ts';
-import { raise } from '../core/problem.ts';
+import { type Grant, mayBeAsked, type Recipient } from '../core/consent.ts';
+import { Problem, raise } from '../core/problem.ts';
 import { allowedActions, furthestOffer, isLive, isTaken, type Party } from '../core/referral.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
@@ -10,12 +11,12 @@ import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../pla
 import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
 import { listReferralTimers } from '../timers/store.ts';
-import { findWhereabouts, timerView } from '../timers/view.ts';
+import { findWhereabouts, isPartyTo, timerView } from '../timers/view.ts';
 import { openCategories } from './coverage.ts';
 import { ownOffer, referralRelations } from './locked.ts';
 import { agencyOf } from './notices.ts';
 import type { InboxRow, OfferView, ReferralView } from './schema.ts';
-import { readExchange, type Sealed, sealedPlace } from './sealed.ts';
+import { EMPTY, readExchange, type Sealed, sealedPlace } from './sealed.ts';
 import {
   type AgencyFacts,
   findReferral,
@@ -29,9 +30,10 @@ import {
 } from './store.ts';
 
 /**
- * Who sees what of a referral: the receiver its own offer with the matching profile, and from acceptance until its offer ends
- * what consent covers; sender and owner everything of the request but who a protected receiver is; the coordinator the queue
- * without the person. To anybody else there is no referral.
+ * Who sees what of a referral: the receiver its own offer, with the matching profile while consent or a ground covers it, and
+ * from acceptance until its offer ends the categories that are covered; of an offer that has ended, no words. Sender and owner
+ * see everything of the request but who a protected receiver is; the coordinator the queue without the person. To anybody else
+ * there is no referral.
  */
 
 /** Reads a referral, and records it, before the answer. @throws Problem `not_found`, `forbidden` */
@@ -61,24 +63,30 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const sends = relations.includes('sender');
   const manages = sends || relations.includes('owner');
   const sees_all = manages || relations.includes('coordinator');
+  const grants = own && isLive(own) ? await asSystem(tx, 'router', () => listGrants(tx, referral.case_id)) : [];
+  const recipient = { id: actor.agency_id, kind: actor.agency_kind };
+  const informed = own !== undefined && isLive(own) && mayBeAsked(referral, grants, recipient, services.now());
+  const holds = relations.includes('owner') || (sends && (await stillHolds(tx, actor, referral)));
   const facts = await listAgencyFacts(
     tx,
     offers.map(offer => offer.agency_id),
   );
   const agencies = new Map<string, AgencyFacts>(facts.map(agency => [agency.id, agency]));
-  const show = (offer: OfferRow) => offerView(services, tx, actor, { referral, agencies }, offer, sends || offer === own);
+  const wordsOf = (offer: OfferRow) =>
+    sends || (offer === own && informed) ? 'all' : offer === own && isLive(own) ? 'own' : 'none';
+  const show = (offer: OfferRow) => offerView(services, tx, actor, { referral, agencies }, offer, wordsOf(offer));
 
-  const timers = await listReferralTimers(tx, id);
+  const timers = (await listReferralTimers(tx, id)).filter(timer => sees_all || isPartyTo(timer, actor.agency_id));
   const whereabouts = await findWhereabouts(tx, actor.agency_id, timers);
   const shown = own ?? furthestOffer(offers) ?? offers.at(-1);
   return {
     ...summaryOf(referral, own?.status ?? referral.status, mayNameCase(relations, own)),
     ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
-    ...(manages || (own && isTaken(own)) ? await requestOf(services, tx, referral) : {}),
+    ...(manages || (informed && isTaken(own)) ? await requestOf(services, tx, referral) : {}),
     offer: shown ? await show(shown) : null,
     ...(sends || relations.includes('coordinator') ? { offers: await inOrder(offers, show) } : {}),
-    ...(manages || (own && isLive(own)) ? await profileOf(services, tx, referral) : {}),
-    ...(own && isTaken(own) ? { disclosure: await disclosureOf(services, tx, actor, referral, own) } : {}),
+    ...(holds || informed ? await profileOf(services, tx, referral) : {}),
+    ...(own && isTaken(own) ? { disclosure: await disclosureOf(services, tx, referral, own, grants, recipient) } : {}),
     ...(!own && manages ? { disclosure: { categories: referral.categories } } : {}),
     timers: timers.map(timer => timerView(timer, actor.agency_id, whereabouts)),
     allowed_actions: sees_all || own ? actionsFor(services, relations, referral, offers, own) : [],
@@ -121,18 +129,24 @@ async function profileOf(services: Services, tx: Tx, referral: ReferralRow): Pro
   return profile ? { profile: shownProfile(profile, services.now()) } : {};
 }
 
-async function disclosureOf(services: Services, tx: Tx, actor: AgencyActor, referral: ReferralRow, own: OfferRow) {
+/** A sender that is not the owner refers on what it holds; when it holds it no more, it keeps the request without the person. */
+async function stillHolds(tx: Tx, actor: AgencyActor, referral: ReferralRow): Promise<boolean> {
   const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
+  return disclosures.some(({ ended_at }) => ended_at === null);
+}
+
+async function disclosureOf(
+  services: Services,
+  tx: Tx,
+  referral: ReferralRow,
+  own: OfferRow,
+  grants: readonly Grant[],
+  recipient: Recipient,
+) {
+  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: recipient.id });
   const disclosure = disclosures.find(row => row.offer_id === own.id && row.ended_at === null);
   if (!disclosure) return { categories: [], data: {} };
-  const grants = await asSystem(tx, 'router', () => listGrants(tx, referral.case_id));
-  const categories = openCategories(
-    disclosure,
-    referral,
-    grants,
-    { id: actor.agency_id, kind: actor.agency_kind },
-    services.now(),
-  );
+  const categories = openCategories(disclosure, referral, grants, recipient, services.now());
   return { categories, data: await readCaseData(services, tx, referral.case_id, categories) };
 }
 
@@ -142,9 +156,10 @@ async function offerView(
   actor: AgencyActor,
   context: Parameters<typeof agencyOf>[0],
   offer: OfferRow,
-  sees_exchange: boolean,
+  words: 'all' | 'own' | 'none',
 ): Promise<OfferView> {
-  const { questions, notes, handover } = sees_exchange ? await readExchange(services, tx, offer) : { questions: [], notes: [] };
+  const exchange = words === 'none' ? EMPTY : await readExchange(services, tx, offer);
+  const { questions, notes, handover } = words === 'own' ? { ...exchange, questions: [] } : exchange;
   return {
     id: offer.id,
     status: offer.status,
@@ -191,6 +206,7 @@ export const listReferrals = (services: Services, actor: AgencyActor, query: Inb
     authorise(actor, 'referral.list', as_coordinator ? ['coordinator'] : ['self']);
     const limit = pageLimit(query);
     const after = decodeCursor(query.cursor, 2) as [string | null, string] | undefined;
+    if (after?.[0] && Number.isNaN(Date.parse(after[0]))) throw notOurs();
     const rows = await listInbox(
       tx,
       actor.agency_id,
@@ -213,6 +229,9 @@ export const listReferrals = (services: Services, actor: AgencyActor, query: Inb
     });
     return { view, receipt };
   });
+
+const notOurs = () =>
+  new Problem('invalid_request', { errors: [{ pointer: 'querystring:cursor', detail: 'is not a cursor of this list' }] });
 
 type InboxResult = Awaited<ReturnType<typeof listInbox>>[number];
 

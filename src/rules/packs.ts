@@ -110,7 +110,11 @@ export const fastPack = (jurisdiction: string): RulePack => {
   const pack = illustrativePack(jurisdiction);
   const source = 'demonstration: seconds instead of hours';
   const fast = Object.entries(FAST).map(([name, { duration, on_breach }]) =>
-    policy(name, duration, { source, ...(on_breach ? { on_breach } : {}), ...(on_breach === 'expire_offer' ? { escalate: [] } : {}) }),
+    policy(name, duration, {
+      source,
+      ...(on_breach ? { on_breach } : {}),
+      ...(on_breach === 'expire_offer' ? { escalate: [] } : {}),
+    }),
   );
   return { ...pack, name: 'demonstration-fast', policies: [...pack.policies.filter(({ name }) => !(name in FAST)), ...fast] };
 };

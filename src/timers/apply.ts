@@ -84,7 +84,7 @@ function timerRow(context: TimerContext, name: string, policy: Policy) {
     clock: policy.clock,
     subject_type,
     subject_id,
-    offer_id: subject_type === 'offer' ? context.offer_id : null,
+    ...(subject_type === 'offer' ? {} : { offer_id: null, receiver_agency_id: null, location_protected: false }),
     responsible_agency_id: responsible[RESPONSIBLE[name]!] ?? context.owner_agency_id,
     on_breach: policy.on_breach ?? null,
     rule: {
@@ -107,8 +107,9 @@ export async function applyTimers(tx: Tx, context: TimerContext & { offer_id: st
   if (change.start) await startTimers(tx, context, change.start);
 }
 
+/** `rest`: whatever else is under way; but a holder's duty to delete outlives its offer, and only it can say that it did. */
 const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): boolean =>
-  list === 'rest' || (list?.includes(timer.name) ?? false);
+  list === 'rest' ? timer.name !== 'deletion_confirmation' : (list?.includes(timer.name) ?? false);
 
 /** A breached timer may still be met, late; what was breached stays told by `breached_at`. */
 const meetTimer = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>

@@ -76,9 +76,10 @@ export interface TimerFilter {
   due_before?: Date;
 }
 
-/** Timers that whoever runs `tx` may see, the next due first. */
+/** Timers that concern an agency, and all those of the jurisdictions that it coordinates; the next due first. */
 export const listTimers = (
   tx: Tx,
+  whose: { agency_id: string; coordinated: readonly string[] },
   filter: TimerFilter,
   after: { due_at: Date; id: string } | undefined,
   limit: number,
@@ -86,6 +87,15 @@ export const listTimers = (
   tx
     .selectFrom('timers')
     .selectAll()
+    .where(eb => {
+      const parties = [
+        eb('responsible_agency_id', '=', whose.agency_id),
+        eb('owner_agency_id', '=', whose.agency_id),
+        eb('sender_agency_id', '=', whose.agency_id),
+        eb('receiver_agency_id', '=', whose.agency_id),
+      ];
+      return eb.or(whose.coordinated.length > 0 ? [...parties, eb('jurisdiction', 'in', [...whose.coordinated])] : parties);
+    })
     .$if(filter.state !== undefined, query => query.where('state', '=', filter.state as TimerRow['state']))
     .$if(filter.name !== undefined, query => query.where('name', '=', filter.name!))
     .$if(filter.subject_id !== undefined, query =>
@@ -121,4 +131,11 @@ export const listTimers = (
     .execute();
 
 export const listReferralTimers = (tx: Tx, referral_id: string): Promise<TimerRow[]> =>
-  tx.selectFrom('timers').selectAll().where('referral_id', '=', referral_id).orderBy('started_at').orderBy('id').execute();
+  tx
+    .selectFrom('timers')
+    .selectAll()
+    .where('referral_id', '=', referral_id)
+    .orderBy('started_at')
+    .orderBy('due_at')
+    .orderBy('id')
+    .execute();

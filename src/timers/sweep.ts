@@ -80,7 +80,7 @@ const TELLS = {
 /** Breaches are recorded as they fell due, however late the sweep comes. */
 function stateAfter(timer: TimerRow, steps: readonly TimerStep[]) {
   const breach = steps.find(step => step.kind === 'breach');
-  const warned = steps.findLast(step => step.kind === 'warn');
+  const warned = steps.find(step => step.kind === 'warn');
   const escalated = steps.findLast(step => step.kind === 'escalate');
   return {
     ...(breach ? { state: 'breached' as const, breached_at: new Date(breach.at) } : {}),

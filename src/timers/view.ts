@@ -1,5 +1,6 @@
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, hasRole } from '../core/access.ts';
+import { Problem } from '../core/problem.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
@@ -62,6 +63,10 @@ export interface TimerListQuery {
   cursor?: string;
 }
 
+/** Whether the timer concerns the agency as what it is to its subject; the coordinator's view is not meant. */
+export const isPartyTo = (timer: TimerRow, agency_id: string): boolean =>
+  [timer.responsible_agency_id, timer.owner_agency_id, timer.sender_agency_id, timer.receiver_agency_id].includes(agency_id);
+
 /** The timers that concern the caller, the next due first. */
 export const listOwnTimers = (services: Services, actor: AgencyActor, query: TimerListQuery) =>
   transact(services, actor, async (tx): Promise<{ view: Page<TimerView>; receipt: string }> => {
@@ -69,8 +74,14 @@ export const listOwnTimers = (services: Services, actor: AgencyActor, query: Tim
     authorise(actor, 'timer.list', as_coordinator ? ['coordinator'] : ['self']);
     const limit = pageLimit(query);
     const after = decodeCursor(query.cursor, 2) as [string, string] | undefined;
+    if (after && Number.isNaN(Date.parse(after[0]))) {
+      throw new Problem('invalid_request', {
+        errors: [{ pointer: 'querystring:cursor', detail: 'is not a cursor of this list' }],
+      });
+    }
     const rows = await listTimers(
       tx,
+      { agency_id: actor.agency_id, coordinated: as_coordinator ? actor.jurisdictions : [] },
       { ...query, due_before: query.due_before === undefined ? undefined : new Date(query.due_before) },
       after && { due_at: new Date(after[0]), id: after[1] },
       limit + 1,

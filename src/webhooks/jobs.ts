@@ -16,8 +16,11 @@ const RETENTION_EVERY_MS = 600_000;
  */
 const ATTEMPTS_AT_ONCE = 256;
 
+/** What is left to attempts that are under way when the process ends. */
+const FINISH_WITHIN_MS = 1_500;
+
 export interface WebhookJobs {
-  /** Ends after the rounds and attempts that are running. */
+  /** Ends after the rounds that are running and the attempts that end soon; breaks off the others. */
   stop(): Promise<void>;
 }
 
@@ -45,7 +48,10 @@ export function startWebhookJobs(services: Services): WebhookJobs {
   return {
     async stop() {
       stopping.abort();
+      // A receiver may take 15 s to answer, the process has 5 s to end: what is broken off is attempted again.
+      const grace = setTimeout(() => void outbound.close(), FINISH_WITHIN_MS);
       await Promise.all([...loops.map(loop => loop.stop()), consumer.stop()]);
+      clearTimeout(grace);
       await outbound.close();
     },
   };

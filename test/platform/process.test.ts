@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -109,11 +110,37 @@ t.test('on the embedded database', async t => {
     t.equal((await service.end('SIGTERM')).code, 0);
   });
 
+  await t.test('it ends in time also while somebody waits for events, and a receiver does not answer', async t => {
+    const asked = Promise.withResolvers<void>();
+    const silent = createHttpServer(() => asked.resolve());
+    await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve));
+    t.teardown(() => silent.close());
+    t.teardown(() => silent.closeAllConnections());
+    const service = serve(t, { DATA_DIR: dir });
+    const base_url = await ready(service);
+    const headers = { authorization: `Bearer ${await logIn(dir)}`, 'acting-caseworker': 'DH-2' };
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/`;
+    const made = await fetch(`${base_url}/v1/webhook-endpoints`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: JSON.stringify({ url, event_types: ['*'] }),
+    });
+    const { id } = (await made.json()) as { id: string };
+    const waiting = fetch(`${base_url}/v1/events?types=audit.alarm&wait=30`, { headers }).then(it => it.status);
+    t.equal((await fetch(`${base_url}/v1/webhook-endpoints/${id}/test`, { method: 'POST', headers })).status, 200);
+    await asked.promise;
+    const { code, ms } = await service.end('SIGINT');
+    t.equal(code, 0);
+    t.ok(ms < 5_000, `ended after ${Math.round(ms)} ms`);
+    t.equal(await waiting, 200);
+    t.notOk((await readdir(join(dir, 'postgres'))).includes('postmaster.pid'), 'the database server has ended too');
+  });
+
   await t.test('a port that is taken', async t => {
     const taken = createServer();
     await new Promise<void>(resolve => taken.listen(0, '127.0.0.1', resolve));
     t.teardown(() => taken.close());
-    const { port } = taken.address() as { port: number };
+    const { port } = taken.address() as AddressInfo;
     await refused(t, serve(t, { DATA_DIR: dir, PORT: String(port) }), new RegExp(`port ${port} .*is taken`));
     t.notOk((await readdir(join(dir, 'postgres'))).includes('postmaster.pid'), 'the database server has ended too');
   });

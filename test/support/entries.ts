@@ -56,6 +56,8 @@ export async function everyEntry(auditor: Client, query = ''): Promise<Entry[]> 
   return entries;
 }
 
+export const actions = (entries: readonly Entry[]): string[] => entries.map(({ meta }) => meta.action);
+
 /** RFC 8785 for what a record may hold here: ASCII names, strings, integers, booleans, null. */
 const canonical = (value: unknown): string => {
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;

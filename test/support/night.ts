@@ -18,7 +18,11 @@ export const caseBody = (more: Record<string, unknown> = {}) => ({
   jurisdiction: 'XA',
   region: 'XA-1',
   risk: 'high',
-  intake: { channel: 'hotline', received_at: '2026-11-21T18:55:00.000Z', narrative: 'CANARY-NARRATIVE locked in, passport taken' },
+  intake: {
+    channel: 'hotline',
+    received_at: '2026-11-21T18:55:00.000Z',
+    narrative: 'CANARY-NARRATIVE locked in, passport taken',
+  },
   person: PERSON,
   needs: ['shelter_accommodation'],
   danger_flags: ['trafficker_knows_address'],
@@ -52,7 +56,10 @@ export function ok(answer: Answer): Answer['body'] {
 }
 
 /** A case with consent for shelters, and an emergency referral for one. */
-export async function startNight(sender: Client, { kase = {}, consent = {}, referral = {} }: { kase?: object; consent?: object; referral?: object } = {}) {
+export async function startNight(
+  sender: Client,
+  { kase = {}, consent = {}, referral = {} }: { kase?: object; consent?: object; referral?: object } = {},
+) {
   const opened = ok(await sender.post('/v1/cases', caseBody(kase as never)));
   const granted = ok(await sender.post(`/v1/cases/${opened.id}/consents`, consentBody(consent as never)));
   const made = ok(await sender.post(`/v1/cases/${opened.id}/referrals`, referralBody(referral as never)));

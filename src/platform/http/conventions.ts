@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import { hash } from 'node:crypto';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { RequestContext } from '../../core/access.ts';
 import { type Fault, Problem } from '../../core/problem.ts';
+import { pointerStep } from './problems.ts';
 
 /**
  * What holds of every request: text is well formed, `If-Match`, `If-None-Match` and `Idempotency-Key` mean the same
@@ -53,10 +53,8 @@ function readJson(app: FastifyInstance): void {
 function collectUnexpected(body: unknown, faults: Fault[]): void {
   if (body === undefined || body === null) return;
   if (typeof body !== 'object' || Array.isArray(body)) faults.push({ pointer: '', detail: 'no body is expected' });
-  else for (const name of Object.keys(body)) faults.push({ pointer: `/${escaped(name)}`, detail: 'is not known here' });
+  else for (const name of Object.keys(body)) faults.push({ pointer: `/${pointerStep(name)}`, detail: 'is not known here' });
 }
-
-const escaped = (name: string): string => (isClean(name) ? name.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1') : '?');
 
 const MALFORMED = 'holds a NUL character or a lone surrogate';
 
@@ -72,9 +70,8 @@ function collectMalformed(value: unknown, pointer: string, depth: number, faults
       return;
     }
     for (const [name, member] of Object.entries(value)) {
-      const step = escaped(name);
-      if (step === '?') faults.push({ pointer, detail: 'has a member whose name is malformed' });
-      if (faults.length < MOST_FAULTS) collectMalformed(member, `${pointer}/${step}`, depth + 1, faults);
+      if (!isClean(name)) faults.push({ pointer, detail: 'has a member whose name is malformed' });
+      if (faults.length < MOST_FAULTS) collectMalformed(member, `${pointer}/${pointerStep(name)}`, depth + 1, faults);
     }
   }
 }
@@ -89,7 +86,7 @@ export function requestContext(request: FastifyRequest, staff_code: string | und
     ...(if_match !== undefined ? { if_match } : {}),
     ...(if_none_match === 'any' ? { if_none_match } : {}),
     ...(typeof key === 'string' && request.method === 'POST'
-      ? { idempotency: { key: checkedKey(key), fingerprint: fingerprint(request, staff_code) } }
+      ? { idempotency: { key: checkedKey(key), content: contentOf(request, staff_code) } }
       : {}),
   };
 }
@@ -111,9 +108,5 @@ function checkedKey(key: string): string {
 }
 
 /** Method, path, acting caseworker, body: what makes two requests the same. */
-const fingerprint = (request: FastifyRequest, staff_code: string | undefined): Buffer =>
-  hash(
-    'sha256',
-    JSON.stringify([request.method, request.url.split('?', 1)[0], staff_code ?? null, request.body ?? null]),
-    'buffer',
-  );
+const contentOf = (request: FastifyRequest, staff_code: string | undefined): string =>
+  JSON.stringify([request.method, request.url.split('?', 1)[0], staff_code ?? null, request.body ?? null]);

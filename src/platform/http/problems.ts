@@ -4,7 +4,7 @@ import { isDatabaseDown } from '../database.ts';
 
 /**
  * Problem documents (RFC 9457): presentation only. This is the one place that knows which status a problem has. A document
- * holds nothing that the caller sent, no stack and no SQL.
+ * holds no value that the caller sent, no stack and no SQL.
  */
 const STATUS: Record<ProblemCode, number> = {
   invalid_request: 400,
@@ -137,10 +137,13 @@ interface ValidationFault {
   params: Record<string, unknown>;
 }
 
+/** The name of a member in a pointer. What does not look like a name may be somebody's data in the wrong place: not repeated. */
+export const pointerStep = (name: string): string => (/^[\w.-]{1,64}$/.test(name) ? name : '?');
+
 /** Where it is wrong, in words made of the schema alone. */
 function faultOf(fault: ValidationFault, context: string): Fault {
   const named = fault.params.missingProperty ?? fault.params.additionalProperty ?? fault.params.propertyName;
-  const name = typeof named === 'string' ? `/${named.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')}` : '';
+  const name = typeof named === 'string' ? `/${pointerStep(named)}` : '';
   const pointer = `${fault.instancePath}${name}`;
   const detail =
     fault.keyword === 'additionalProperties'
