@@ -18,6 +18,17 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     create function is_admin() returns boolean language sql stable parallel safe
     as $$ select coalesce(current_setting('aman.admin', true), '') = 'on' or acting_as('setup') $$`.execute(db);
 
+  // Not a `set` clause on the functions that need it: only a superuser could give them one.
+  await sql`
+    create function enter(role text) returns text language plpgsql as $$
+    declare before text := coalesce(current_setting('aman.system', true), '');
+    begin
+      perform set_config('aman.system', role, true);
+      return before;
+    end $$`.execute(db);
+  // A login that only serves must see whether there is anything to migrate.
+  await sql`grant select on kysely_migration to aman_app`.execute(db);
+
   await sql`
     create table deployment (
       name text primary key,
@@ -171,6 +182,17 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`create policy write_own on agencies for update using (id = (select me())) with check (id = (select me()))`.execute(
     db,
   );
+  // What an agency is decides what it sees, so it cannot make itself another.
+  await sql`
+    create function keep_mandate() returns trigger language plpgsql as $$
+    begin
+      if current_user = 'aman_app' and not is_admin() and (new.kind, new.jurisdictions, new.competent_authority, new.first_responder, new.status)
+        is distinct from (old.kind, old.jurisdictions, old.competent_authority, old.first_responder, old.status)
+      then raise insufficient_privilege using message = 'only an administrator changes what an agency is';
+      end if;
+      return new;
+    end $$`.execute(db);
+  await sql`create trigger keep_mandate before update on agencies for each row execute function keep_mandate()`.execute(db);
   await sql`create policy read_all on services for select using (true)`.execute(db);
   await sql`create policy read_all on capacities for select using (true)`.execute(db);
   await sql`create policy read_all on rule_packs for select using (true)`.execute(db);
@@ -193,17 +215,21 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     create function client_identity(client text)
     returns table (client_status text, scopes text[], agency_id text, agency_kind text, jurisdictions text[],
       competent_authority boolean, first_responder boolean, agency_status text)
-    language plpgsql stable set aman.system = 'access' as $$
+    language plpgsql as $$
+    declare before text := enter('access');
     begin
       return query select c.status, c.scopes, a.id, a.kind, a.jurisdictions, a.competent_authority, a.first_responder, a.status
         from clients c join agencies a on a.id = c.agency_id where c.id = client;
+      perform enter(before);
     end $$`.execute(db);
   await sql`
     create function active_caseworker(agency text, code text) returns table (id text, staff_code text, roles text[])
-    language plpgsql stable set aman.system = 'access' as $$
+    language plpgsql as $$
+    declare before text := enter('access');
     begin
       return query select w.id, w.staff_code, w.roles from caseworkers w
         where w.agency_id = agency and w.staff_code = code and w.status = 'active';
+      perform enter(before);
     end $$`.execute(db);
 
   await sql`create policy own on client_secrets for all

@@ -185,7 +185,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
   await sql`create policy parties on cases for select
     using (owner_agency_id = (select me())
-      or exists (select from offers o where o.case_id = cases.id and o.agency_id = (select me()))
+      or exists (select from disclosures d where d.case_id = cases.id and d.agency_id = (select me()))
       or jurisdiction = any ((select coordinated())::text[])
       or (select acting_as('router', 'clock', 'trail', 'relay', 'lock')))`.execute(db);
   await sql`create policy owner on cases for insert with check (owner_agency_id = (select me()))`.execute(db);
@@ -195,7 +195,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
   // The key opens nothing without the keyring; who may see which category is the next table's policy.
   await sql`create policy parties on case_keys for select
-    using (exists (select from cases c where c.id = case_id) or (select is_audit_body()))`.execute(db);
+    using (exists (select from cases c where c.id = case_id) or (select is_audit_body())
+      or exists (select from offers o where o.case_id = case_keys.case_id and o.agency_id = (select me())))`.execute(db);
   await sql`create policy owner on case_keys for insert
     with check (exists (select from cases c where c.id = case_id and c.owner_agency_id = (select me())))`.execute(db);
 
@@ -225,11 +226,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
    * id), also rows that are hidden from it. Returns nothing, so it tells nothing.
    */
   await sql`
-    create function lock_case(id text, for_update boolean) returns void language plpgsql set aman.system = 'lock' as $$
+    create function lock_case(id text, for_update boolean) returns void language plpgsql as $$
+    declare before text := enter('lock');
     begin
       if for_update then perform 1 from cases c where c.id = lock_case.id for update;
       else perform 1 from cases c where c.id = lock_case.id for share;
       end if;
+      perform enter(before);
     end $$`.execute(db);
 
   // What a coordinator reads of cases: no person, no group, no reasons.

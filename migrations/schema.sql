@@ -10,23 +10,23 @@ AS $function$ select coalesce(current_setting('aman.system', true), '') = any (r
 CREATE OR REPLACE FUNCTION public.active_caseworker(agency text, code text)
  RETURNS TABLE(id text, staff_code text, roles text[])
  LANGUAGE plpgsql
- STABLE
- SET "aman.system" TO 'access'
 AS $function$
+    declare before text := enter('access');
     begin
       return query select w.id, w.staff_code, w.roles from caseworkers w
         where w.agency_id = agency and w.staff_code = code and w.status = 'active';
+      perform enter(before);
     end $function$;
 
 CREATE OR REPLACE FUNCTION public.client_identity(client text)
  RETURNS TABLE(client_status text, scopes text[], agency_id text, agency_kind text, jurisdictions text[], competent_authority boolean, first_responder boolean, agency_status text)
  LANGUAGE plpgsql
- STABLE
- SET "aman.system" TO 'access'
 AS $function$
+    declare before text := enter('access');
     begin
       return query select c.status, c.scopes, a.id, a.kind, a.jurisdictions, a.competent_authority, a.first_responder, a.status
         from clients c join agencies a on a.id = c.agency_id where c.id = client;
+      perform enter(before);
     end $function$;
 
 CREATE OR REPLACE FUNCTION public.coordinated()
@@ -34,6 +34,16 @@ CREATE OR REPLACE FUNCTION public.coordinated()
  LANGUAGE sql
  STABLE PARALLEL SAFE
 AS $function$ select coalesce((select jurisdictions from agencies where id = me() and kind = 'coordination_committee'), '{}') $function$;
+
+CREATE OR REPLACE FUNCTION public.enter(role text)
+ RETURNS text
+ LANGUAGE plpgsql
+AS $function$
+    declare before text := coalesce(current_setting('aman.system', true), '');
+    begin
+      perform set_config('aman.system', role, true);
+      return before;
+    end $function$;
 
 CREATE OR REPLACE FUNCTION public.is_admin()
  RETURNS boolean
@@ -47,15 +57,28 @@ CREATE OR REPLACE FUNCTION public.is_audit_body()
  STABLE PARALLEL SAFE
 AS $function$ select exists (select from agencies where id = me() and kind = 'audit_body') $function$;
 
+CREATE OR REPLACE FUNCTION public.keep_mandate()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+    begin
+      if current_user = 'aman_app' and not is_admin() and (new.kind, new.jurisdictions, new.competent_authority, new.first_responder, new.status)
+        is distinct from (old.kind, old.jurisdictions, old.competent_authority, old.first_responder, old.status)
+      then raise insufficient_privilege using message = 'only an administrator changes what an agency is';
+      end if;
+      return new;
+    end $function$;
+
 CREATE OR REPLACE FUNCTION public.lock_case(id text, for_update boolean)
  RETURNS void
  LANGUAGE plpgsql
- SET "aman.system" TO 'lock'
 AS $function$
+    declare before text := enter('lock');
     begin
       if for_update then perform 1 from cases c where c.id = lock_case.id for update;
       else perform 1 from cases c where c.id = lock_case.id for share;
       end if;
+      perform enter(before);
     end $function$;
 
 CREATE OR REPLACE FUNCTION public.may_still_know(event events)
@@ -119,6 +142,7 @@ CREATE POLICY write_admin ON agencies AS PERMISSIVE FOR ALL TO PUBLIC
 CREATE POLICY write_own ON agencies AS PERMISSIVE FOR UPDATE TO PUBLIC
   USING (id = (( SELECT me() AS me)))
   WITH CHECK (id = (( SELECT me() AS me)));
+CREATE TRIGGER keep_mandate BEFORE UPDATE ON agencies FOR EACH ROW EXECUTE FUNCTION keep_mandate();
 GRANT INSERT, SELECT, UPDATE ON agencies TO aman_app;
 
 CREATE TABLE audit_pending (
@@ -287,7 +311,9 @@ CREATE POLICY owner ON case_keys AS PERMISSIVE FOR INSERT TO PUBLIC
 CREATE POLICY parties ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
   USING ((EXISTS ( SELECT
    FROM cases c
-  WHERE c.id = case_keys.case_id)) OR ( SELECT is_audit_body() AS is_audit_body));
+  WHERE c.id = case_keys.case_id)) OR ( SELECT is_audit_body() AS is_audit_body) OR (EXISTS ( SELECT
+   FROM offers o
+  WHERE o.case_id = case_keys.case_id AND o.agency_id = (( SELECT me() AS me)))));
 GRANT INSERT, SELECT, UPDATE ON case_keys TO aman_app;
 
 CREATE TABLE cases (
@@ -321,8 +347,8 @@ CREATE POLICY owner_writes ON cases AS PERMISSIVE FOR UPDATE TO PUBLIC
   WITH CHECK (owner_agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
 CREATE POLICY parties ON cases AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
-   FROM offers o
-  WHERE o.case_id = cases.id AND o.agency_id = (( SELECT me() AS me)))) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text, 'lock'::text]) AS acting_as));
+   FROM disclosures d
+  WHERE d.case_id = cases.id AND d.agency_id = (( SELECT me() AS me)))) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text, 'lock'::text]) AS acting_as));
 GRANT INSERT, SELECT, UPDATE ON cases TO aman_app;
 
 CREATE TABLE caseworkers (
@@ -596,6 +622,7 @@ CREATE TABLE kysely_migration (
   "timestamp" character varying(255) NOT NULL,
   CONSTRAINT kysely_migration_pkey PRIMARY KEY (name)
 );
+GRANT SELECT ON kysely_migration TO aman_app;
 
 CREATE TABLE kysely_migration_lock (
   id character varying(255) NOT NULL,

@@ -35,6 +35,10 @@ import { webhookRoutes } from './webhooks/routes.ts';
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
 
 const MIB = 1_048_576;
+/** A request must have arrived whole by then; how long its answer takes is another matter. */
+const RECEIVED_WITHIN_MS = 30_000;
+/** A connection on which nothing moves is given up: later than whoever waits for events, 30 s at most, is answered. */
+const SILENT_FOR_MS = 60_000;
 
 /** The HTTP side of the service: every capability by name, behind the same conventions. */
 export async function buildApi(services: Services): Promise<App> {
@@ -42,6 +46,8 @@ export async function buildApi(services: Services): Promise<App> {
     loggerInstance: services.log.child({ part: 'api' }) as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MIB,
+    requestTimeout: RECEIVED_WITHIN_MS,
+    connectionTimeout: SILENT_FOR_MS,
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     trustProxy: services.config.trust_proxy.length > 0 ? services.config.trust_proxy : false,
@@ -54,22 +60,22 @@ export async function buildApi(services: Services): Promise<App> {
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   const refusals = createRefusalCounter(services);
-  app.setErrorHandler(
-    problemHandler(
-      (request, code) =>
-        recordRefusal(services, request.actor, code, {
-          action: actionOf(request),
-          named_id: (request.params as { id?: string } | undefined)?.id,
-        }),
-      (request, code) =>
-        refusals.count(request.actor?.client_id ?? networkOf(request.ip), {
-          actor: request.actor ?? systemActor('access'),
-          action: actionOf(request),
-          code,
-          request_id: request.id,
-        }),
-    ),
+  app.addHook('onClose', () => refusals.close());
+  const handle = problemHandler(
+    (request, code) =>
+      recordRefusal(services, request.actor, code, {
+        action: actionOf(request),
+        named_id: (request.params as { id?: string } | undefined)?.id,
+      }),
+    (request, code) =>
+      refusals.count(request.actor?.client_id ?? networkOf(request.ip), {
+        actor: request.actor ?? systemActor('access'),
+        action: actionOf(request),
+        code,
+        request_id: request.id,
+      }),
   );
+  app.setErrorHandler((error, request, reply) => handle(request.over_limit ?? error, request, reply));
   // Before the hook that may refuse: a refusal carries the headers too.
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
@@ -78,7 +84,7 @@ export async function buildApi(services: Services): Promise<App> {
   registerSchemas(app);
   registerConventions(app);
   const limiter = createRateLimiter(services.config.rate_limit, () => services.now().getTime());
-  registerAuth(app, createIdentify(services), limiter.take);
+  registerAuth(app, createIdentify(services), limiter);
   app.addHook('onSend', async (request, reply) => {
     limiter.tell(request, reply);
     if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store');
@@ -98,7 +104,8 @@ export async function buildApi(services: Services): Promise<App> {
   });
   await registerOpenApi(app, VERSION);
 
-  await publicRoutes(app, services);
+  const { queue } = services;
+  await publicRoutes(app, services, async () => queue !== null && !(await queue.isUp()));
   accessRoutes(app, services, refusals);
   agencyRoutes(app, services);
   codeRoutes(app);

@@ -150,24 +150,23 @@ export async function loadDemo(
   services: Services,
   { base_url, credentials_path }: { base_url: string; credentials_path: string },
 ): Promise<void> {
-  if (await isDemo(services.db)) {
-    if (!existsSync(credentials_path)) return;
-    const credentials = JSON.parse(await readFile(credentials_path, 'utf8')) as DemoCredentials & { base_url: string };
-    if (credentials.base_url !== base_url) await writePrivately(credentials_path, { ...credentials, base_url });
-    return;
-  }
-  await prepareDemo(services, credentials => writePrivately(credentials_path, { base_url, ...credentials }));
+  const write = (credentials: DemoCredentials) => writePrivately(credentials_path, { base_url, ...credentials });
+  if (!(await isDemo(services.db)) && (await prepareDemo(services, write))) return;
+  if (!existsSync(credentials_path)) return;
+  const credentials = JSON.parse(await readFile(credentials_path, 'utf8')) as DemoCredentials & { base_url: string };
+  if (credentials.base_url !== base_url) await writePrivately(credentials_path, { ...credentials, base_url });
 }
 
 /**
  * Puts the demonstration into an empty database.
  * @param beforeCommit is handed the credentials while nothing is final yet
- * @throws ConfigError where the database holds agencies
+ * @returns the credentials; null where another process has loaded it meanwhile
+ * @throws ConfigError where the database holds other agencies
  */
 export async function prepareDemo(
   services: Services,
   beforeCommit: (credentials: DemoCredentials) => Promise<void> = async () => {},
-): Promise<DemoCredentials> {
+): Promise<DemoCredentials | null> {
   const keys = Object.keys(MECHANISM) as DemoAgencyKey[];
   const secrets = await Promise.all(
     keys.map(async () => {
@@ -176,6 +175,9 @@ export async function prepareDemo(
     }),
   );
   return transact(services, systemActor('setup'), async tx => {
+    // One at a time: of two processes that start together on an empty database, the second finds it loaded.
+    await sql`select pg_advisory_xact_lock(hashtextextended('setup', 0))`.execute(tx);
+    if (await isDemo(tx)) return null;
     await refuseOtherAgencies(tx);
     const now = services.now();
     const agencies: Partial<Record<DemoAgencyKey, DemoAgency>> = {};
@@ -193,9 +195,7 @@ export async function prepareDemo(
   });
 }
 
-/** One at a time: of two processes that start together on an empty database, the second finds it full. */
 async function refuseOtherAgencies(tx: Tx): Promise<void> {
-  await sql`select pg_advisory_xact_lock(hashtextextended('setup', 0))`.execute(tx);
   const other = await tx.selectFrom('agencies').select('id').limit(1).executeTakeFirst();
   if (other) throw new ConfigError('the demonstration is refused: this database holds agencies already');
 }

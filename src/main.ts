@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import pg from 'pg';
-import { createFirstAdmin } from './access/first-admin.ts';
+import { createFirstAdmin, restoreAccess } from './access/first-admin.ts';
 import { type App, buildApi } from './api.ts';
 import { AGENCY_KINDS } from './core/codes.ts';
 import { isDemo, loadDemo } from './demo.ts';
@@ -11,15 +11,18 @@ import { type Config, ConfigError, readConfig } from './platform/config.ts';
 import { lockDataDir, startEmbeddedPostgres } from './platform/embedded-postgres.ts';
 import { createLogger, type Logger } from './platform/log.ts';
 import { migrate } from './platform/migrate.ts';
+import { openVault } from './platform/vault.ts';
 import { openServices, type Services } from './services.ts';
 import { startWorker } from './worker.ts';
 
 /**
  * The process. `serve` (the default) runs the roles that ROLES names; `migrate` brings the database to this version's schema;
- * `create-admin` makes the first client of a new deployment. Whatever is wrong at start is one line and a non-zero exit code.
+ * `create-keyring` writes new keys; `create-admin` makes the first client of a new deployment, `restore-access` a new one for an
+ * agency that has lost its last. Whatever is wrong at start is one line and a non-zero exit code.
  */
 
-const USAGE = `usage: node src/main.ts [serve | migrate | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE]`;
+const USAGE =
+  'usage: node src/main.ts [serve | migrate | create-keyring | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE | restore-access --agency ID]';
 
 /** Ctrl-C has ended everything within this time, or the process ends anyway; its work is in the database. */
 const STOP_WITHIN_MS = 4_500;
@@ -45,7 +48,9 @@ async function main(argv: string[]): Promise<void> {
   try {
     if (command === 'serve') await serve(config, log, opened);
     else if (command === 'migrate') await migrateOnly(config, opened);
+    else if (command === 'create-keyring') createKeyring(config);
     else if (command === 'create-admin') await createAdmin(config, log, opened, rest);
+    else if (command === 'restore-access') await restoreClient(config, log, opened, rest);
     else throw new ConfigError(USAGE);
   } catch (error) {
     await opened.close();
@@ -177,7 +182,14 @@ async function prepareDemo(config: Config, services: Services, embedded: boolean
     config.demo ??
     (embedded && (await services.db.selectFrom('agencies').select('id').limit(1).executeTakeFirst()) === undefined);
   const is_demo = await isDemo(services.db);
-  if (!wanted && !is_demo) return false;
+  if (!wanted && !is_demo) {
+    if (!embedded && !config.production) {
+      services.log.warn(
+        'NODE_ENV is not "production": webhooks may go to loopback, and the keyring lies in DATA_DIR unless told otherwise',
+      );
+    }
+    return false;
+  }
   if (config.production)
     throw new ConfigError('this database was seeded with the demonstration: refused with NODE_ENV=production');
   if (!LOOPBACK.includes(config.host)) throw new ConfigError('the demonstration listens on loopback only: set HOST=127.0.0.1');
@@ -218,6 +230,12 @@ async function migrateOnly(config: Config, opened: Opened): Promise<void> {
   say('the database has the schema of this version');
 }
 
+function createKeyring({ keyring_path }: Config): void {
+  if (existsSync(keyring_path)) throw new ConfigError(`${keyring_path} is there already: keys are never replaced`);
+  openVault(keyring_path, { create: true });
+  say(`made ${keyring_path}\nKeep it apart from the database and its backups: without it nothing opens again.`);
+}
+
 async function createAdmin(config: Config, log: Logger, opened: Opened, args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
@@ -231,15 +249,30 @@ async function createAdmin(config: Config, log: Logger, opened: Opened, args: st
   const { agency, kind, jurisdiction, 'staff-code': staff_code } = values;
   const known = AGENCY_KINDS.find(it => it === kind);
   if (!agency || !known || !jurisdiction?.length || !staff_code) throw new ConfigError(USAGE);
+  const services = await openForCommand(config, log, opened);
+  const made = await createFirstAdmin(services, { agency, kind: known, jurisdictions: jurisdiction, staff_code });
+  await opened.close();
+  sayOnce(made);
+}
+
+async function restoreClient(config: Config, log: Logger, opened: Opened, args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { agency: { type: 'string' } } });
+  if (!values.agency) throw new ConfigError(USAGE);
+  const made = await restoreAccess(await openForCommand(config, log, opened), values.agency);
+  await opened.close();
+  sayOnce(made);
+}
+
+async function openForCommand(config: Config, log: Logger, opened: Opened): Promise<Services> {
   const { url, migrate_url, login } = await openDatabase(config, opened);
   await migrate(migrate_url, { login });
   const services = await openServices(config, log, url);
   opened.add(() => services.close());
   await requireSameKeyring(services);
-  const made = await createFirstAdmin(services, { agency, kind: known, jurisdictions: jurisdiction, staff_code });
-  await opened.close();
-  say(`${JSON.stringify(made, null, 2)}\nThe secret is shown this once.`);
+  return services;
 }
+
+const sayOnce = (made: object): void => say(`${JSON.stringify(made, null, 2)}\nThe secret is shown this once.`);
 
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`);

@@ -1,6 +1,6 @@
 import { type Now, systemNow } from './platform/clock.ts';
 import type { Config } from './platform/config.ts';
-import { type Database, openDatabase } from './platform/database.ts';
+import { type Database, openDatabase, requireApplicationRole } from './platform/database.ts';
 import type { Logger } from './platform/log.ts';
 import { openQueue, type Queue } from './platform/queue.ts';
 import { openVault, type Vault } from './platform/vault.ts';
@@ -31,6 +31,7 @@ export async function openServices(config: Config, log: Logger, database_url: st
     for (const resource of opened.splice(0).reverse()) await resource.close();
   };
   try {
+    await requireApplicationRole(database.db);
     const wake_up = await createWakeUp(database.pool, database_url, log);
     opened.push(wake_up);
     const queue = config.roles.has('worker') ? await openQueue('deliveries', database_url, log) : null;

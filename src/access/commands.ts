@@ -13,6 +13,7 @@ import {
   type CaseworkerRow,
   type Certification,
   type ClientRow,
+  countActiveClients,
   countActiveSupervisors,
   deleteSecrets,
   findCaseworker,
@@ -108,12 +109,19 @@ export const rotateClientSecret = (services: Services, actor: AgencyActor, clien
   });
 
 /**
- * Ends a client for ever, from its next request on.
- * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
+ * Ends a client for ever, from its next request on. The last one with which the agency can act is not its own to end: what an
+ * administrator made instead could be enabled by nobody.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable` where none would be left, `precondition_failed`, `wrong_state`
  */
 export const revokeClient = (services: Services, actor: AgencyActor, client_id: string): Promise<Outcome<ClientRow>> =>
   act(services, actor, 'client.revoke', viewClient, async (tx, now) => {
+    const { agency_id } = (await findClient(tx, client_id)) ?? raise('not_found');
+    await lockAgencyAccess(tx, agency_id);
     const client = await lockManaged(tx, actor, client_id);
+    const is_own = agency_id === actor.agency_id && client.status === 'active';
+    if (is_own && (await countActiveClients(tx, agency_id)) === 1) {
+      throw new Problem('unprocessable', { detail: 'It is the last active client of the agency: make another one first.' });
+    }
     expectVersion(actor, client.version);
     refuseRevoked(client);
 

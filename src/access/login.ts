@@ -6,8 +6,8 @@ import { isId } from '../core/ids.ts';
 import { Problem } from '../core/problem.ts';
 import { transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { networkOf } from './penalties.ts';
-import { verifySecret } from './secrets.ts';
+import { networkOf, type Penalties } from './penalties.ts';
+import type { SecretVerifier } from './secrets.ts';
 import { findIdentity, type IdentityRow, listSecretHashes } from './store.ts';
 import { signToken, TOKEN_LIFETIME_S } from './tokens.ts';
 
@@ -53,22 +53,40 @@ function basicCredentials(authorization: string): Login {
 
 const formDecoded = (text: string): string => decodeURIComponent(text.replaceAll('+', ' '));
 
+/** What the token endpoint keeps of those who log in. */
+export interface Doorkeeper {
+  refusals: RefusalCounter;
+  penalties: Penalties;
+  secrets: SecretVerifier;
+}
+
 /**
  * A token for the client that knows its secret, with the scopes asked for, or with all of the client's.
- * @throws Problem `invalid_grant_type`, `invalid_client`, `invalid_scope`
+ * @throws Problem `invalid_grant_type`, `invalid_client`, `invalid_scope`, `rate_limited` where too many log in from the address
  */
 export async function issueToken(
   services: Services,
-  refusals: RefusalCounter,
-  { client_id, secret }: Login,
+  doorkeeper: Doorkeeper,
+  login: Login,
   { grant_type, scope }: TokenRequest,
   request: { id: string; address: string },
 ): Promise<{ access_token: string; token_type: 'Bearer'; expires_in: number; scope: string }> {
   if (grant_type !== 'client_credentials') throw new Problem('invalid_grant_type');
-  const { client, hashes } = isId('cli', client_id) ? await findLogin(services, client_id) : { hashes: [] };
-  const known = (await verifySecret(secret, hashes)) && client?.client_status === 'active';
+  const { client_id } = login;
+  const { client, knows } = await authenticate(services, doorkeeper, login, request.address);
+  if (!knows || client?.client_status !== 'active') {
+    // Whoever it was, it was not the client: the trail says it of the service, and to the audit body alone whose id it was.
+    await doorkeeper.refusals.count(client ? client_id : networkOf(request.address), {
+      actor: systemActor('access'),
+      action: 'token.issue',
+      code: 'invalid_client',
+      request_id: request.id,
+    });
+    throw new Problem('invalid_client');
+  }
+  const scopes = requestedScopes(scope, client.scopes);
 
-  const actor: AgencyActor | undefined = client && {
+  const actor: AgencyActor = {
     type: 'agency',
     agency_id: client.agency_id,
     agency_kind: client.agency_kind,
@@ -81,19 +99,6 @@ export async function issueToken(
     caseworker: null,
     request: { id: request.id },
   };
-  if (!known || !actor) {
-    const who = actor ? client_id : networkOf(request.address);
-    const refusal = {
-      actor: actor ?? systemActor('access'),
-      action: 'token.issue',
-      code: 'invalid_client',
-      request_id: request.id,
-    };
-    await refusals.count(who, refusal);
-    throw new Problem('invalid_client');
-  }
-
-  const scopes = requestedScopes(scope, client.scopes);
   await transact(services, actor, tx => record(services, tx, actor, { action: 'token.issue', resource_type: 'token' }));
   return {
     access_token: await signToken(services, { client_id, scopes }),
@@ -103,7 +108,26 @@ export async function issueToken(
   };
 }
 
+/** Who renews a token never waits. Whoever else logs in waits for the address's turn, before anything is looked up or hashed. */
+async function authenticate(
+  services: Services,
+  { penalties, secrets }: Doorkeeper,
+  login: Login,
+  address: string,
+): Promise<{ client?: IdentityRow; knows: boolean }> {
+  const remembered = secrets.remembered(login);
+  if (remembered !== undefined) {
+    const { client, hashes } = await findLogin(services, login.client_id);
+    if (hashes.includes(remembered)) return { client, knows: true };
+  }
+  return penalties.inTurn(address, async () => {
+    const { client, hashes } = await findLogin(services, login.client_id);
+    return { client, knows: await secrets.verify(login, hashes) };
+  });
+}
+
 async function findLogin(services: Services, client_id: string): Promise<{ client?: IdentityRow; hashes: string[] }> {
+  if (!isId('cli', client_id)) return { hashes: [] };
   const [client, hashes] = await Promise.all([
     findIdentity(services.db, client_id),
     transact(services, systemActor('access'), tx => listSecretHashes(tx, client_id, services.now())),

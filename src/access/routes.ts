@@ -18,7 +18,7 @@ import {
   revokeClient,
   rotateClientSecret,
 } from './commands.ts';
-import { credentialsOf, issueToken } from './login.ts';
+import { credentialsOf, type Doorkeeper, issueToken } from './login.ts';
 import { createPenalties } from './penalties.ts';
 import {
   AgencyParams,
@@ -35,7 +35,8 @@ import {
   TokenAnswer,
   TokenRequest,
 } from './schema.ts';
-import { signingKeys } from './tokens.ts';
+import { createSecretVerifier } from './secrets.ts';
+import { issuerOf, signingKeys } from './tokens.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const tag = 'Access';
@@ -51,6 +52,7 @@ async function tokenRoutes(app: App, services: Services, refusals: RefusalCounte
   app.removeAllContentTypeParsers();
   await app.register(formbody);
   const penalties = createPenalties(services.now);
+  const doorkeeper: Doorkeeper = { refusals, penalties, secrets: createSecretVerifier(services.now) };
 
   const issue = operation({
     id: 'issueToken',
@@ -68,7 +70,7 @@ async function tokenRoutes(app: App, services: Services, refusals: RefusalCounte
     const started_at = performance.now();
     try {
       const login = credentialsOf(request.headers.authorization, request.body);
-      return await issueToken(services, refusals, login, request.body, { id: request.id, address: request.ip });
+      return await issueToken(services, doorkeeper, login, request.body, { id: request.id, address: request.ip });
     } catch (error) {
       if (error instanceof Problem && error.code === 'invalid_client') {
         await pause(Math.max(0, penalties.failed(request.ip) - (performance.now() - started_at)));
@@ -85,8 +87,8 @@ async function tokenRoutes(app: App, services: Services, refusals: RefusalCounte
     public: true,
     answer: ServerMetadata,
   });
-  app.get('/.well-known/oauth-authorization-server', metadata, request => {
-    const issuer = `${request.protocol}://${request.host}`;
+  app.get('/.well-known/oauth-authorization-server', metadata, () => {
+    const issuer = issuerOf(services.config);
     return {
       issuer,
       token_endpoint: `${issuer}/oauth/token`,

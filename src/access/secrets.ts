@@ -1,5 +1,6 @@
-import { argon2, randomBytes, timingSafeEqual } from 'node:crypto';
+import { argon2, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import type { Now } from '../platform/clock.ts';
 
 /**
  * Client secrets: 256 random bits, kept as argon2id (RFC 9106) in PHC strings. Such a secret cannot be guessed, so the cost is
@@ -35,10 +36,62 @@ export async function hashSecret(secret: string): Promise<string> {
 /** Costs what a real one costs, and is nobody's. */
 const NOBODYS = `$argon2id$v=19$m=${MEMORY_KIB},t=${PASSES},p=${PARALLELISM}$${unpadded(randomBytes(16))}$${unpadded(randomBytes(HASH_BYTES))}`;
 
-/** Whether `secret` is one of those hashed. Without any hash it takes as long, so that timing tells nothing of who exists. */
-export async function verifySecret(secret: string, hashes: readonly string[]): Promise<boolean> {
-  const results = await Promise.all((hashes.length > 0 ? hashes : [NOBODYS]).map(phc => matches(secret, phc)));
-  return hashes.length > 0 && results.includes(true);
+/** As many as a client can have: the one in use, and the one before it. */
+const MOST_HASHES = 2;
+/** Longer than a token lasts, so that who renews it in time is remembered. */
+const REMEMBERED_MS = 10 * 60_000;
+const MOST_REMEMBERED = 10_000;
+
+interface Login {
+  client_id: string;
+  secret: string;
+}
+
+export interface SecretVerifier {
+  /** The hash that this secret of this client matched some minutes ago; whether it is one of the client's now is to be looked at. */
+  remembered(login: Login): string | undefined;
+  /** Whether the secret is one of those hashed: costs time and memory. */
+  verify(login: Login, hashes: readonly string[]): Promise<boolean>;
+}
+
+/** Verifies secrets, and remembers for some minutes which one matched which hash, under a key of this process's own. */
+export function createSecretVerifier(now: Now): SecretVerifier {
+  const key = randomBytes(32);
+  const matched = new Map<string, { hash: string; until: number }>();
+  const nameOf = ({ client_id, secret }: Login) => createHmac('sha256', key).update(`${client_id}\0${secret}`).digest('base64');
+
+  function remember(name: string, hash: string): void {
+    // Inserted anew, so that the map's order is by last use.
+    matched.delete(name);
+    if (matched.size >= MOST_REMEMBERED) matched.delete(matched.keys().next().value!);
+    matched.set(name, { hash, until: now().getTime() + REMEMBERED_MS });
+  }
+
+  return {
+    remembered(login) {
+      const name = nameOf(login);
+      const known = matched.get(name);
+      if (!known || known.until <= now().getTime()) return undefined;
+      remember(name, known.hash);
+      return known.hash;
+    },
+    async verify(login, hashes) {
+      const hash = await findMatching(login.secret, hashes);
+      const name = nameOf(login);
+      if (hash === undefined) matched.delete(name);
+      else remember(name, hash);
+      return hash !== undefined;
+    },
+  };
+}
+
+/** The hash that `secret` matches. A wrong one takes as long whoever's it is, so that timing tells nothing of who exists. */
+async function findMatching(secret: string, hashes: readonly string[]): Promise<string | undefined> {
+  for (let i = 0; i < Math.max(MOST_HASHES, hashes.length); i += 1) {
+    const is_match = await matches(secret, hashes[i] ?? NOBODYS);
+    if (is_match && hashes[i] !== undefined) return hashes[i];
+  }
+  return undefined;
 }
 
 async function matches(secret: string, phc: string): Promise<boolean> {

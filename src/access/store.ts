@@ -172,6 +172,28 @@ export async function hadActiveClient(tx: Tx, agency_id: string): Promise<boolea
   return found !== undefined;
 }
 
+/** How many clients can act for the agency. */
+export async function countActiveClients(tx: Tx, agency_id: string): Promise<number> {
+  const { count } = await tx
+    .selectFrom('clients')
+    .select(eb => eb.fn.countAll<number>().as('count'))
+    .where('agency_id', '=', agency_id)
+    .where('status', '=', 'active')
+    .executeTakeFirstOrThrow();
+  return count;
+}
+
+/** The scopes of all clients that act, or once acted, for the agency. */
+export async function listScopesOf(tx: Tx, agency_id: string): Promise<Scope[]> {
+  const rows = await tx
+    .selectFrom('clients')
+    .select('scopes')
+    .where('agency_id', '=', agency_id)
+    .where('status', '!=', 'disabled')
+    .execute();
+  return [...new Set(rows.flatMap(({ scopes }) => scopes as Scope[]))];
+}
+
 /** One at a time decides who may act for an agency: who may enable, and who is its last supervisor, must not change meanwhile. */
 export async function lockAgencyAccess(tx: Tx, agency_id: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`access ${agency_id}`}, 0))`.execute(tx);

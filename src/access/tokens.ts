@@ -2,6 +2,7 @@ import { createPublicKey, hash, randomUUID } from 'node:crypto';
 import { exportJWK, type JWTPayload, jwtVerify, SignJWT } from 'jose';
 import { Problem } from '../core/problem.ts';
 import type { Now } from '../platform/clock.ts';
+import type { Config } from '../platform/config.ts';
 import type { Vault } from '../platform/vault.ts';
 
 /**
@@ -11,8 +12,6 @@ import type { Vault } from '../platform/vault.ts';
 
 export const TOKEN_LIFETIME_S = 300;
 
-const ISSUER = 'aman';
-const AUDIENCE = 'aman';
 /** RFC 8037 */
 const ALGORITHM = 'EdDSA';
 const TYPE = 'at+jwt';
@@ -23,13 +22,24 @@ export interface TokenContent {
   scopes: readonly string[];
 }
 
+interface Issuing {
+  vault: Vault;
+  now: Now;
+  config: Pick<Config, 'public_url' | 'host' | 'port'>;
+}
+
+/** Who issues tokens, and whom they are for: where the service is reached. Never what a request says of it. */
+export const issuerOf = ({ public_url, host, port }: Issuing['config']): string =>
+  public_url ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+
 /** A token for `client_id`, good for {@link TOKEN_LIFETIME_S} from now. */
-export function signToken({ vault, now }: { vault: Vault; now: Now }, { client_id, scopes }: TokenContent): Promise<string> {
+export function signToken({ vault, now, config }: Issuing, { client_id, scopes }: TokenContent): Promise<string> {
+  const issuer = issuerOf(config);
   const issued_at = Math.floor(now().getTime() / 1_000);
   return new SignJWT({ client_id, scope: scopes.join(' ') })
     .setProtectedHeader({ alg: ALGORITHM, typ: TYPE, kid: vault.token_key_id })
-    .setIssuer(ISSUER)
-    .setAudience(AUDIENCE)
+    .setIssuer(issuer)
+    .setAudience(issuer)
     .setSubject(client_id)
     .setIssuedAt(issued_at)
     .setExpirationTime(issued_at + TOKEN_LIFETIME_S)
@@ -41,8 +51,9 @@ export function signToken({ vault, now }: { vault: Vault; now: Now }, { client_i
  * What a token says, once its signature, type, issuer, audience and time were checked. A signature is checked once per token:
  * what was verified is remembered by the token's hash, never by the token.
  */
-export function createTokenVerifier({ vault, now }: { vault: Vault; now: Now }): (token: string) => Promise<TokenContent> {
+export function createTokenVerifier({ vault, now, config }: Issuing): (token: string) => Promise<TokenContent> {
   const public_key = createPublicKey(vault.token_key);
+  const issuer = issuerOf(config);
   const verified = new Map<string, TokenContent & { expires_at: number }>();
 
   return async token => {
@@ -53,8 +64,8 @@ export function createTokenVerifier({ vault, now }: { vault: Vault; now: Now }):
       const { payload } = await jwtVerify(token, public_key, {
         algorithms: [ALGORITHM],
         typ: TYPE,
-        issuer: ISSUER,
-        audience: AUDIENCE,
+        issuer,
+        audience: issuer,
         requiredClaims: ['exp', 'jti', 'client_id', 'scope'],
         currentDate: at,
       }).catch(() => {

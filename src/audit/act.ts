@@ -115,12 +115,14 @@ async function replay<View extends object>(
   }
   if (remembered.holds_secret) throw new Problem('secret_already_shown');
   const shown = await view(tx, remembered.resource_id);
+  const subject = await asSystem(tx, 'trail', () => findNamedSubject(tx, remembered.resource_id));
   const receipt = await record(services, tx, actor, {
     action,
     outcome: 'read',
     resource_type: action.split('.')[0]!,
     code: 'idempotency_replayed',
-    subjects: [await asSystem(tx, 'trail', () => findNamedSubject(tx, remembered.resource_id))],
+    subjects: [subject],
+    ...(subject.subject_id === remembered.resource_id ? {} : { subjects_withheld: [subject.subject_id] }),
   });
   return { view: shown, receipt, replayed: true };
 }

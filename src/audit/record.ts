@@ -28,8 +28,11 @@ export interface Act {
   code?: string | null;
   lawful_ground?: string | null;
   subjects?: readonly SubjectRecord[];
-  /** The subjects are for the audit body alone: the actor asked for what it may not know of. */
-  subjects_withheld?: true;
+  /**
+   * The subjects are for the audit body alone: the actor asked for what it may not know of. Or those of these cases: it may act
+   * on a referral of theirs without knowing them.
+   */
+  subjects_withheld?: true | readonly string[];
   events?: readonly Notice[];
 }
 
@@ -77,8 +80,9 @@ export async function record(services: Context, tx: Tx, actor: Actor, act: Act, 
   const entry_id = randomBytes(16);
   const salt_meta = randomBytes(32);
   const salt_personal = randomBytes(32);
-  const reader_agency_id = act.subjects_withheld ? null : who.agency_id;
-  const { commits, rows, referrals } = await sealSubjects(services, tx, entry_id, reader_agency_id, subjects);
+  const reader_agency_id = act.subjects_withheld === true ? null : who.agency_id;
+  const withheld = act.subjects_withheld === true ? [] : act.subjects_withheld;
+  const { commits, rows, referrals } = await sealSubjects(services, tx, entry_id, reader_agency_id, subjects, withheld);
   const entry = auditEntry(entry_id, commitMeta(salt_meta, meta), commitPersonal(salt_personal, commits));
   const event_rows = (act.events ?? []).flatMap(notice => eventRows(notice, at));
 

@@ -28,13 +28,16 @@ export async function recordRefusal(
 ): Promise<void> {
   await transact(services, actor, tx =>
     asSystem(tx, 'trail', async () => {
+      const subject = named_id === undefined ? undefined : await findNamedSubject(tx, named_id);
+      // A referral may be visible while its case is not.
+      const withheld = subject && named_id !== subject.subject_id ? [subject.subject_id] : [];
       await record(services, tx, actor, {
         action,
         outcome: 'denied',
         resource_type: action.split('.')[0]!,
         code: code === 'not_found' ? 'not_visible' : code,
-        subjects: named_id === undefined ? [] : [await findNamedSubject(tx, named_id)],
-        ...(OF_THE_VISIBLE.has(code) ? {} : { subjects_withheld: true }),
+        subjects: subject ? [subject] : [],
+        subjects_withheld: OF_THE_VISIBLE.has(code) ? withheld : true,
       });
     }),
   );

@@ -36,6 +36,7 @@ export interface SealedSubjects {
 
 /**
  * @param reader_agency_id whose auditors may open them and find the entry by them; null: the audit body alone
+ * @param withheld cases and reports that this agency may act on but not know: of them it finds its own referrals only
  */
 export async function sealSubjects(
   services: Sealing,
@@ -43,6 +44,7 @@ export async function sealSubjects(
   entry_id: Buffer,
   reader_agency_id: string | null,
   subjects: readonly SubjectRecord[],
+  withheld: readonly string[] = [],
 ): Promise<SealedSubjects> {
   const { vault } = services;
   const keys = await findDataKeys(
@@ -64,7 +66,7 @@ export async function sealSubjects(
     return {
       entry_id,
       ordinal,
-      reader_agency_id,
+      reader_agency_id: withheld.includes(subject.subject_id) ? null : reader_agency_id,
       key_id: key ? subject.subject_id : null,
       sealed: key ? sealText(key, place, plain) : vault.sealOwn(place, plain),
       subject_index: vault.subjectIndex(subject.subject_id),

@@ -43,6 +43,7 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
     if (!actor.first_responder) throw new Problem('forbidden', { detail: 'only a first responder opens cases' });
     if (!actor.jurisdictions.includes(body.jurisdiction)) throw outsideJurisdiction('/jurisdiction');
     requireRegionOf(body.jurisdiction, body.region);
+    requireNameless(body.track, body as CaseDocument);
 
     const id = newId('cas');
     const { track, jurisdiction, region, risk, group_id, ...document } = body as CaseBody & CaseDocument;
@@ -73,18 +74,21 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
 /**
  * The owner corrects or completes a case (RFC 7396). What is replaced is kept, sealed; whoever holds a changed category is told
  * that it changed, and everybody who holds the case when it concerns the person's safety.
- * @throws Problem `not_found`, `forbidden`, `precondition_required`, `precondition_failed`, `wrong_state` once closed
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_required`, `precondition_failed`, and `wrong_state` once
+ *   closed, but for what keeps the person safe
  */
 export const amendCase = (services: Services, actor: AgencyActor, id: string, patch: CasePatch) =>
   act(services, actor, 'case.amend', viewOf(services, actor), async (tx, now) => {
     const found = await lockOwnCase(tx, actor, id, 'case.amend');
     requireRegionOf(found.jurisdiction, patch.region ?? undefined);
-    expectVersion(actor, found.version, { required: true });
-    if (found.stage === 'closed') throw closed();
-
     const { track, region, risk, group_id, ...content } = patch;
     const before = await readCaseData(services, tx, id, CATEGORIES);
     const document = mergePatch(toDocument(before), content) as CaseDocument;
+    if (track === 'anonymous' && found.track === 'named') throw fault('/track', 'what was named stays named');
+    requireNameless(track ?? found.track, document);
+    expectVersion(actor, found.version, { required: true });
+    if (found.stage === 'closed' && !isSafetyOnly(patch)) throw closed();
+
     const after = toCategories(document);
     const profile = routingProfile(document, now, await findProfile(services, tx, id));
     const changed = changedCategories(before, after);
@@ -160,6 +164,20 @@ export const ownerNotice = (
   urgent: risk === 'immediate',
   recipients: [{ agency_id, body: { case_id } }],
 });
+
+/** How to reach the person safely changes after the case is closed, too, and whoever still holds it has to learn it. */
+const isSafetyOnly = ({ risk: _risk, danger_flags: _flags, person, ...rest }: CasePatch): boolean =>
+  Object.keys(rest).length === 0 && Object.keys((person as object | undefined) ?? {}).every(field => field === 'safe_contact');
+
+/** An anonymous record is a duty to notify: it names nobody. */
+function requireNameless(track: string, { person }: CaseDocument): void {
+  if (track !== 'anonymous') return;
+  for (const field of ['given_name', 'family_name', 'safe_contact'] as const) {
+    if (person?.[field] !== undefined) throw fault(`/person/${field}`, 'belongs to a named case');
+  }
+}
+
+const fault = (pointer: string, detail: string) => new Problem('unprocessable', { errors: [{ pointer, detail }] });
 
 const outsideJurisdiction = (pointer: string) =>
   new Problem('unprocessable', {

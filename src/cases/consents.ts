@@ -70,7 +70,7 @@ export const giveConsent = (services: Services, actor: AgencyActor, case_id: str
       subjects: [{ subject_id: case_id, resource_id: id }],
       events: [ownerNotice('consent.granted', case_id, owned.owner_agency_id, owned.risk)],
     };
-    return { id, receipt: await applyConsentChange(services, tx, actor, owned, { given: recipient }, main, now) };
+    return { id, receipt: await applyConsentChange(services, tx, actor, owned, { given: true }, main, now) };
   });
 
 /**
@@ -83,6 +83,7 @@ export const withdrawConsent = (services: Services, actor: AgencyActor, id: stri
     const { case_id } = (await findConsent(tx, id)) ?? raise('not_found');
     const owned = await lockOwnCase(tx, actor, case_id, 'consent.withdraw');
     const consent = (await findConsent(tx, id)) ?? raise('not_found');
+    if (body.categories && body.stop_service) throw fault('/stop_service', 'stops a service, which no category does');
     expectVersion(actor, consent.version);
     if (!isLiveGrant(consent, now)) {
       throw new Problem('wrong_state', {
@@ -130,8 +131,9 @@ export async function expireConsents(services: Services): Promise<boolean> {
   const batch = 50;
   const clock = systemActor('clock');
   const due = await transact(services, clock, tx => listExpiredConsents(tx, services.now(), batch));
+  let failed = 0;
   for (const { id, case_id } of due) {
-    await transact(services, clock, async tx => {
+    const expired = transact(services, clock, async tx => {
       const now = services.now();
       await lockCase(tx, case_id, 'update');
       const consent = await findConsent(tx, id);
@@ -155,9 +157,14 @@ export async function expireConsents(services: Services): Promise<boolean> {
         now,
       );
     });
+    // One that fails must not hold up the others; it stays due.
+    await expired.catch(error => {
+      failed += 1;
+      services.log.error({ err: error, consent_id: id }, 'consent was not expired');
+    });
     services.wake_up.notify();
   }
-  return due.length === batch;
+  return due.length === batch && failed === 0;
 }
 
 const place = (id: string) => ({ table: 'consents', row: id, category: 'consent', version: 1 });
@@ -190,6 +197,7 @@ function requireGuardian(body: ConsentBody): void {
     return;
   }
   if (!body.guardian) throw fault('/guardian', 'is missing');
+  if (body.child_assent === undefined) throw fault('/child_assent', 'is missing: whether the child assents is recorded');
   if (body.guardian.conflict !== 'none') {
     throw fault(
       '/guardian/conflict',

@@ -65,11 +65,14 @@ export function durationMs(duration: string): number {
 
 const percent = (text: string): number => Number.parseFloat(text) / 100;
 
-/** When a timer under `policy` that starts now warns, falls due and escalates. */
-export function schedule(policy: Policy, started_at: Date): Schedule {
+/**
+ * When a timer under `policy` that starts now warns, falls due and escalates.
+ * @param named_at the day that somebody named instead of the policy's
+ */
+export function schedule(policy: Policy, started_at: Date, named_at: Date | null = null): Schedule {
   const start = started_at.getTime();
-  const span = durationMs(policy.duration);
-  const due = start + span;
+  const due = named_at?.getTime() ?? start + durationMs(policy.duration);
+  const span = due - start;
   const at = (ms: number) => new Date(ms).toISOString();
   const warn_at = policy.warn_at.map(percent).sort((a, b) => a - b);
   const escalate = policy.escalate.toSorted((a, b) => percent(a.after) - percent(b.after));

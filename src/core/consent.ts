@@ -35,7 +35,7 @@ export interface Need {
 export const NOT_BY_GROUND: readonly Category[] = ['source', 'protection_status'];
 
 /** Kinds that learn a protection status only by a grant that names the agency. */
-const STATUS_ONLY_BY_NAME: readonly AgencyKind[] = ['labour_inspection', 'police', 'prosecution', 'ministry', 'consular'];
+export const STATUS_ONLY_BY_NAME: readonly AgencyKind[] = ['labour_inspection', 'police', 'prosecution', 'ministry', 'consular'];
 
 export const isLiveGrant = (grant: Grant, now: Date): boolean =>
   grant.withdrawn_at === null && (grant.expires_at === null || grant.expires_at > now);
@@ -43,12 +43,16 @@ export const isLiveGrant = (grant: Grant, now: Date): boolean =>
 const names = (grant: Grant, recipient: Recipient): boolean =>
   grant.recipient_agency_id === recipient.id || grant.recipient_agency_kind === recipient.kind;
 
+/** Whether the grant was about this recipient and purpose, live or not. */
+export const concerns = (grant: Grant, recipient: Recipient, purpose: Purpose): boolean =>
+  names(grant, recipient) && grant.purposes.includes(purpose);
+
 const grantsFor = (grants: readonly Grant[], recipient: Recipient, purpose: Purpose, now: Date): Grant[] =>
   grants.filter(grant => isLiveGrant(grant, now) && grant.purposes.includes(purpose) && names(grant, recipient));
 
-/** Whether agency and purpose are covered at all: what an offer needs. */
+/** Whether agency and purpose are covered at all: what an offer needs. A consulate is asked with consent only. */
 export const mayBeAsked = (need: Need, grants: readonly Grant[], recipient: Recipient, now: Date): boolean =>
-  need.lawful_ground !== null || grantsFor(grants, recipient, need.service, now).length > 0;
+  (need.lawful_ground !== null && recipient.kind !== 'consular') || grantsFor(grants, recipient, need.service, now).length > 0;
 
 /** The categories that `recipient` may hold for this need now: what was asked, as far as a grant or the ground covers it. */
 export function coveredCategories(need: Need, grants: readonly Grant[], recipient: Recipient, now: Date): Category[] {

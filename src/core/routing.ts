@@ -1,14 +1,16 @@
 import { hash } from 'node:crypto';
 import type { AgencyKind, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex } from './codes.ts';
+import { STATUS_ONLY_BY_NAME } from './consent.ts';
 
 /**
  * Which agency is asked first. A pure function of the need and the directory: hard rules exclude, soft rules rank, and every
- * rank and exclusion carries its reason. Same input, same order; ties fall by a hash of referral and agency, so that no agency
- * is always first. What is unknown or empty excludes nobody.
+ * rank and exclusion carries its reason. Same input, same order; ties fall by a keyed hash of referral and agency, so that no
+ * agency is always first and nobody outside can tell which of two hidden ones was. What is unknown or empty excludes nobody.
  */
 
 export interface RoutingNeed {
-  referral_id: string;
+  /** Nobody can compute the order of ties without it. */
+  tie_key: string;
   service: Service;
   jurisdiction: string;
   region: string | null;
@@ -57,6 +59,7 @@ export type Exclusion =
   | 'age'
   | 'dependants'
   | 'protection_status'
+  | 'asylum'
   | 'no_capacity'
   | 'excluded'
   | 'own_referral'
@@ -106,8 +109,7 @@ export function rankCandidates(
     );
 }
 
-const tieBreak = (need: RoutingNeed, { agency_id }: Candidate): string =>
-  hash('sha256', `${need.referral_id}\n${agency_id}`, 'hex');
+const tieBreak = (need: RoutingNeed, { agency_id }: Candidate): string => hash('sha256', `${need.tie_key}\n${agency_id}`, 'hex');
 
 function exclusions(need: RoutingNeed, service: CandidateService, earlier: readonly EarlierOffer[]): Exclusion[] {
   const out: Exclusion[] = [];
@@ -119,14 +121,16 @@ function exclusions(need: RoutingNeed, service: CandidateService, earlier: reado
   if (need.age !== null && (need.age < (service.min_age ?? 0) || need.age > (service.max_age ?? Number.POSITIVE_INFINITY)))
     out.push('age');
   if (need.dependants > 0 && !service.accepts_dependants) out.push('dependants');
-  // Medical routing does not look at the status.
+  // Medical routing does not look at the status; and of those who may learn it by name only, being asked must not tell it.
   if (
     need.service !== 'medical' &&
+    !STATUS_ONLY_BY_NAME.includes(service.kind) &&
     need.protection_status !== 'unknown' &&
     !emptyOrHas(service.protection_statuses, need.protection_status)
   ) {
     out.push('protection_status');
   }
+  if (endangersAsylum(service.kind, need.protection_status)) out.push('asylum');
   if (service.capacity && placesLeft(service.capacity) < 1 + need.dependants) out.push('no_capacity');
   if (need.excluded_agencies.includes(service.agency_id)) out.push('excluded');
   if (need.sender_agency_id === service.agency_id) out.push('own_referral');
@@ -135,10 +139,12 @@ function exclusions(need: RoutingNeed, service: CandidateService, earlier: reado
 }
 
 /**
- * Who expired, or declined for want of a place, is asked again once a place came free there; whoever else declined, failed or
+ * Who lost an offer through no doing of its own (another said yes, consent ended and came back) is asked like anybody. Who
+ * expired, or declined for want of a place, is asked again once a place came free there; whoever else declined, failed or
  * was passed over only by name. A live offer bars another one to the same agency.
  */
 function barsAskingAgain(offer: EarlierOffer, service: CandidateService): boolean {
+  if (offer.status === 'withdrawn' || (offer.status === 'cancelled' && offer.reason_code === null)) return false;
   const waits_for_place = offer.status === 'expired' || (offer.status === 'declined' && offer.reason_code === 'no_capacity');
   if (!waits_for_place) return true;
   return service.capacity === null || offer.ended_at === null || service.capacity.freed_at <= offer.ended_at;
@@ -162,5 +168,9 @@ function rank(need: RoutingNeed, service: CandidateService): Reason[] {
 
 const placesLeft = (capacity: { total: number; held: number; held_elsewhere: number }): number =>
   capacity.total - capacity.held - capacity.held_elsewhere;
+
+/** Contact with a country of origin while asylum applies, or may: refused whatever the ground, also to an agency named by hand. */
+export const endangersAsylum = (kind: AgencyKind, status: ProtectionStatus): boolean =>
+  kind === 'consular' && ['asylum_seeker', 'refugee', 'unknown'].includes(status);
 
 const emptyOrHas = <T>(list: readonly T[], value: T): boolean => list.length === 0 || list.includes(value);

@@ -9,6 +9,8 @@ export type ProcessRole = 'api' | 'worker' | 'sequencer';
 export interface Config {
   host: string;
   port: number;
+  /** The origin at which clients reach the service; null: `host` and `port`. */
+  public_url: string | null;
   /** null: the embedded database */
   database_url: string | null;
   /** For migrations, where the owner of the tables is another login. */
@@ -43,6 +45,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const config: Config = {
     host: env.HOST || '127.0.0.1',
     port: integer(env, 'PORT', 3000, 0, 65_535),
+    public_url: origin(env, 'PUBLIC_URL', production ? ['https:'] : ['http:', 'https:']),
     database_url: databaseUrl(env, 'DATABASE_URL'),
     migrate_database_url: databaseUrl(env, 'MIGRATE_DATABASE_URL'),
     data_dir,
@@ -97,10 +100,21 @@ function oneOrMore<T extends string>(env: NodeJS.ProcessEnv, name: string, allow
   return values;
 }
 
+function origin(env: NodeJS.ProcessEnv, name: string, protocols: readonly string[]): string | null {
+  const text = env[name];
+  if (!text) return null;
+  const url = URL.parse(text);
+  if (!url || !protocols.includes(url.protocol) || url.href !== `${url.origin}/`)
+    throw new ConfigError(`${name} must be ${protocols.map(it => `${it}//`).join(' or ')} and a host, without a path`);
+  return url.origin;
+}
+
 function databaseUrl(env: NodeJS.ProcessEnv, name: string): string | null {
   const text = env[name];
   if (!text) return null;
   if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) throw new ConfigError(`${name} must be a postgres:// URL`);
+  // They would replace those that hold the service to its role.
+  if (new URL(text).searchParams.has('options')) throw new ConfigError(`${name} must not set "options"`);
   return text;
 }
 

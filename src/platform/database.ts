@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect, sql, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { Actor, SystemRole } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
+import { ConfigError } from './config.ts';
 import type { Logger } from './log.ts';
 import type { Tables } from './tables.ts';
 
@@ -13,7 +14,7 @@ export type Db = Kysely<Tables>;
 export type Tx = Transaction<Tables>;
 
 /** The role that every connection of the service takes: it owns nothing, so row-level security binds it. */
-const APPLICATION_ROLE = 'aman_app';
+export const APPLICATION_ROLE = 'aman_app';
 
 export interface Database {
   db: Db;
@@ -32,6 +33,9 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 30_000,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    // The server's own limit cannot help where the network has gone silent.
+    query_timeout: 35_000,
     options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c jit=off -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
     types: { getTypeParser },
   });
@@ -39,6 +43,24 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
   pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'database connection lost')));
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   return { db, pool, close: () => db.destroy() };
+}
+
+/**
+ * Holds that the connections really run as the role that row-level security binds: a pooler or a setting in the URL may have
+ * dropped it without a word.
+ * @throws ConfigError
+ */
+export async function requireApplicationRole(db: Db): Promise<void> {
+  const { rows } = await sql<{ name: string; unbound: boolean }>`
+    select current_user::text as name, rolsuper or rolbypassrls as unbound from pg_roles where rolname = current_user`.execute(
+    db,
+  );
+  const [role] = rows;
+  if (role?.name !== APPLICATION_ROLE || role.unbound) {
+    throw new ConfigError(
+      `the database connections run as ${role?.name ?? 'nobody'} and not as ${APPLICATION_ROLE}: is there a pooler that drops "options"?`,
+    );
+  }
 }
 
 /** int8 as a number: counts, positions and identities here stay far below 2^53. */
@@ -81,21 +103,26 @@ async function setActor(tx: Tx, actor: Actor): Promise<void> {
  * act (asking the next agency, ending the others' offers), and looks at on no caller's behalf.
  */
 export async function asSystem<T>(tx: Tx, role: SystemRole, work: () => Promise<T>): Promise<T> {
-  const { rows } = await sql<{ before: string | null }>`
-    with before as materialized (select current_setting('aman.system', true) as value)
-    select before.value as before, set_config('aman.system', ${role}, true) from before`.execute(tx);
-  const result = await work();
-  await sql`select set_config('aman.system', ${rows[0]?.before ?? ''}, true)`.execute(tx);
-  return result;
+  const { rows } = await sql<{ before: string }>`select enter(${role}) as before`.execute(tx);
+  let failed = true;
+  try {
+    const result = await work();
+    failed = false;
+    return result;
+  } finally {
+    // Also for a caller that catches what was thrown; a transaction that is broken refuses, and has nothing left to widen.
+    const leave = sql`select enter(${rows[0]!.before})`.execute(tx);
+    await (failed ? leave.catch(() => {}) : leave);
+  }
 }
 
-/** Whether the database itself could not be reached or was shut down under us: nothing was committed, or we cannot know. */
+/** Whether the database could not be reached, was shut down under us, or kept us waiting too long: another try may succeed. */
 export function isDatabaseDown(error: unknown): boolean {
   const { code, message } = error as { code?: string; message?: string };
   return (
     /^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)/.test(code ?? '') ||
-    /^(57P0|08|53)/.test(code ?? '') ||
-    /^(timeout exceeded when trying to connect|Connection terminated|Client has encountered a connection error)/.test(
+    /^(57P0|08|53|55P03|57014|40P01|40001)/.test(code ?? '') ||
+    /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|Client has encountered a connection error)/.test(
       message ?? '',
     )
   );

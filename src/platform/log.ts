@@ -21,10 +21,20 @@ function describeError(error: unknown): Record<string, unknown> {
   return {
     name: error.name,
     ...(typeof code === 'string' ? { code } : {}),
-    stack: error.stack?.split('\n').slice(1, 12).join('\n'),
+    stack: framesOf(error),
     ...(error.cause instanceof Error ? { cause: error.cause.name } : {}),
     ...(isDatabaseError(error) ? {} : { message: error.message }),
   };
 }
+
+const MOST_FRAMES = 11;
+
+/** Where it was thrown, without the message that stands above it, on as many lines as it has. */
+const framesOf = ({ stack = '' }: Error): string =>
+  stack
+    .split('\n')
+    .filter(line => line.startsWith('    at '))
+    .slice(0, MOST_FRAMES)
+    .join('\n');
 
 const isDatabaseError = (error: Error): boolean => 'severity' in error && 'code' in error;

@@ -1,9 +1,10 @@
 import { readdir } from 'node:fs/promises';
-import { runMigrations as migrateQueue } from 'bullmq';
+import { assertSchemaCompatibility, runMigrations as migrateQueue, SchemaMigrationRequiredError } from 'bullmq';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { ConfigError } from './config.ts';
+import { APPLICATION_ROLE } from './database.ts';
 
 /** Where BullMQ keeps its tables: nothing there that the sweeps could not put back. */
 export const QUEUE_SCHEMA = 'queue';
@@ -17,18 +18,27 @@ const FOLDER = new URL('../../migrations/', import.meta.url);
  * @throws ConfigError when the database is of a newer version, or too old a PostgreSQL
  */
 export async function migrate(url: string, { login = null }: { login?: string | null } = {}): Promise<void> {
-  const pool = new pg.Pool({ connectionString: url, max: 2, connectionTimeoutMillis: 5_000 });
+  const pool = new pg.Pool({ connectionString: url, max: 4, connectionTimeoutMillis: 5_000 });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
+  const alone = await pool.connect().catch(async error => {
+    await db.destroy();
+    throw error;
+  });
   try {
+    // Of processes that start together, one migrates; the others then find it done. Ends with the connection.
+    await alone.query(`select pg_advisory_lock(hashtextextended('aman migrate', 0))`);
     await requirePostgres15(db);
     const migrations = await loadMigrations();
-    if (await isCurrent(db, Object.keys(migrations))) return;
-    await prepareRole(db, login);
-    await prepareQueue(pool);
-    // Last, for it is what tells the next start that everything is done.
-    const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
-    if (error) throw error;
+    if (!(await isCurrent(pool, db, Object.keys(migrations)))) {
+      await prepareRole(db);
+      await prepareQueue(pool);
+      // Last, for it is what tells the next start that everything is done.
+      const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
+      if (error) throw error;
+    }
+    if (login) await letTakeRole(db, login);
   } finally {
+    alone.release(true);
     await db.destroy();
   }
 }
@@ -48,27 +58,47 @@ async function loadMigrations(): Promise<Record<string, Migration>> {
 }
 
 /** @throws ConfigError for migrations that this version does not know */
-async function isCurrent(db: Kysely<unknown>, known: string[]): Promise<boolean> {
+async function isCurrent(pool: pg.Pool, db: Kysely<unknown>, known: string[]): Promise<boolean> {
   const { rows } = await sql<{ migrations: string | null; queue: string | null }>`
     select to_regclass('public.kysely_migration')::text as migrations, to_regnamespace(${QUEUE_SCHEMA})::text as queue`.execute(
     db,
   );
-  if (!rows[0]?.migrations) return false;
+  if (!rows[0]?.migrations || !rows[0].queue) return false;
   const { rows: applied } = await sql<{ name: string }>`select name from kysely_migration`.execute(db);
   const unknown = applied.find(({ name }) => !known.includes(name));
   if (unknown) throw new ConfigError(`the database has a newer schema (${unknown.name}) than this version of the service`);
-  return applied.length === known.length && rows[0].queue !== null;
+  return applied.length === known.length && (await isQueueCurrent(pool));
 }
 
-/** The role that the service takes owns nothing; roles belong to the whole server, so it may be there already. */
-async function prepareRole(db: Kysely<unknown>, login: string | null): Promise<void> {
-  await sql`
-    do $$ begin
-      create role aman_app nologin;
-    exception when duplicate_object or unique_violation then null;
-    end $$`.execute(db);
-  await sql`do $$ begin execute format('grant aman_app to %I', current_user); end $$`.execute(db);
-  if (login) await sql`grant aman_app to ${sql.id(login)}`.execute(db);
+async function isQueueCurrent(pool: pg.Pool): Promise<boolean> {
+  try {
+    await assertSchemaCompatibility(pool, QUEUE_SCHEMA);
+    return true;
+  } catch (error) {
+    if (error instanceof SchemaMigrationRequiredError) return false;
+    throw error;
+  }
+}
+
+/** The role that the service takes owns nothing. Roles belong to the whole server, so it may be there, made by somebody else. */
+async function prepareRole(db: Kysely<unknown>): Promise<void> {
+  const { rows } = await sql`select from pg_roles where rolname = ${APPLICATION_ROLE}`.execute(db);
+  if (rows.length === 0) {
+    await sql`
+      do $$ begin
+        create role aman_app nologin;
+      exception when duplicate_object or unique_violation then null;
+      end $$`.execute(db);
+  }
+  const { rows: me } = await sql<{ name: string }>`select current_user::text as name`.execute(db);
+  await letTakeRole(db, me[0]!.name);
+}
+
+async function letTakeRole(db: Kysely<unknown>, login: string): Promise<void> {
+  const { rows } = await sql<{ may: boolean }>`
+    select pg_has_role(oid, ${APPLICATION_ROLE}, 'member') as may from pg_roles where rolname = ${login}`.execute(db);
+  if (rows[0]?.may !== false) return;
+  await sql`grant ${sql.id(APPLICATION_ROLE)} to ${sql.id(login)}`.execute(db);
 }
 
 async function prepareQueue(pool: pg.Pool): Promise<void> {

@@ -11,6 +11,8 @@ export interface Queue {
   /** Enqueues all at once. A job whose id is in the queue already is the same job; never fails. */
   addBulk(jobs: readonly Job[]): Promise<void>;
   startConsumer(concurrency: number, work: (subject_id: string) => Promise<void>): Consumer;
+  /** Whether it answers within a second; never fails. */
+  isUp(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,8 @@ const OPTIONS: JobsOptions = { attempts: 1, removeOnComplete: true, removeOnFail
 
 /** An idle consumer looks again after this many seconds: a wake-up may be lost. */
 const LOOK_AGAIN_SECONDS = 1;
+
+const ANSWERS_WITHIN_MS = 1_000;
 
 interface JobData {
   subject_id: string;
@@ -90,6 +94,15 @@ export async function openQueue(name: string, database_url: string, log: Logger)
       worker.on('error', error => log.warn({ err: error, queue: name }, 'queue connection lost'));
       worker.on('failed', (job, error) => log.error({ err: error, queue: name, job: job?.id }, 'job failed'));
       return { stop: () => worker.close() };
+    },
+    async isUp() {
+      const late = AbortSignal.timeout(ANSWERS_WITHIN_MS);
+      const too_late = new Promise<false>(resolve => late.addEventListener('abort', () => resolve(false), { once: true }));
+      const answered = queue.isPaused().then(
+        () => true,
+        () => false,
+      );
+      return Promise.race([answered, too_late]);
     },
     close: () => queue.close(),
   };

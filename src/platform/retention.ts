@@ -16,6 +16,18 @@ const KEPT = [
   { table: 'idempotency_keys', since: 'created_at', days: 3, unless: sql<boolean>`false` },
 ];
 
+/** Wipes the secrets that rotations replaced and that sign no longer. */
+export async function wipeExpiredSecrets(services: { db: Db; now: Now }): Promise<void> {
+  // Retention may delete, but not write.
+  await transact(services, systemActor('relay'), tx =>
+    tx
+      .updateTable('webhook_endpoints')
+      .set({ previous_secret: null, previous_secret_until: null })
+      .where('previous_secret_until', '<=', services.now())
+      .execute(),
+  );
+}
+
 const AT_ONCE = 1_000;
 const DAY_MS = 86_400_000;
 

@@ -9,7 +9,7 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ConfigError } from './config.ts';
 
@@ -63,7 +63,7 @@ interface Keyring {
  */
 export function openVault(path: string, { create }: { create: boolean }): Vault {
   if (!existsSync(path)) {
-    if (!create) throw new ConfigError(`the keyring ${path} does not exist`);
+    if (!create) throw new ConfigError(`the keyring ${path} does not exist: make one with "node src/main.ts create-keyring"`);
     writeKeyring(path);
   }
   const ring = readKeyring(path);
@@ -76,7 +76,8 @@ export function openVault(path: string, { create }: { create: boolean }): Vault 
 
   const ownKey = (place: Place, kek: Buffer) => categoryKey(kek, `own/${place.table}`);
   return {
-    fingerprint: hash('sha256', `keyring/v1\n${ring.current}\n${hash('sha256', own)}`, 'hex').slice(0, 32),
+    // Of the one key that never changes: a ring that has gained a key-encryption key is still the same ring.
+    fingerprint: hash('sha256', `keyring/v1\n${hash('sha256', index_key)}`, 'hex').slice(0, 32),
     token_key,
     token_key_id: hash('sha256', token_public, 'base64url').slice(0, 16),
     newDataKey(owner) {
@@ -141,6 +142,7 @@ function decrypt(key: Buffer, place: Place, sealed: Uint8Array): Buffer {
 // RFC 8410: the fixed prefix of a PKCS #8 Ed25519 private key, before its 32-byte seed.
 const PKCS8_ED25519 = Buffer.from('302e020100300506032b657004220420', 'hex');
 
+/** Makes a keyring unless there is one: of processes that start together, all read what the first one wrote. */
 function writeKeyring(path: string): void {
   const id = `kek-${randomBytes(4).toString('hex')}`;
   const ring: Keyring = {
@@ -149,17 +151,25 @@ function writeKeyring(path: string): void {
     index_key: randomBytes(32).toString('base64'),
     token_key: Buffer.concat([PKCS8_ED25519, randomBytes(32)]).toString('base64'),
   };
+  const draft = `${path}.${process.pid}.new`;
   try {
     mkdirSync(dirname(path), { recursive: true });
-    // Renamed into place: a crash leaves a whole keyring or none.
-    const fresh = `${path}.${process.pid}.new`;
-    writeFileSync(fresh, `${JSON.stringify(ring, null, 2)}\n`, { mode: 0o600, flush: true });
-    chmodSync(fresh, 0o600);
-    renameSync(fresh, path);
+    writeFileSync(draft, `${JSON.stringify(ring, null, 2)}\n`, { mode: 0o600, flush: true });
+    chmodSync(draft, 0o600);
+    linkUnlessThere(draft, path);
+    rmSync(draft);
   } catch (error) {
-    throw new ConfigError(
-      `cannot write the keyring ${path} (${(error as NodeJS.ErrnoException).code}): set DATA_DIR or KEYRING_PATH`,
-    );
+    const { code } = error as NodeJS.ErrnoException;
+    throw new ConfigError(`cannot write the keyring ${path} (${code}): set DATA_DIR or KEYRING_PATH`);
+  }
+}
+
+/** A link appears whole or not at all, and never replaces. */
+function linkUnlessThere(draft: string, path: string): void {
+  try {
+    linkSync(draft, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

@@ -7,10 +7,10 @@ import { decide, impliesAcceptance, lifecycleTable, type Party, type ReferralAct
 import type { CandidateService } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
+import { goesOnByItself, type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
 import { type Carrying, carryOut, finish } from './progress.ts';
-import { goOn, makeOffer, placesNeeded } from './router.ts';
+import { askNext, goOn, makeOffer, placesNeeded } from './router.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
 import { viewReferral } from './view.ts';
@@ -52,6 +52,22 @@ export const provideInformation = (
       })),
     }),
     { offer_id: body.offer_id },
+  );
+
+/** Not now, but perhaps soon: the router asks another agency beside this one, which may still accept. */
+export const waitlistReferral = (services: Services, actor: AgencyActor, id: string, body: { review_at?: string }) =>
+  actOn(
+    services,
+    actor,
+    id,
+    'waitlist',
+    async (tx, { locked, now }) => ({
+      due_at: dayNamed(body.review_at),
+      follow: async () => {
+        if (goesOnByItself(locked.referral)) await askNext(services, tx, actor, locked, now, { quietly: true });
+      },
+    }),
+    { check: (_tx, _locked, now) => requireAhead('/review_at', body.review_at, now) },
   );
 
 /**
@@ -153,6 +169,19 @@ const CLOCK_SKEW_MS = 5 * 60_000;
 export const reportNoShow = (services: Services, actor: AgencyActor, id: string) =>
   actOn(services, actor, id, 'report_no_show', async () => ({ code: 'no_show' }));
 
+/** The receiver has looked again at how it goes; the next review starts. */
+export const reviewReferral = (services: Services, actor: AgencyActor, id: string, body: { next_review_at?: string }) =>
+  actOn(services, actor, id, 'review', async () => ({ due_at: dayNamed(body.next_review_at) }), {
+    check: (_tx, _locked, now) => requireAhead('/next_review_at', body.next_review_at, now),
+  });
+
+const dayNamed = (text: string | undefined): Date | null => (text === undefined ? null : new Date(text));
+
+function requireAhead(pointer: string, text: string | undefined, now: Date): void {
+  if (text !== undefined && new Date(text) <= now)
+    throw new Problem('unprocessable', { errors: [{ pointer, detail: 'lies in the past' }] });
+}
+
 export const completeReferral = (
   services: Services,
   actor: AgencyActor,
@@ -182,7 +211,7 @@ interface Standing {
   now: Date;
 }
 
-type Prepared = Pick<Carrying, 'code' | 'change'> & { follow?: () => Promise<unknown> };
+type Prepared = Pick<Carrying, 'code' | 'change' | 'due_at'> & { follow?: () => Promise<unknown> };
 
 interface Particulars {
   /** Refuses what contradicts what is known: said before versions and states are looked at. */
@@ -218,10 +247,10 @@ const actOn = (
       const party = partyOf(verb, relations.includes('sender'));
       const offer = party === 'receiver' ? ownOffer(actor, offers) : (named ?? offers.find(it => it.status === 'info_requested'));
       const decision = decide(verb, party, { ended: referral.ended, offers }, offer, now);
-      const { code, change, follow } = await prepare(tx, { locked, offer, now });
+      const { code, change, due_at, follow } = await prepare(tx, { locked, offer, now });
 
       const handled = party === 'receiver' ? { ...change, staff_code: actor.caseworker!.staff_code } : change;
-      const receipt = await carryOut(services, tx, actor, locked, decision, { action, code, change: handled }, now);
+      const receipt = await carryOut(services, tx, actor, locked, decision, { action, code, due_at, change: handled }, now);
       if (decision.follows === 'next') await goOn(services, tx, actor, locked, now);
       await follow?.();
       await finish(tx, locked, now);

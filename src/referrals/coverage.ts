@@ -3,12 +3,12 @@ import { type Act, type Notice, record } from '../audit/record.ts';
 import { type CaseRow, type ConsentRow, listGrants } from '../cases/store.ts';
 import type { Actor, AgencyActor } from '../core/access.ts';
 import type { Category } from '../core/codes.ts';
-import { coveredCategories, type Grant, mayBeAsked } from '../core/consent.ts';
+import { concerns, coveredCategories, type Grant, mayBeAsked } from '../core/consent.ts';
 import { decide, isLive, isTaken } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
-import { endReferralTimers, startTimers } from '../timers/apply.ts';
+import { endReferralTimers, REFERRAL_CLOCKS, startTimers } from '../timers/apply.ts';
 import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { finish, saveSteps, startDeletion } from './progress.ts';
@@ -19,8 +19,8 @@ import {
   listDisclosures,
   listOpenReferralIds,
   type OfferRow,
+  refreshProtection,
   requestRouting,
-  revealAgency,
   saveDisclosure,
 } from './store.ts';
 
@@ -98,9 +98,7 @@ export async function tellHolders(tx: Tx, found: CaseRow, changed: readonly Cate
   });
 }
 
-export type ConsentChange =
-  | { given: Pick<Grant, 'recipient_agency_id'> }
-  | { withdrawn: ConsentRow; stop_service: boolean; spoken_in_private: boolean };
+export type ConsentChange = { given: true } | { withdrawn: ConsentRow; stop_service: boolean; spoken_in_private: boolean };
 
 /**
  * What a consent that was given, withdrawn or has expired means for every open referral of its case. Offers that nothing covers
@@ -120,10 +118,10 @@ export async function applyConsentChange(
 ): Promise<string> {
   const affected: { locked: LockedReferral; notices: Notice[]; ended: OfferRow[] }[] = [];
   await asSystem(tx, 'router', async () => {
-    if ('given' in change && change.given.recipient_agency_id) await revealAgency(tx, found.id, change.given.recipient_agency_id);
+    await refreshProtection(tx, now, { case_id: found.id });
     for (const id of await listOpenReferralIds(tx, found.id)) {
       const locked = await loadLocked(tx, id);
-      const ended = 'withdrawn' in change ? await endUncovered(tx, locked, change.stop_service, now) : [];
+      const ended = 'withdrawn' in change ? await endUncovered(tx, locked, change, now) : [];
       const notices = ended.map(offer => noticeOf('referral.withdrawn', locked, { offer }));
       notices.push(...(await refreshDisclosures(tx, locked, ended, now)));
       affected.push({ locked, notices, ended });
@@ -151,16 +149,25 @@ export async function applyConsentChange(
   return receipt;
 }
 
-/** Withdraws the offers that neither grant nor ground covers any more; a service that was accepted only with `stop_service`. */
-async function endUncovered(tx: Tx, locked: LockedReferral, stop_service: boolean, now: Date): Promise<OfferRow[]> {
+/**
+ * Withdraws the offers that neither grant nor ground covers any more; a service that was accepted only where the consent to that
+ * very service was withdrawn with `stop_service`.
+ */
+async function endUncovered(
+  tx: Tx,
+  locked: LockedReferral,
+  { withdrawn, stop_service }: Extract<ConsentChange, { withdrawn: unknown }>,
+  now: Date,
+): Promise<OfferRow[]> {
   const { referral, offers, grants, agencies } = locked;
   const ending = offers.filter(offer => {
     const recipient = { id: offer.agency_id, kind: agencies.get(offer.agency_id)!.kind };
-    return isLive(offer) && (!isTaken(offer) || stop_service) && !mayBeAsked(referral, grants, recipient, now);
+    const stops = !isTaken(offer) || (stop_service && concerns(withdrawn, recipient, referral.service));
+    return isLive(offer) && stops && !mayBeAsked(referral, grants, recipient, now);
   });
   for (const offer of ending) {
     const decision = decide('withdraw', 'consent', { ended: referral.ended, offers }, offer, now);
-    await saveSteps(tx, locked, decision, {}, null, now);
+    await saveSteps(tx, locked, decision, {}, now);
   }
   return ending;
 }
@@ -214,7 +221,7 @@ async function askCovered(
   }
   if (covered && !told_already) return;
   referral.ended = 'withdrawn';
-  await asSystem(tx, 'router', () => endReferralTimers(tx, referral.id, now, { cancel: ['unplaced_review'] }));
+  await asSystem(tx, 'router', () => endReferralTimers(tx, referral.id, now, { cancel: REFERRAL_CLOCKS }));
   if (!told_already) {
     await record(services, tx, cause, {
       action: 'referral.withdraw',

@@ -46,6 +46,14 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
         throw new Problem('unprocessable', { detail: 'only an identification offer leaves an anonymous record' });
       }
       const named = body.recipient_agency_id === undefined ? undefined : await findProvider(tx, found, body);
+      for (const id of body.requirements?.separate_from ?? []) {
+        const other = await findCase(tx, id);
+        if (!other || (await caseRelations(tx, actor, other)).length === 0) {
+          throw new Problem('unprocessable', {
+            errors: [{ pointer: '/requirements/separate_from', detail: 'is not a case that you know' }],
+          });
+        }
+      }
       if (found.stage === 'closed')
         throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
 

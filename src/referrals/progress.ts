@@ -1,13 +1,13 @@
 import { freePlaces } from '../agencies/store.ts';
 import { record, type SubjectRecord } from '../audit/record.ts';
 import { type Actor, systemActor } from '../core/access.ts';
-import { durationMs, findPolicy } from '../core/clock.ts';
 import { coveredCategories } from '../core/consent.ts';
 import { type Decision, isLive, isTaken, type Step } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
-import { applyTimers, endReferralTimers, startTimers, type TimerContext } from '../timers/apply.ts';
+import { applyTimers, endReferralTimers, REFERRAL_CLOCKS, startTimers, type TimerContext } from '../timers/apply.ts';
+import { lockOpenTimers } from '../timers/store.ts';
 import type { LockedReferral } from './locked.ts';
 import { noticeOf, type Told } from './notices.ts';
 import {
@@ -32,6 +32,8 @@ export interface Carrying {
   code?: string | null;
   /** What the act writes on the offer that it is about. */
   change?: OfferChange;
+  /** When the clock that it starts shall fall due, instead of what the policy says. */
+  due_at?: Date | null;
   told?: Told;
   lawful_ground?: string | null;
 }
@@ -52,10 +54,10 @@ export async function carryOut(
 ): Promise<string> {
   const [main] = decision.steps;
   await asSystem(tx, 'router', async () => {
-    await saveSteps(tx, locked, decision, carrying.change ?? {}, carrying.code ?? null, now);
+    await saveSteps(tx, locked, decision, carrying, now);
     if (decision.follows === 'ended') {
       locked.referral.ended = decision.event === 'referral.completed' ? 'completed' : 'cancelled';
-      await endReferralTimers(tx, locked.referral.id, now, { cancel: ['unplaced_review', 'missing_person_check'] });
+      await endReferralTimers(tx, locked.referral.id, now, { cancel: REFERRAL_CLOCKS });
     }
   });
   const offer = main && findOffer(locked, main);
@@ -67,6 +69,8 @@ export async function carryOut(
     code: carrying.code,
     lawful_ground: carrying.lawful_ground,
     subjects: [subjectOf(locked, offer)],
+    // Who was asked and has not said yes acts on a referral, and does not know the case.
+    subjects_withheld: actor.type === 'agency' && isOutsider(actor.agency_id, locked, offer) ? [locked.referral.case_id] : [],
     events: [
       noticeOf(decision.event, locked, { offer, due_at, ...carrying.told }),
       // Those whose offers ended because another said yes, or the sender cancelled.
@@ -74,6 +78,11 @@ export async function carryOut(
     ],
   });
 }
+
+const isOutsider = (agency_id: string, { referral }: LockedReferral, offer: OfferRow | undefined): boolean =>
+  offer?.agency_id === agency_id &&
+  offer.accepted_at === null &&
+  ![referral.owner_agency_id, referral.sender_agency_id].includes(agency_id);
 
 /** Ends the act: the referral stands where its offers now stand. */
 export const finish = (tx: Tx, locked: LockedReferral, now: Date): Promise<void> =>
@@ -87,17 +96,21 @@ export const subjectOf = ({ referral }: LockedReferral, offer?: OfferRow | null)
 
 const findOffer = (locked: LockedReferral, step: Step): OfferRow => locked.offers.find(offer => offer.id === step.offer_id)!;
 
-/** The steps of a decision with all that hangs on them; `change` and `code` belong to the offer that was acted on. */
+type Particulars = Pick<Carrying, 'change' | 'code' | 'due_at'>;
+
+/** The steps of a decision with all that hangs on them; the particulars belong to the offer that was acted on. */
 export async function saveSteps(
   tx: Tx,
   locked: LockedReferral,
   decision: Decision,
-  change: OfferChange,
-  code: string | null,
+  particulars: Particulars,
   now: Date,
 ): Promise<void> {
-  for (const [index, step] of decision.steps.entries()) {
-    await saveStep(tx, locked, step, index === 0 ? change : {}, index === 0 ? code : null, now);
+  const [main] = decision.steps;
+  for (const step of decision.steps) {
+    // Where the sender takes all back, every offer ended for the same reason.
+    const { code } = step.to === main?.to ? particulars : {};
+    await saveStep(tx, locked, step, step === main ? particulars : { code }, now);
   }
 }
 
@@ -105,8 +118,7 @@ async function saveStep(
   tx: Tx,
   locked: LockedReferral,
   step: Step,
-  change: OfferChange,
-  code: string | null,
+  { change, code, due_at }: Particulars,
   now: Date,
 ): Promise<void> {
   const offer = findOffer(locked, step);
@@ -119,11 +131,13 @@ async function saveStep(
     ...(takes ? { accepted_at: now, ended_at: null, reason_code: null } : {}),
     ...(ends ? { ended_at: now } : {}),
   });
-  await applyTimers(tx, timerContext(locked, offer, now), step.timers);
+  await applyTimers(tx, { ...timerContext(locked, offer, now), due_at }, step.timers);
   if (takes) {
     await openDisclosure(tx, locked, offer, now);
     await endReferralTimers(tx, locked.referral.id, now, { meet: ['unplaced_review'] });
   }
+  // Whoever has arrived is not missing.
+  if (step.to === 'in_progress') await endReferralTimers(tx, locked.referral.id, now, { meet: ['missing_person_check'] });
   if (was_taken && !isTaken({ status: step.to })) await release(tx, locked, offer, now);
 }
 
@@ -156,14 +170,10 @@ async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Dat
   }
 }
 
-/** Starts the clock within which a holder confirms that it deleted what it no longer may know. */
+/** The clock within which a holder confirms that it deleted what it no longer may know; one that runs is not put off. */
 export async function startDeletion(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Date): Promise<Date | null> {
-  await startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
-  const policy = findPolicy(locked.pack.policies, 'deletion_confirmation', {
-    urgency: locked.referral.urgency,
-    service: locked.referral.service,
-  });
-  return policy ? new Date(now.getTime() + durationMs(policy.duration)) : null;
+  const open = (await lockOpenTimers(tx, { offer_id: offer.id })).find(({ name }) => name === 'deletion_confirmation');
+  return open?.due_at ?? startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
 }
 
 /** When the offer's next deadline falls. */

@@ -4,8 +4,9 @@ import { findProfile, lockCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { ageAt } from '../core/case.ts';
 import { isNamed, mayBeAsked } from '../core/consent.ts';
+import { Problem } from '../core/problem.ts';
 import { isLive, OFFER_TIMERS } from '../core/referral.ts';
-import { type Candidate, type CandidateService, type RoutingNeed, rankCandidates } from '../core/routing.ts';
+import { type Candidate, type CandidateService, endangersAsylum, type RoutingNeed, rankCandidates } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
@@ -16,7 +17,7 @@ import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
-import { clearRoutingDue, insertOffer, listAgencyFacts, listRoutingDue, type OfferRow } from './store.ts';
+import { insertOffer, listAgencyFacts, listRoutingDue, type OfferRow, saveRoutingDue } from './store.ts';
 
 /** Asks agencies: the one that ranks first, the one that was named, or nobody, and then the referral is unplaced. */
 
@@ -37,7 +38,7 @@ export async function rank(
       referral.sealed,
     );
     const need: RoutingNeed = {
-      referral_id: referral.id,
+      tie_key: services.vault.subjectIndex(`route ${referral.id}`).toString('hex'),
       service: referral.service,
       jurisdiction: referral.jurisdiction,
       region: referral.region,
@@ -84,7 +85,10 @@ export const placesNeeded = async (services: Services, tx: Tx, case_id: string):
 
 /** No agency is asked now, and none will be by itself unless something changes. */
 export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
-  await asSystem(tx, 'router', () => startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']));
+  await asSystem(tx, 'router', async () => {
+    await startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']);
+    await saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now));
+  });
   await record(
     services,
     tx,
@@ -99,6 +103,12 @@ export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, lo
   );
 }
 
+/** A change that could help asks for the router at once; this is for a referral that was passed by just then. */
+const ROUTE_AGAIN_MS = 60_000;
+
+const routeAgainAt = ({ referral }: LockedReferral, now: Date): Date | null =>
+  goesOnByItself(referral) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
+
 /** What follows when an offer ended without a yes: the next agency, or none. */
 export async function goOn(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
   if (locked.offers.some(isLive)) return;
@@ -106,13 +116,16 @@ export async function goOn(services: Services, tx: Tx, cause: Actor, locked: Loc
   else await leaveUnplaced(services, tx, cause, locked, now);
 }
 
-/** Makes one offer: the agency is asked, its clocks start, and nobody else learns who it is if its place is protected. */
+/**
+ * Makes one offer: the agency is asked, its clocks start, and nobody else learns who it is if its place is protected.
+ * @throws Problem `unprocessable` where asking a consulate could endanger asylum, also when it was named by hand
+ */
 export async function makeOffer(
   services: Services,
   tx: Tx,
   cause: Actor,
   locked: LockedReferral,
-  provider: Pick<CandidateService, 'agency_id' | 'location_protected'>,
+  provider: Pick<CandidateService, 'agency_id' | 'kind' | 'location_protected'>,
   now: Date,
 ): Promise<OfferRow> {
   const { referral, offers, grants, agencies } = locked;
@@ -139,7 +152,11 @@ export async function makeOffer(
     latest: true,
   };
   const due_at = await asSystem(tx, 'router', async () => {
-    offer.places = await placesNeeded(services, tx, referral.case_id);
+    const profile = await findProfile(services, tx, referral.case_id);
+    if (endangersAsylum(provider.kind, profile?.protection_status ?? 'unknown')) {
+      throw new Problem('unprocessable', { detail: 'no contact with a country of origin while asylum applies or is unknown' });
+    }
+    offer.places = 1 + (profile?.dependants ?? 0);
     const { latest: _latest, ...row } = offer;
     await insertOffer(tx, row);
     for (const facts of await listAgencyFacts(tx, [offer.agency_id])) agencies.set(facts.id, facts);
@@ -173,13 +190,20 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
   const router = systemActor('router');
   const due = await transact(services, router, tx => listRoutingDue(tx, services.now(), batch));
   for (const { id, case_id } of due) {
-    await transact(services, router, async tx => {
+    const routed = transact(services, router, async tx => {
       const now = services.now();
       await lockCase(tx, case_id, 'share');
       const locked = await loadLocked(tx, id);
-      await clearRoutingDue(tx, id);
-      if (locked.referral.status !== 'unplaced' || locked.referral.ended || !goesOnByItself(locked.referral)) return;
+      const waits = locked.referral.status === 'unplaced' && !locked.referral.ended && goesOnByItself(locked.referral);
+      await saveRoutingDue(tx, id, waits ? routeAgainAt(locked, now) : null);
+      if (!waits) return;
       if (await askNext(services, tx, router, locked, now, { quietly: true })) await finish(tx, locked, now);
+    });
+    await routed.catch(async error => {
+      // One that fails must not hold up the others: it comes again behind them.
+      services.log.error({ err: error, referral_id: id }, 'referral was not routed');
+      const later = new Date(services.now().getTime() + ROUTE_AGAIN_MS);
+      await transact(services, router, tx => saveRoutingDue(tx, id, later));
     });
     services.wake_up.notify();
   }

@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox';
 import type { App } from '../api.ts';
 import type { AgencyActor } from '../core/access.ts';
+import type { ReferralAction } from '../core/referral.ts';
 import { answer } from '../platform/http/answer.ts';
 import { Closed, Id, operation } from '../platform/http/openapi.ts';
 import { PageQuery, pageOf } from '../platform/http/paging.ts';
@@ -17,6 +18,8 @@ import {
   reportNoShow,
   requestInformation,
   rerouteReferral,
+  reviewReferral,
+  waitlistReferral,
 } from './commands.ts';
 import { makeReferral } from './make.ts';
 import * as schema from './schema.ts';
@@ -33,40 +36,21 @@ type Command = (
   body: never,
 ) => Promise<{ view: schema.ReferralView; receipt: string; replayed: boolean }>;
 
-/** The verbs of the lifecycle: path, operation, what it means, its body, its command. */
-const VERBS: readonly [path: string, id: string, action: string, summary: string, body: TSchema, command: Command][] = [
-  ['receive', 'receiveReferral', 'referral.receive', 'Say that the offer has arrived', schema.Empty, receiveReferral],
-  [
-    'request-information',
-    'requestInformation',
-    'referral.request_information',
-    'Ask the sender',
-    schema.QuestionsBody,
-    requestInformation,
-  ],
-  [
-    'provide-information',
-    'provideInformation',
-    'referral.provide_information',
-    'Answer the receiver',
-    schema.AnswersBody,
-    provideInformation,
-  ],
-  ['accept', 'acceptReferral', 'referral.accept', 'Take the referral', schema.AcceptBody, acceptReferral],
-  ['decline', 'declineReferral', 'referral.decline', 'Say no, with a reason', schema.DeclineBody, declineReferral],
-  ['reroute', 'rerouteReferral', 'referral.reroute', 'Take it to a named agency instead', schema.RerouteBody, rerouteReferral],
-  [
-    'confirm-handover',
-    'confirmHandover',
-    'referral.confirm_handover',
-    'Say that the person has arrived',
-    schema.HandoverBody,
-    confirmHandover,
-  ],
-  ['report-no-show', 'reportNoShow', 'referral.report_no_show', 'Say that the person did not come', schema.Empty, reportNoShow],
-  ['complete', 'completeReferral', 'referral.complete', 'Say that the need is met', schema.CompleteBody, completeReferral],
-  ['fail', 'failReferral', 'referral.fail', 'Say that the service ended without meeting the need', schema.FailBody, failReferral],
-  ['cancel', 'cancelReferral', 'referral.cancel', 'Take the request back', schema.CancelBody, cancelReferral],
+/** The verbs of the lifecycle; path, action and operation are named after them. */
+const VERBS: readonly [verb: ReferralAction, summary: string, body: TSchema, command: Command][] = [
+  ['receive', 'Say that the offer has arrived', schema.Empty, receiveReferral],
+  ['request_information', 'Ask the sender', schema.QuestionsBody, requestInformation],
+  ['provide_information', 'Answer the receiver', schema.AnswersBody, provideInformation],
+  ['waitlist', 'Say that a place may come free; another agency is asked beside', schema.WaitlistBody, waitlistReferral],
+  ['accept', 'Take the referral', schema.AcceptBody, acceptReferral],
+  ['decline', 'Say no, with a reason', schema.DeclineBody, declineReferral],
+  ['reroute', 'Take it to a named agency instead', schema.RerouteBody, rerouteReferral],
+  ['confirm_handover', 'Say that the person has arrived', schema.HandoverBody, confirmHandover],
+  ['report_no_show', 'Say that the person did not come', schema.Empty, reportNoShow],
+  ['review', 'Say that it was looked at again', schema.ReviewBody, reviewReferral],
+  ['complete', 'Say that the need is met', schema.CompleteBody, completeReferral],
+  ['fail', 'Say that the service ended without meeting the need', schema.FailBody, failReferral],
+  ['cancel', 'Take the request back', schema.CancelBody, cancelReferral],
 ];
 
 export function referralRoutes(app: App, services: Services): void {
@@ -112,10 +96,18 @@ export function referralRoutes(app: App, services: Services): void {
     }),
     async (request, reply) => answer(reply, await readReferral(services, request.actor, request.params.id)),
   );
-  for (const [path, id, action, summary, body, command] of VERBS) {
+  for (const [verb, summary, body, command] of VERBS) {
     app.post(
-      `/v1/referrals/:id/${path}`,
-      operation({ ...write, ...referral_id, id, summary, action, body, answer: schema.ReferralView }),
+      `/v1/referrals/:id/${verb.replaceAll('_', '-')}`,
+      operation({
+        ...write,
+        ...referral_id,
+        id: command.name,
+        summary,
+        action: `referral.${verb}`,
+        body,
+        answer: schema.ReferralView,
+      }),
       async (request, reply) => answer(reply, await command(services, request.actor, request.params.id, request.body as never)),
     );
   }

@@ -104,6 +104,8 @@ export const ReferralView = Named('Referral', {
   offers: Optional(Type.Array(OfferView)),
   profile: Optional(ProfileView),
   disclosure: Optional(Closed({ categories: Codes(CATEGORIES), data: Optional(CategoryData) })),
+  categories_held: Optional(Codes(CATEGORIES, { description: 'Of a party whose offer has ended: what it has to delete' })),
+  deletion_due_at: Optional(Nullable(Instant())),
   timers: Type.Array(TimerView),
   allowed_actions: Type.Array(Type.String()),
 });
@@ -129,6 +131,8 @@ export const InboxQuery = {
 export const Empty = Closed({});
 export const QuestionsBody = Closed({ questions: Sentences() });
 export const AnswersBody = Closed({ answers: Sentences(), offer_id: Optional(Id('off')) });
+export const WaitlistBody = Closed({ review_at: Optional(Instant()) });
+export const ReviewBody = Closed({ next_review_at: Optional(Instant()) });
 export const AcceptBody = Closed({ note: Optional(Note()), over_capacity: Optional(Type.Boolean()) });
 export const DeclineBody = Closed({ reason_code: Code(DECLINE_REASONS), note: Optional(Note()) });
 export const RerouteBody = Closed({ agency_id: Id('agy'), reason_code: Code(CANCEL_REASONS) });

@@ -61,16 +61,9 @@ export async function saveOfferStatus(tx: Tx, offer: OfferRow, status: OfferStat
     .execute();
 }
 
-/** Longer than any transaction runs that may have freed a place while this one found none. */
-const LOOK_AGAIN_MS = 30_000;
-
-/**
- * The only writer of `referrals.status`: derived from how it ended and from its offers. Counts the version up. What is unplaced
- * now the router looks at once more: a place that came free at the same time could not have asked for it.
- */
+/** The only writer of `referrals.status`: derived from how it ended and from its offers. Counts the version up. */
 export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: readonly OfferRow[], now: Date): Promise<void> {
   const status = referralStatus({ ended: referral.ended, offers });
-  const look_again = new Date(now.getTime() + LOOK_AGAIN_MS);
   Object.assign(referral, { status, updated_at: now, version: referral.version + 1 });
   await tx
     .updateTable('referrals')
@@ -79,7 +72,7 @@ export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: 
       ended: referral.ended,
       updated_at: now,
       version: referral.version,
-      router_due_at: status === 'unplaced' ? sql<Date>`least(router_due_at, ${look_again}::timestamptz)` : null,
+      ...(status === 'unplaced' ? {} : { router_due_at: null }),
     })
     .where('id', '=', referral.id)
     .execute();
@@ -87,7 +80,8 @@ export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: 
 
 /**
  * Asks the router to look again at the unplaced referrals that a change could help: for `service` where it is named, in these
- * jurisdictions, or of one case. The router does so after the commit.
+ * jurisdictions, or of one case. The router does so after the commit. A referral that somebody is acting on is passed by, so
+ * that two acts never wait for each other; the router looks at every unplaced one again by and by.
  */
 export async function requestRouting(
   tx: Tx,
@@ -98,10 +92,17 @@ export async function requestRouting(
     tx
       .updateTable('referrals')
       .set({ router_due_at: now })
-      .where('status', '=', 'unplaced')
-      .$if(where.service !== undefined, query => query.where('service', '=', where.service!))
-      .$if(where.jurisdictions !== undefined, query => query.where('jurisdiction', 'in', [...where.jurisdictions!]))
-      .$if(where.case_id !== undefined, query => query.where('case_id', '=', where.case_id!))
+      .where('id', 'in', eb =>
+        eb
+          .selectFrom('referrals')
+          .select('id')
+          .where('status', '=', 'unplaced')
+          .$if(where.service !== undefined, query => query.where('service', '=', where.service!))
+          .$if(where.jurisdictions !== undefined, query => query.where('jurisdiction', 'in', [...where.jurisdictions!]))
+          .$if(where.case_id !== undefined, query => query.where('case_id', '=', where.case_id!))
+          .forUpdate()
+          .skipLocked(),
+      )
       .execute(),
   );
 }
@@ -116,8 +117,9 @@ export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
     .limit(limit)
     .execute();
 
-export async function clearRoutingDue(tx: Tx, id: string): Promise<void> {
-  await tx.updateTable('referrals').set({ router_due_at: null }).where('id', '=', id).execute();
+/** When the router looks at the referral again by itself; null: not unless it is asked to. */
+export async function saveRoutingDue(tx: Tx, id: string, at: Date | null): Promise<void> {
+  await tx.updateTable('referrals').set({ router_due_at: at }).where('id', '=', id).execute();
 }
 
 /** Opens what `offer` may hold, or opens it again where the same offer was contested meanwhile. */
@@ -159,20 +161,27 @@ export async function saveDisclosure(
     .execute();
 }
 
-/** Once a grant names the agency, neither its offers nor its timers on this case hide who it is. */
-export async function revealAgency(tx: Tx, case_id: string, agency_id: string): Promise<void> {
-  await tx
-    .updateTable('offers')
-    .set({ location_protected: false })
-    .where('case_id', '=', case_id)
-    .where('agency_id', '=', agency_id)
-    .execute();
-  await tx
-    .updateTable('timers')
-    .set({ location_protected: false })
-    .where('case_id', '=', case_id)
-    .where('receiver_agency_id', '=', agency_id)
-    .execute();
+/**
+ * Brings up to date who is hidden: a receiver in a protected place, unless a live grant names it. Offers and their timers carry
+ * it, so that views, events and filters need no second look. Called when consent or the service's protection changes.
+ */
+export async function refreshProtection(
+  tx: Tx,
+  now: Date,
+  where: { case_id: string } | { agency_id: string; service: Service },
+): Promise<void> {
+  const which =
+    'case_id' in where
+      ? sql`o.case_id = ${where.case_id}`
+      : sql`o.agency_id = ${where.agency_id} and o.service = ${where.service}`;
+  await sql`
+    with fresh as (
+      update offers o set location_protected = s.location_protected and not exists (
+        select from consents c where c.case_id = o.case_id and c.recipient_agency_id = o.agency_id
+          and c.withdrawn_at is null and (c.expires_at is null or c.expires_at > ${now}))
+      from services s where s.agency_id = o.agency_id and s.service = o.service and ${which}
+      returning o.id, o.location_protected)
+    update timers t set location_protected = fresh.location_protected from fresh where t.offer_id = fresh.id`.execute(tx);
 }
 
 /** Referrals of a case that no act has ended, in the order in which they are locked. */
@@ -255,7 +264,10 @@ export async function listInbox(
           })
           .select(({ fn }) => [
             fn.min('t.due_at').filterWhere('t.state', '=', 'running').as('due_at'),
-            sql<boolean>`coalesce(bool_or(t.state = 'breached'), false)`.as('overdue'),
+            // A clock that ended its offer is over; every other breached one is still to be met.
+            sql<boolean>`coalesce(bool_or(t.state = 'breached' and t.on_breach is distinct from 'expire_offer'), false)`.as(
+              'overdue',
+            ),
           ])
           .as('next'),
       join => join.onTrue(),

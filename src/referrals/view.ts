@@ -47,6 +47,7 @@ export const readReferral = (services: Services, actor: AgencyActor, id: string)
       outcome: 'read',
       resource_type: 'referral',
       subjects: [{ subject_id: found.case_id, referral_id: id, categories: Object.keys(view.disclosure?.data ?? {}) }],
+      subjects_withheld: view.case_id === undefined ? [found.case_id] : [],
     });
     return { view, receipt };
   });
@@ -72,8 +73,15 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
     offers.map(offer => offer.agency_id),
   );
   const agencies = new Map<string, AgencyFacts>(facts.map(agency => [agency.id, agency]));
+  const disclosure = own && isTaken(own) ? await disclosureOf(services, tx, referral, own, grants, recipient) : undefined;
+  const disclosed: readonly string[] = disclosure?.categories ?? [];
+  // Who no longer holds the case still answers what it is asked.
   const wordsOf = (offer: OfferRow) =>
-    sends || (offer === own && informed) ? 'all' : offer === own && isLive(own) ? 'own' : 'none';
+    (sends && (holds || offer.status === 'info_requested')) || (offer === own && informed)
+      ? 'all'
+      : offer === own && isLive(own)
+        ? 'own'
+        : 'none';
   const show = (offer: OfferRow) => offerView(services, tx, actor, { referral, agencies }, offer, wordsOf(offer));
 
   const timers = (await listReferralTimers(tx, id)).filter(timer => sees_all || isPartyTo(timer, actor.agency_id));
@@ -81,15 +89,30 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const shown = own ?? furthestOffer(offers) ?? offers.at(-1);
   return {
     ...summaryOf(referral, own?.status ?? referral.status, mayNameCase(relations, own)),
+    ...(own && !isLive(own) && !sees_all ? await stubOf(tx, actor, referral, own) : {}),
     ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
-    ...(manages || (informed && isTaken(own)) ? await requestOf(services, tx, referral) : {}),
+    ...(holds || (informed && isTaken(own))
+      ? await requestOf(services, tx, referral, { narrative: holds || disclosed.includes('narrative'), persons: holds })
+      : {}),
     offer: shown ? await show(shown) : null,
     ...(sends || relations.includes('coordinator') ? { offers: await inOrder(offers, show) } : {}),
     ...(holds || informed ? await profileOf(services, tx, referral) : {}),
-    ...(own && isTaken(own) ? { disclosure: await disclosureOf(services, tx, referral, own, grants, recipient) } : {}),
+    ...(disclosure ? { disclosure } : {}),
     ...(!own && manages ? { disclosure: { categories: referral.categories } } : {}),
     timers: timers.map(timer => timerView(timer, actor.agency_id, whereabouts)),
     allowed_actions: sees_all || own ? actionsFor(services, relations, referral, offers, own) : [],
+  };
+}
+
+/** What is left of a referral to whoever's offer has ended: nothing that moves any more but the duty to delete. */
+async function stubOf(tx: Tx, actor: AgencyActor, referral: ReferralRow, own: OfferRow) {
+  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
+  const disclosure = disclosures.find(row => row.offer_id === own.id);
+  return {
+    updated_at: (own.ended_at ?? own.offered_at).toISOString(),
+    ...(disclosure
+      ? { categories_held: disclosure.categories_held, deletion_due_at: disclosure.deletion_due_at?.toISOString() ?? null }
+      : {}),
   };
 }
 
@@ -111,17 +134,23 @@ const summaryOf = (referral: ReferralRow, status: ReferralView['status'], names_
 const mayNameCase = (relations: readonly Relation[], own: OfferRow | undefined): boolean =>
   relations.some(relation => relation !== 'receiver') || (own !== undefined && own.accepted_at !== null);
 
+/** The sender's words are a narrative, and who must be kept apart is another person's case: neither is shown but as such. */
 async function requestOf(
   services: Services,
   tx: Tx,
   referral: ReferralRow,
+  { narrative, persons }: { narrative: boolean; persons: boolean },
 ): Promise<Pick<ReferralView, 'note' | 'requirements'>> {
   const { note, requirements } = open<Sealed>(
     await getDataKey(services, tx, referral.case_id),
     sealedPlace(referral.id),
     referral.sealed,
   );
-  return { ...(note === undefined ? {} : { note }), ...(requirements === undefined ? {} : { requirements }) };
+  const { separate_from, ...needs } = requirements ?? {};
+  return {
+    ...(note === undefined || !narrative ? {} : { note }),
+    ...(requirements === undefined ? {} : { requirements: { ...needs, ...(persons && separate_from ? { separate_from } : {}) } }),
+  };
 }
 
 async function profileOf(services: Services, tx: Tx, referral: ReferralRow): Promise<Pick<ReferralView, 'profile'>> {
@@ -188,7 +217,10 @@ function actionsFor(
   offers: readonly OfferRow[],
   own: OfferRow | undefined,
 ): string[] {
-  const state = { ended: referral.ended, offers };
+  // A receiver does not see the others' offers, but what they leave possible.
+  const taken_elsewhere = own !== undefined && !isTaken(own) && ['accepted', 'in_progress'].includes(referral.status);
+  const others = taken_elsewhere && !offers.some(isTaken) ? [{ id: 'another', status: 'accepted' as const }] : [];
+  const state = { ended: referral.ended, offers: [...offers, ...others] };
   const now = services.now();
   const parties: Party[] = (['receiver', 'sender', 'coordinator'] as const).filter(party => relations.includes(party));
   const actions = parties.flatMap(party =>
@@ -226,6 +258,7 @@ export const listReferrals = (services: Services, actor: AgencyActor, query: Inb
       outcome: 'read',
       resource_type: 'referral',
       subjects: subjectsOf(rows.slice(0, limit)),
+      subjects_withheld: casesNotNamed(rows.slice(0, limit), view.data),
     });
     return { view, receipt };
   });
@@ -258,6 +291,12 @@ const inboxRow = (actor: AgencyActor, row: InboxResult): InboxRow => {
     overdue: row.overdue ?? false,
   };
 };
+
+/** Cases of which the answer showed referrals without naming the case. */
+function casesNotNamed(rows: readonly InboxResult[], shown: readonly InboxRow[]): string[] {
+  const named = new Set(shown.flatMap(({ case_id }) => case_id ?? []));
+  return rows.map(({ case_id }) => case_id).filter(case_id => !named.has(case_id));
+}
 
 function subjectsOf(rows: readonly InboxResult[]) {
   const by_case = Map.groupBy(rows, row => row.case_id);

@@ -26,6 +26,8 @@ export interface TimerContext {
   jurisdiction: string;
   service?: Service;
   urgency: Urgency;
+  /** When the timers that start fall due, where the act names it. */
+  due_at?: Date | null;
 }
 
 type Responsible = 'owner' | 'sender' | 'receiver' | 'coordinator';
@@ -46,6 +48,9 @@ const RESPONSIBLE: Readonly<Record<string, Responsible>> = {
 
 /** Timers of the referral as a whole, or of the case; every other is the offer's. */
 const OF_REFERRAL = ['missing_person_check', 'follow_up', 'unplaced_review'];
+
+/** Those of them that are over when the referral is. */
+export const REFERRAL_CLOCKS = ['missing_person_check', 'unplaced_review'] as const;
 const OF_CASE = ['welfare_check'];
 
 /**
@@ -63,7 +68,7 @@ export async function startTimers(tx: Tx, context: TimerContext, names: readonly
 }
 
 function timerRow(context: TimerContext, name: string, policy: Policy) {
-  const { pack, now, service: _service, receiver_kind: _kind, coordinator_agency_id, ...columns } = context;
+  const { pack, now, service: _service, receiver_kind: _kind, coordinator_agency_id, due_at = null, ...columns } = context;
   const responsible: Record<Responsible, string | null> = {
     owner: context.owner_agency_id,
     sender: context.sender_agency_id,
@@ -77,7 +82,7 @@ function timerRow(context: TimerContext, name: string, policy: Policy) {
       : (['offer', context.offer_id!] as const);
   return {
     ...columns,
-    ...schedule(policy, now),
+    ...schedule(policy, now, due_at),
     id: newId('tmr'),
     name,
     kind: policy.kind,
@@ -115,10 +120,10 @@ const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): b
 const meetTimer = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>
   saveTimer(tx, timer.id, { state: 'met', met_at: now, next_step_at: null, steps: [] });
 
-/** What has been breached stays breached; it only stops escalating. */
+/** Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. */
 const cancelTimer = (tx: Tx, timer: TimerRow): Promise<void> =>
   saveTimer(tx, timer.id, {
-    ...(timer.state === 'breached' ? {} : { state: 'cancelled' as const }),
+    ...(timer.state === 'breached' && timer.on_breach === 'expire_offer' ? {} : { state: 'cancelled' as const }),
     next_step_at: null,
     steps: [],
   });

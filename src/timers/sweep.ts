@@ -26,6 +26,7 @@ export interface Subject {
 
 const CLOCK = systemActor('clock');
 const BATCH = 100;
+const TRY_AGAIN_MS = 10_000;
 
 /**
  * One sweep over the rows that are due.
@@ -34,10 +35,14 @@ const BATCH = 100;
 export async function fireDueTimers(services: Services, effects: TimerEffects): Promise<boolean> {
   const due = await transact(services, CLOCK, tx => listDueTimers(tx, services.now(), BATCH));
   for (const timer of due) {
-    // One that fails must not hold up the others; it stays due.
-    await fireTimer(services, effects, timer).catch(error =>
-      services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire'),
-    );
+    try {
+      await fireTimer(services, effects, timer);
+    } catch (error) {
+      // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
+      services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
+      const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
+      await transact(services, CLOCK, tx => saveTimer(tx, timer.id, { next_step_at: again_at }));
+    }
   }
   if (due.length > 0) services.wake_up.notify();
   return due.length === BATCH;

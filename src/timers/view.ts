@@ -1,5 +1,5 @@
 import { record } from '../audit/record.ts';
-import { type AgencyActor, authorise, hasRole } from '../core/access.ts';
+import { type AgencyActor, authorise, coordinates, hasRole } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
@@ -67,6 +67,9 @@ export interface TimerListQuery {
 export const isPartyTo = (timer: TimerRow, agency_id: string): boolean =>
   [timer.responsible_agency_id, timer.owner_agency_id, timer.sender_agency_id, timer.receiver_agency_id].includes(agency_id);
 
+const knowsCase = (actor: AgencyActor, timer: TimerRow): boolean =>
+  [timer.owner_agency_id, timer.sender_agency_id].includes(actor.agency_id) || coordinates(actor, timer.jurisdiction);
+
 /** The timers that concern the caller, the next due first. */
 export const listOwnTimers = (services: Services, actor: AgencyActor, query: TimerListQuery) =>
   transact(services, actor, async (tx): Promise<{ view: Page<TimerView>; receipt: string }> => {
@@ -99,6 +102,8 @@ export const listOwnTimers = (services: Services, actor: AgencyActor, query: Tim
       outcome: 'read',
       resource_type: 'timer',
       subjects: [...case_ids].map(subject_id => ({ subject_id })),
+      // A receiver sees its clocks before it may know the case.
+      subjects_withheld: [...case_ids.difference(new Set(rows.filter(row => knowsCase(actor, row)).map(row => row.case_id)))],
     });
     return { view, receipt };
   });

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { act, type Outcome } from '../audit/act.ts';
-import { record, type SubjectRecord } from '../audit/record.ts';
+import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
+import type { EventType } from '../core/events.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { secretFrom } from '../core/webhook-signature.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
@@ -9,9 +10,10 @@ import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../pla
 import { newId } from '../platform/ids.ts';
 import { checkWebhookUrl } from '../platform/outbound.ts';
 import type { Services } from '../services.ts';
-import { listEvents, type Told, type ToldEvent, tell } from './outbox-store.ts';
+import { lastPositions, listEvents, makeDue, type Told, type ToldEvent, tell } from './outbox-store.ts';
 import type { DeliveryView, EndpointBody, EndpointPatch, EndpointView } from './schema.ts';
 import {
+  countEndpoints,
   type DeliveryRow,
   type EndpointRow,
   findEndpoint,
@@ -22,13 +24,15 @@ import {
   saveEndpoint,
   sealSecret,
 } from './store.ts';
+import type { WaitingPulls } from './waiting.ts';
 
 const SECRET_BYTES = 32;
 const OVERLAP_MS = 24 * 3_600_000;
+const ENDPOINTS_PER_AGENCY = 10;
 
 /**
  * Registers an endpoint. Its secret is in this answer and in no other.
- * @throws Problem `invalid_request` where webhooks may not go to the URL, `forbidden`
+ * @throws Problem `invalid_request` where webhooks may not go to the URL, `forbidden`, `unprocessable` where it has enough of them
  */
 export function createWebhookEndpoint(
   services: Services,
@@ -38,6 +42,11 @@ export function createWebhookEndpoint(
   checkEndpoint(services, { url, event_types });
   return act(services, actor, 'webhook_endpoint.create', viewFor(actor), async (tx, now) => {
     authorise(actor, 'webhook_endpoint.manage', ['self']);
+    if ((await countEndpoints(tx, actor.agency_id)) >= ENDPOINTS_PER_AGENCY) {
+      throw new Problem('unprocessable', {
+        detail: `The agency has ${ENDPOINTS_PER_AGENCY} endpoints already, which is all that it may have: delete one first.`,
+      });
+    }
     const id = newId('whe');
     const secret = secretFrom(randomBytes(SECRET_BYTES));
     await insertEndpoint(tx, {
@@ -133,26 +142,43 @@ export const rotateWebhookSecret = (services: Services, actor: AgencyActor, id: 
   );
 
 /**
+ * Sends nothing more to an endpoint until it is enabled. What comes meanwhile is kept for it.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` where the endpoint is not active
+ */
+export const pauseWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<EndpointView>> =>
+  act(services, actor, 'webhook_endpoint.pause', viewFor(actor), async (tx, now) => {
+    expectActive(await lockOwn(tx, actor, id));
+    await saveEndpoint(tx, id, { status: 'paused' }, now);
+    return { id, receipt: await recordChange(services, tx, actor, 'pause', id, ['status']) };
+  });
+
+/**
+ * Sends to an endpoint again, in order and at once, what was kept for it; the agency is told where the endpoint had failed.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` where the endpoint is active
+ */
+export const enableWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<EndpointView>> =>
+  act(services, actor, 'webhook_endpoint.enable', viewFor(actor), async (tx, now) => {
+    const { status, failing_since } = await lockOwn(tx, actor, id);
+    if (status === 'active') throw wrongState(status);
+    await saveEndpoint(tx, id, { status: 'active', failing_since: null }, now);
+    await makeDue(tx, id, now);
+    const failed = status === 'disabled' || failing_since !== null;
+    const events = failed ? [aboutEndpoint('endpoint.recovered', actor, id, { status: 'active' })] : [];
+    return { id, receipt: await recordChange(services, tx, actor, 'enable', id, ['status'], events) };
+  });
+
+/**
  * Emits `endpoint.test`, an event of the agency that goes to this endpoint alone.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` where the endpoint is not active
  */
 export const testWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<EndpointView>> =>
   act(services, actor, 'webhook_endpoint.test', viewFor(actor), async tx => {
-    const { status } = await lockOwn(tx, actor, id);
-    if (status !== 'active') throw new Problem('wrong_state', { members: { state: status, allowed_actions: ['enable'] } });
-    const { agency_id } = actor;
+    expectActive(await lockOwn(tx, actor, id));
     const receipt = await record(services, tx, actor, {
       action: 'webhook_endpoint.test',
       resource_type: 'webhook_endpoint',
       subjects: [{ subject_id: id }],
-      events: [
-        {
-          type: 'endpoint.test',
-          subject_id: id,
-          urgent: false,
-          recipients: [{ agency_id, body: { agency_id, endpoint_id: id } }],
-        },
-      ],
+      events: [aboutEndpoint('endpoint.test', actor, id)],
     });
     return { id, receipt };
   });
@@ -169,7 +195,8 @@ export async function listEndpointDeliveries(
   const rows = await transact(services, actor, async tx => {
     if (!(await findEndpoint(tx, actor.agency_id, id))) raise('not_found');
     authorise(actor, 'webhook_endpoint.manage', ['self']);
-    return listDeliveries(tx, id, { state: query.state, before: before as string | undefined, limit: limit + 1 });
+    const filter = { state: query.state, before: before as string | undefined, limit: limit + 1 };
+    return asSystem(tx, 'relay', () => listDeliveries(tx, id, filter));
   });
   return toPage(rows, limit, row => encodeCursor(row.id), deliveryView);
 }
@@ -189,6 +216,7 @@ export interface Pull {
  */
 export async function pullEvents(
   services: Services,
+  pulls: WaitingPulls,
   actor: AgencyActor,
   query: Pull,
   signal: AbortSignal,
@@ -197,24 +225,17 @@ export async function pullEvents(
   if (!Number.isSafeInteger(position)) {
     throw new Problem('invalid_request', { errors: [{ pointer: 'querystring:after', detail: 'is not a cursor of this list' }] });
   }
-  const filter = { after: position as number, types: query.types?.split(','), limit: pageLimit(query) };
+  let filter = { after: position as number, types: query.types?.split(','), limit: pageLimit(query) };
   const deadline = performance.now() + (query.wait ?? 0) * 1_000;
   for (;;) {
-    const left = Math.max(0, deadline - performance.now());
-    const answered = new AbortController();
-    // Armed before looking, so that nothing which commits in between is slept through.
-    const wake_up = services.wake_up.wait(left, AbortSignal.any([signal, answered.signal]));
-    try {
-      const { events, receipt } = await readEvents(services, actor, filter);
-      if (events.length > 0 || left === 0 || signal.aborted) {
-        const last = events.at(-1)?.position;
-        const next_cursor = last === undefined ? (query.after ?? null) : encodeCursor(last);
-        return { view: { data: events.map(tell), next_cursor }, receipt };
-      }
-      await wake_up;
-    } finally {
-      answered.abort();
+    const { events, last, receipt } = await readEvents(services, actor, filter);
+    const found = events.at(-1)?.position;
+    if (found === undefined && (await pulls.grown(actor, last, deadline - performance.now(), signal))) {
+      filter = { ...filter, after: Math.max(filter.after, last) };
+      continue;
     }
+    const next_cursor = found === undefined ? (query.after ?? null) : encodeCursor(found);
+    return { view: { data: events.map(tell), next_cursor }, receipt };
   }
 }
 
@@ -224,14 +245,24 @@ interface Filter {
   limit: number;
 }
 
-const readEvents = (services: Services, actor: AgencyActor, filter: Filter): Promise<{ events: ToldEvent[]; receipt?: string }> =>
+/** @returns also the agency's last position, up to which everything was looked at */
+const readEvents = (
+  services: Services,
+  actor: AgencyActor,
+  filter: Filter,
+): Promise<{ events: ToldEvent[]; last: number; receipt?: string }> =>
   transact(services, actor, tx =>
     // Whether the agency may still know is seen only by who sees every referral.
     asSystem(tx, 'relay', async () => {
-      const events = await listEvents(tx, actor.agency_id, filter);
-      if (events.length === 0) return { events };
-      const act = { action: 'event.list', outcome: 'read', resource_type: 'event', subjects: subjectsOf(events) } as const;
-      return { events, receipt: await record(services, tx, actor, act) };
+      const last = (await lastPositions(tx, [actor.agency_id])).get(actor.agency_id) ?? 0;
+      const events = last > filter.after ? await listEvents(tx, actor.agency_id, filter) : [];
+      if (events.length === 0) return { events, last };
+      const subjects = subjectsOf(events);
+      // A receiver is told of a referral before it may know the case.
+      const named = new Set(events.map(({ body }) => body.case_id));
+      const subjects_withheld = subjects.map(({ subject_id }) => subject_id).filter(id => !named.has(id));
+      const act = { action: 'event.list', outcome: 'read', resource_type: 'event', subjects, subjects_withheld } as const;
+      return { events, last, receipt: await record(services, tx, actor, act) };
     }),
   );
 
@@ -261,6 +292,13 @@ async function lockOwn(tx: Tx, actor: AgencyActor, id: string, version: { requir
   return endpoint;
 }
 
+const wrongState = (state: EndpointRow['status']): Problem =>
+  new Problem('wrong_state', { members: { state, allowed_actions: state === 'active' ? ['pause', 'test'] : ['enable'] } });
+
+function expectActive({ status }: EndpointRow): void {
+  if (status !== 'active') throw wrongState(status);
+}
+
 const recordChange = (
   services: Services,
   tx: Tx,
@@ -268,12 +306,22 @@ const recordChange = (
   verb: string,
   id: string,
   changed: string[],
+  events: Notice[] = [],
 ): Promise<string> =>
   record(services, tx, actor, {
     action: `webhook_endpoint.${verb}`,
     resource_type: 'webhook_endpoint',
     subjects: [{ subject_id: id, changed }],
+    events,
   });
+
+/** What the agency is told of its endpoint. */
+const aboutEndpoint = (type: EventType, { agency_id }: AgencyActor, endpoint_id: string, more: object = {}): Notice => ({
+  type,
+  subject_id: endpoint_id,
+  urgent: false,
+  recipients: [{ agency_id, body: { agency_id, endpoint_id, ...more } }],
+});
 
 const viewFor =
   ({ agency_id }: AgencyActor) =>
@@ -294,6 +342,7 @@ const deliveryView = ({
   id,
   event_id,
   event_type,
+  may_know,
   state,
   tries,
   next_attempt_at,
@@ -302,7 +351,7 @@ const deliveryView = ({
 }: DeliveryRow): DeliveryView => ({
   id,
   event_id,
-  event_type: state === 'withheld' ? 'event.withheld' : event_type,
+  event_type: may_know && state !== 'withheld' ? event_type : 'event.withheld',
   state,
   attempts: tries.map(({ attempt, started_at, duration_ms, status, error }) => ({
     attempt,

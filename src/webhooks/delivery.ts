@@ -20,24 +20,32 @@ const USER_AGENT = `aman/${VERSION}`;
 const GONE = 410;
 const DISABLE_AFTER_MS = 72 * 3_600_000;
 
+interface Turn {
+  /** Lets no further attempt begin. */
+  signal?: AbortSignal;
+  /** Leaves everything but emergencies. */
+  urgent_only?: boolean;
+}
+
 /**
  * Attempts what can be attempted now at an endpoint, one after the other, for as long as there is something: due, held by nobody,
  * not behind an event that must arrive before, and with room at an active endpoint.
- * @param signal lets no further attempt begin
  * @returns how many were attempted
  */
 export async function deliver(
   services: Services,
   outbound: Outbound,
   endpoint_id: string,
-  signal?: AbortSignal,
+  { signal, urgent_only }: Turn = {},
 ): Promise<number> {
   let attempted = 0;
   // Two attempts that end at once do not see each other, so neither may find what waited for both: the last look is a fresh one.
   while (!signal?.aborted) {
-    let claim = await transact(services, RELAY, tx => claimNext(tx, endpoint_id, services.now(), { starting: true }));
+    let claim = await transact(services, RELAY, tx =>
+      claimNext(tx, endpoint_id, services.now(), { starting: true, urgent_only }),
+    );
     if (!claim) break;
-    for (; claim; attempted += 1) claim = await attempt(services, outbound, claim, signal);
+    for (; claim; attempted += 1) claim = await attempt(services, outbound, claim, { signal, urgent_only });
   }
   return attempted;
 }
@@ -50,12 +58,17 @@ export async function deliverDue(services: Services, outbound: Outbound): Promis
 }
 
 /** @returns the claim of what is next at the same endpoint */
-async function attempt(services: Services, outbound: Outbound, claim: Claim, signal?: AbortSignal): Promise<Claim | undefined> {
+async function attempt(
+  services: Services,
+  outbound: Outbound,
+  claim: Claim,
+  { signal, urgent_only }: Turn,
+): Promise<Claim | undefined> {
   const started_at = services.now();
   const result = await post(services, outbound, claim, started_at);
   return transact(services, RELAY, async tx => {
     await settle(services, tx, claim, started_at, result);
-    return signal?.aborted ? undefined : claimNext(tx, claim.endpoint.id, services.now(), { starting: false });
+    return signal?.aborted ? undefined : claimNext(tx, claim.endpoint.id, services.now(), { starting: false, urgent_only });
   });
 }
 

@@ -1,9 +1,12 @@
+import { systemActor } from '../core/access.ts';
+import { transact } from '../platform/database.ts';
 import { startLoop } from '../platform/loop.ts';
 import { createOutbound } from '../platform/outbound.ts';
-import { deleteExpired } from '../platform/retention.ts';
+import { deleteExpired, wipeExpiredSecrets } from '../platform/retention.ts';
 import type { Services } from '../services.ts';
 import { deliver } from './delivery.ts';
 import { relayEvents, sweepDeliveries } from './relay.ts';
+import { findAgencyOf } from './store.ts';
 
 /** At least this often, woken or not. */
 const RELAY_EVERY_MS = 200;
@@ -15,6 +18,9 @@ const RETENTION_EVERY_MS = 600_000;
  * however dead it is, so the number only has to be far above what some dead endpoints take.
  */
 const ATTEMPTS_AT_ONCE = 256;
+
+/** Of these, what one agency's endpoints take together. Emergencies have room that others cannot take. */
+export const AGENCY_AT_ONCE = { urgent: 64, ordinary: 48 };
 
 /** What is left to attempts that are under way when the process ends. */
 const FINISH_WITHIN_MS = 1_500;
@@ -32,7 +38,12 @@ export interface WebhookJobs {
 export function startWebhookJobs(services: Services): WebhookJobs {
   const { config, log, queue, wake_up } = services;
   if (!queue) throw new Error('the worker needs the queue');
-  const outbound = createOutbound({ production: config.production, ports: config.webhook_ports });
+  // Attempts are bounded by endpoint and agency, never by the origin that they may share with others'.
+  const outbound = createOutbound({
+    production: config.production,
+    ports: config.webhook_ports,
+    connections: ATTEMPTS_AT_ONCE,
+  });
   const stopping = new AbortController();
   const loops = [
     startLoop('relay', { every_ms: RELAY_EVERY_MS, log, wake_up }, () => relayEvents(services)),
@@ -40,10 +51,30 @@ export function startWebhookJobs(services: Services): WebhookJobs {
       await sweepDeliveries(services);
       return false;
     }),
-    startLoop('retention', { every_ms: RETENTION_EVERY_MS, log }, () => deleteExpired(services)),
+    startLoop('retention', { every_ms: RETENTION_EVERY_MS, log }, async () => {
+      await wipeExpiredSecrets(services);
+      return deleteExpired(services);
+    }),
   ];
+  // Whose an endpoint is never changes.
+  const agencies = new Map<string, string>();
+  const turns = new Map<string, number>();
   const consumer = queue.startConsumer(ATTEMPTS_AT_ONCE, async endpoint_id => {
-    await deliver(services, outbound, endpoint_id, stopping.signal);
+    const agency_id =
+      agencies.get(endpoint_id) ?? (await transact(services, systemActor('relay'), tx => findAgencyOf(tx, endpoint_id)));
+    agencies.set(endpoint_id, agency_id);
+    const taken = turns.get(agency_id) ?? 0;
+    // Whoever finds no room leaves: the sweep enqueues again what is still due.
+    if (taken >= AGENCY_AT_ONCE.urgent) return;
+    turns.set(agency_id, taken + 1);
+    try {
+      await deliver(services, outbound, endpoint_id, {
+        signal: stopping.signal,
+        urgent_only: taken >= AGENCY_AT_ONCE.ordinary,
+      });
+    } finally {
+      turns.set(agency_id, turns.get(agency_id)! - 1);
+    }
   });
   return {
     async stop() {

@@ -45,6 +45,18 @@ const toldEvents = (tx: Tx) =>
     .select(['number', 'id', 'type', 'referral_id', 'case_id', 'body', 'occurred_at'])
     .select([sql<number>`position`.as('position'), sql<number>`sequence`.as('sequence'), mayStillKnow.as('may_know')]);
 
+/** The position of the last event of each of these agencies; one that never had an event is absent. */
+export async function lastPositions(tx: Tx, agency_ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const rows = await tx.selectFrom('event_positions').selectAll().where(sql<boolean>`agency_id = any (${agency_ids})`).execute();
+  return new Map(rows.map(row => [row.agency_id, row.last]));
+}
+
+/** Whether an event is told as one of `types`. What the agency may know is looked at last: it takes queries of its own. */
+const isToldAs = (types: readonly string[]) =>
+  types.includes('event.withheld')
+    ? sql<boolean>`(type = any (${types}) or not ${mayStillKnow})`
+    : sql<boolean>`case when type = any (${types}) then ${mayStillKnow} else false end`;
+
 /** An agency's numbered events behind position `after`, oldest first; `types` looks at what they are told as. */
 export async function listEvents(
   tx: Tx,
@@ -54,9 +66,7 @@ export async function listEvents(
   return toldEvents(tx)
     .where('agency_id', '=', agency_id)
     .where('position', '>', after)
-    .$if(types !== undefined, query =>
-      query.where(sql<string>`case when ${mayStillKnow} then type else 'event.withheld' end`, 'in', types!),
-    )
+    .$if(types !== undefined, query => query.where(isToldAs(types!)))
     .orderBy('position')
     .limit(limit)
     .execute();
@@ -130,6 +140,16 @@ export async function insertDeliveries(tx: Tx, matches: readonly Match[], now: D
     join events e using (number)`.execute(tx);
 }
 
+/** Makes what waits at an endpoint due at `now`, in the order of the events: what was parked goes before what came after it. */
+export async function makeDue(tx: Tx, endpoint_id: string, now: Date): Promise<void> {
+  // What is under way is left to who settles it, who may be waiting for this endpoint.
+  await sql`
+    update deliveries set state = 'pending', next_attempt_at = ${now}
+    where endpoint_id = ${endpoint_id} and next_attempt_at is not null and (claimed_until is null or claimed_until <= now())`.execute(
+    tx,
+  );
+}
+
 /** Due, held by nobody, and not behind an earlier event of the same referral or case that is still to arrive. */
 const isReady = (now: Date) => sql<boolean>`(
   d.next_attempt_at <= ${now} and d.state in ('pending', 'parked') and (d.claimed_until is null or d.claimed_until <= now())
@@ -184,11 +204,12 @@ export async function claimNext(
   tx: Tx,
   endpoint_id: string,
   now: Date,
-  { starting }: { starting: boolean },
+  { starting, urgent_only = false }: { starting: boolean; urgent_only?: boolean },
 ): Promise<Claim | undefined> {
   const { rows: endpoints } = await sql<Claim['endpoint'] & { room: number }>`
     select id, url, secret, case when previous_secret_until > ${now} then previous_secret end as previous_secret,
-      case when failing_since is null then ${AT_ONCE.ordinary}::int else ${AT_ONCE.failing}::int end as room, ${takeOrderFromIndex}
+      case when ${urgent_only} then 0 when failing_since is null then ${AT_ONCE.ordinary}::int else ${AT_ONCE.failing}::int end
+        as room, ${takeOrderFromIndex}
     from webhook_endpoints where id = ${endpoint_id} and status = 'active' and deleted_at is null
     ${starting ? sql`for no key update` : sql``}`.execute(tx);
   if (!endpoints[0]) return undefined;

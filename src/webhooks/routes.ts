@@ -6,9 +6,11 @@ import type { Services } from '../services.ts';
 import {
   createWebhookEndpoint,
   deleteWebhookEndpoint,
+  enableWebhookEndpoint,
   getWebhookEndpoint,
   listEndpointDeliveries,
   listWebhookEndpoints,
+  pauseWebhookEndpoint,
   pullEvents,
   rotateWebhookSecret,
   testWebhookEndpoint,
@@ -25,6 +27,7 @@ import {
   NewEndpoint,
   NewSecret,
 } from './schema.ts';
+import { startWaitingPulls } from './waiting.ts';
 
 const of_endpoints = { tag: 'Webhooks', scopes: ['webhooks'], caseworker: true } as const;
 const of_one = { ...of_endpoints, params: Closed({ id: Id('whe') }) } as const;
@@ -119,6 +122,28 @@ export function webhookRoutes(app: App, services: Services): void {
     }),
     async (request, reply) => answer(reply, await testWebhookEndpoint(services, request.actor, request.params.id)),
   );
+  app.post(
+    '/v1/webhook-endpoints/:id/pause',
+    operation({
+      ...of_one,
+      id: 'pauseWebhookEndpoint',
+      summary: 'Send nothing to this endpoint; what comes is kept for it',
+      action: 'webhook_endpoint.pause',
+      answer: EndpointView,
+    }),
+    async (request, reply) => answer(reply, await pauseWebhookEndpoint(services, request.actor, request.params.id)),
+  );
+  app.post(
+    '/v1/webhook-endpoints/:id/enable',
+    operation({
+      ...of_one,
+      id: 'enableWebhookEndpoint',
+      summary: 'Send to a paused or disabled endpoint again, first what was kept for it',
+      action: 'webhook_endpoint.enable',
+      answer: EndpointView,
+    }),
+    async (request, reply) => answer(reply, await enableWebhookEndpoint(services, request.actor, request.params.id)),
+  );
   app.get(
     '/v1/webhook-endpoints/:id/deliveries',
     operation({
@@ -134,6 +159,7 @@ export function webhookRoutes(app: App, services: Services): void {
 
   const closing = new AbortController();
   app.addHook('preClose', async () => closing.abort());
+  const pulls = startWaitingPulls(services, closing.signal);
   app.get(
     '/v1/events',
     operation({
@@ -148,8 +174,7 @@ export function webhookRoutes(app: App, services: Services): void {
     async (request, reply) => {
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());
-      const signal = AbortSignal.any([closing.signal, gone.signal]);
-      return answer(reply, await pullEvents(services, request.actor, request.query, signal));
+      return answer(reply, await pullEvents(services, pulls, request.actor, request.query, gone.signal));
     },
   );
 }

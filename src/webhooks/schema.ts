@@ -87,7 +87,11 @@ export const EventQuery = {
     }),
   ),
   wait: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: LONGEST_WAIT_SECONDS, description: 'Seconds to wait for an event where there is none' }),
+    Type.Integer({
+      minimum: 0,
+      maximum: LONGEST_WAIT_SECONDS,
+      description: 'Seconds to wait for an event where there is none; a client that has ten pulls waiting is answered at once',
+    }),
   ),
 };
 export const EventView = Named('Event', {

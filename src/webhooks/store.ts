@@ -16,6 +16,18 @@ export const findEndpoint = (tx: Tx, agency_id: string, id: string): Promise<End
 export const lockEndpoint = (tx: Tx, agency_id: string, id: string): Promise<EndpointRow | undefined> =>
   endpoints(tx, agency_id).where('id', '=', id).forNoKeyUpdate().executeTakeFirst();
 
+/** @throws Error where there never was such an endpoint */
+export async function findAgencyOf(tx: Tx, id: string): Promise<string> {
+  const endpoint = await tx.selectFrom('webhook_endpoints').select('agency_id').where('id', '=', id).executeTakeFirstOrThrow();
+  return endpoint.agency_id;
+}
+
+/** How many endpoints an agency has. Until this transaction ends, nobody else finds out: nobody else may add one. */
+export async function countEndpoints(tx: Tx, agency_id: string): Promise<number> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`webhook_endpoints ${agency_id}`}, 0))`.execute(tx);
+  return (await endpoints(tx, agency_id).execute()).length;
+}
+
 /** Newest first, older than `before`. */
 export const listEndpoints = (tx: Tx, agency_id: string, before: string | undefined, limit: number): Promise<EndpointRow[]> =>
   endpoints(tx, agency_id)
@@ -104,9 +116,12 @@ export const sealSecret = (vault: Vault, endpoint_id: string, secret: string): B
 export const openSecret = (vault: Vault, endpoint_id: string, sealed: Buffer): string =>
   vault.openOwn(placeOf(endpoint_id), sealed);
 
-export type DeliveryRow = Selectable<DeliveryTable> & { tries: Selectable<DeliveryAttemptTable>[] };
+export type DeliveryRow = Selectable<DeliveryTable> & { may_know: boolean; tries: Selectable<DeliveryAttemptTable>[] };
 
-/** Deliveries to an endpoint with their attempts, newest first, older than `before`. */
+/**
+ * Deliveries to an endpoint with their attempts, newest first, older than `before`. Whether the agency may still know of the
+ * event is seen only by `relay`.
+ */
 export async function listDeliveries(
   tx: Tx,
   endpoint_id: string,
@@ -114,11 +129,13 @@ export async function listDeliveries(
 ): Promise<DeliveryRow[]> {
   const deliveries = await tx
     .selectFrom('deliveries')
-    .selectAll()
+    .innerJoin('events', 'events.number', 'deliveries.event_number')
+    .selectAll('deliveries')
+    .select(sql<boolean>`may_still_know(events)`.as('may_know'))
     .where('endpoint_id', '=', endpoint_id)
     .$if(state !== undefined, query => query.where('state', '=', state!))
-    .$if(before !== undefined, query => query.where('id', '<', before!))
-    .orderBy('id', 'desc')
+    .$if(before !== undefined, query => query.where('deliveries.id', '<', before!))
+    .orderBy('deliveries.id', 'desc')
     .limit(limit)
     .execute();
   if (deliveries.length === 0) return [];

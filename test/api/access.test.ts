@@ -1,6 +1,7 @@
 import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose';
 import { test } from 'tap';
 import { createPenalties, networkOf } from '../../src/access/penalties.ts';
+import { createSecretVerifier, hashSecret } from '../../src/access/secrets.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp, type TestApp, testClock } from '../support/app.ts';
 import { type Answer, answerOf, mechanism } from '../support/mechanism.ts';
@@ -45,7 +46,8 @@ test('a client gets a token by its secret, in the header or in the form', async 
   t.match(by_form, { status: 200, body: { scope: 'cases.read directory.read' } });
 
   const claims = decodeJwt(by_form.body.access_token);
-  t.match(claims, { iss: 'aman', aud: 'aman', sub: client_id, client_id, scope: 'cases.read directory.read' });
+  const iss = 'http://127.0.0.1:3000';
+  t.match(claims, { iss, aud: iss, sub: client_id, client_id, scope: 'cases.read directory.read' });
   t.equal(claims.exp! - claims.iat!, 300);
   const jwks = answerOf(await it.app.inject('/.well-known/jwks.json'));
   const { protectedHeader } = await jwtVerify(by_form.body.access_token, createLocalJWKSet(jwks.body), {
@@ -118,22 +120,35 @@ test('requests that RFC 6749 does not know', async t => {
 });
 
 test('the server describes itself', async t => {
-  const it = await startTestApp(t);
+  const it = await startTestApp(t, { PUBLIC_URL: 'https://aman.test/' });
   const { status, body } = answerOf(
-    await it.app.inject({ url: '/.well-known/oauth-authorization-server', headers: { host: 'aman.test' } }),
+    await it.app.inject({ url: '/.well-known/oauth-authorization-server', headers: { host: 'evil.example' } }),
   );
   t.equal(status, 200);
   t.match(body, {
-    issuer: 'http://aman.test',
-    token_endpoint: 'http://aman.test/oauth/token',
+    issuer: 'https://aman.test',
+    token_endpoint: 'https://aman.test/oauth/token',
+    jwks_uri: 'https://aman.test/.well-known/jwks.json',
     grant_types_supported: ['client_credentials'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
   });
+  const { client_id, client_secret } = (await mechanism(it)).agencies.health;
+  const { access_token } = (await login(it, grant, basic(client_id, client_secret))).body;
+  t.match(decodeJwt(access_token), { iss: body.issuer, aud: body.issuer });
+  const used = await it.app.inject({ url: '/v1/agencies', headers: { authorization: `Bearer ${access_token}` } });
+  t.equal(used.statusCode, 200);
+});
+
+test('without a public URL the server describes itself by its settings, not by the request', async t => {
+  const it = await startTestApp(t, { HOST: '::1', PORT: '4000' });
+  const url = '/.well-known/oauth-authorization-server';
+  const { body } = answerOf(await it.app.inject({ url, headers: { host: 'evil.example' } }));
+  t.equal(body.token_endpoint, 'http://[::1]:4000/oauth/token');
 });
 
 test('failed logins are in the trail, one entry per client or address and minute', async t => {
   const it = await startTestApp(t);
-  const { client_id, client_secret, id } = (await mechanism(it)).agencies.shelter_a;
+  const { client_id, client_secret } = (await mechanism(it)).agencies.shelter_a;
   const fail = (name: string, remoteAddress: string) =>
     it.app.inject({
       method: 'POST',
@@ -147,7 +162,7 @@ test('failed logins are in the trail, one entry per client or address and minute
   await fail(newId('cli'), '198.51.100.3');
   await fail(newId('cli'), '198.51.100.3');
   t.match(await entriesOf(it.services, 'token.issue'), [
-    { outcome: 'denied', code: 'invalid_client', client_id, agency_id: id },
+    { outcome: 'denied', code: 'invalid_client', client_id: 'system:access', agency_id: null },
     { outcome: 'denied', code: 'invalid_client', client_id: 'system:access', agency_id: null },
   ]);
   it.clock.advance(60_000);
@@ -168,6 +183,74 @@ test('guessing gets slower, per address, for a while', t => {
   clock.advance(15 * 60_000);
   t.equal(penalties.failed('192.0.2.1'), 100);
   t.end();
+});
+
+test('of what costs much, an address has two under way and few waiting', async t => {
+  const penalties = createPenalties(testClock().now);
+  const open: (() => void)[] = [];
+  const start = (address: string) => penalties.inTurn(address, () => new Promise<void>(resolve => open.push(resolve)));
+  penalties.failed('192.0.2.1');
+  const turns = Array.from({ length: 11 }, () => start('192.0.2.1'));
+  await t.rejects(turns.pop()!, { code: 'rate_limited', extras: { retry_after: 1 } }, 'two run and eight wait');
+  const elsewhere = start('192.0.2.2');
+  t.equal(open.length, 3, 'others do not wait for them');
+  for (let i = 0; i < 11; i += 1) {
+    open[i]!();
+    await new Promise(setImmediate);
+  }
+  await Promise.all([...turns, elsewhere]);
+
+  const unsuspected = Array.from({ length: 30 }, () => penalties.inTurn('192.0.2.3', async () => {}));
+  t.equal((await Promise.all(unsuspected)).length, 30, 'where nothing failed, more may wait');
+  await t.rejects(
+    penalties.inTurn('192.0.2.4', () => Promise.reject(new Error('broken'))),
+    { message: 'broken' },
+  );
+  t.equal(await penalties.inTurn('192.0.2.4', async () => 'next'), 'next');
+});
+
+test('a secret that was verified lately is remembered, not a wrong one', async t => {
+  const clock = testClock();
+  const verifier = createSecretVerifier(clock.now);
+  const hashes = [await hashSecret('right'), await hashSecret('former')];
+  const right = { client_id: 'a', secret: 'right' };
+  t.equal(verifier.remembered(right), undefined);
+  t.same([await verifier.verify(right, hashes), await verifier.verify({ ...right, secret: 'former' }, hashes)], [true, true]);
+  t.equal(verifier.remembered(right), hashes[0]);
+  t.equal(verifier.remembered({ ...right, secret: 'former' }), hashes[1]);
+  t.equal(verifier.remembered({ ...right, client_id: 'b' }), undefined);
+  t.same([await verifier.verify({ ...right, secret: 'wrong' }, hashes), await verifier.verify(right, [])], [false, false]);
+  t.equal(verifier.remembered({ ...right, secret: 'wrong' }), undefined);
+  t.equal(verifier.remembered(right), undefined, 'nor one that is none any more');
+  t.ok(await verifier.verify(right, hashes));
+  clock.advance(9 * 60_000);
+  t.ok(verifier.remembered(right));
+  clock.advance(9 * 60_000);
+  t.ok(verifier.remembered(right), 'who renews in time stays remembered');
+  clock.advance(10 * 60_000);
+  t.equal(verifier.remembered(right), undefined);
+});
+
+test('whoever guesses does not keep a client from its next token', async t => {
+  const it = await startTestApp(t);
+  const { client_id, client_secret } = (await mechanism(it)).agencies.health;
+  const from = async (id: string, secret: string) =>
+    answerOf(
+      await it.app.inject({
+        method: 'POST',
+        url: '/oauth/token',
+        remoteAddress: '198.51.100.77',
+        headers: { 'content-type': 'application/x-www-form-urlencoded', ...basic(id, secret) },
+        payload: 'grant_type=client_credentials',
+      }),
+    );
+  t.equal((await from(client_id, client_secret)).status, 200);
+  t.equal((await from(newId('cli'), 'guess')).status, 401);
+  const guesses = Array.from({ length: 40 }, () => from(newId('cli'), 'guess'));
+  t.equal((await from(client_id, client_secret)).status, 200);
+  const refused = (await Promise.all(guesses)).filter(({ status }) => status !== 401);
+  t.ok(refused.length > 0);
+  for (const it of refused) t.match(it, { status: 429, body: { code: 'rate_limited' }, headers: { 'retry-after': '1' } });
 });
 
 test('a supervisor makes a client, whose secret is shown once', async t => {
@@ -307,12 +390,19 @@ test('a revoked client is refused on its next request', async t => {
   const supervisor = as('civil_society', 'supervisor');
   t.equal((await supervisor.get('/v1/agencies')).status, 200);
   const stale = await supervisor.post(`/v1/clients/${client_id}/revoke`, undefined, { 'if-match': '"7"' });
-  t.match(stale, { status: 412, body: { code: 'precondition_failed' } });
+  t.match(stale, { status: 422, body: { code: 'unprocessable', detail: /make another one first/ } });
+  const path = `/v1/agencies/${agencies.civil_society.id}/clients`;
+  const another = await supervisor.post(path, { scopes: ['directory'] });
+  t.match(await supervisor.post(`/v1/clients/${client_id}/revoke`, undefined, { 'if-match': '"7"' }), {
+    status: 412,
+    body: { code: 'precondition_failed' },
+  });
   t.match(await supervisor.post(`/v1/clients/${client_id}/revoke`), { status: 200, body: { status: 'revoked' } });
   t.match(await supervisor.get('/v1/agencies'), { status: 401, body: { code: 'unauthenticated' } });
   t.equal((await login(it, grant, basic(client_id, client_secret))).status, 401);
 
   const admin = as('committee', 'nobody');
+  t.equal((await admin.post(`/v1/clients/${another.body.id}/revoke`)).status, 200, 'an administrator may end even the last one');
   for (const act of ['revoke', 'rotate-secret']) {
     const { status } = await admin.post(`/v1/clients/${client_id}/${act}`);
     t.equal(status, act === 'revoke' ? 409 : 403);

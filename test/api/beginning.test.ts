@@ -1,11 +1,12 @@
 import { chmod, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { createFirstAdmin } from '../../src/access/first-admin.ts';
+import { createFirstAdmin, restoreAccess } from '../../src/access/first-admin.ts';
 import { buildApi } from '../../src/api.ts';
 import { isDemo, loadDemo, prepareDemo } from '../../src/demo.ts';
-import { openTestServices } from '../support/app.ts';
-import { answerOf } from '../support/mechanism.ts';
+import { newId } from '../../src/platform/ids.ts';
+import { openTestServices, startTestApp } from '../support/app.ts';
+import { answerOf, mechanism } from '../support/mechanism.ts';
 import { EMPTY_TEMPLATE } from '../support/template.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 
@@ -70,9 +71,52 @@ test('the demonstration is refused beside other agencies', async t => {
 
 test('two processes that start together load it once', async t => {
   const { services } = await openTestServices(t, {}, EMPTY_TEMPLATE);
-  const outcomes = await Promise.allSettled([prepareDemo(services), prepareDemo(services)]);
-  t.same(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  const outcomes = await Promise.all([prepareDemo(services), prepareDemo(services)]);
+  t.equal(outcomes.filter(it => it === null).length, 1, 'the second one finds it loaded');
   t.equal((await lookAsOwner(services, 'select id from agencies')).length, 11);
+});
+
+test('the first administrator is held to what the API takes', async t => {
+  const { services } = await openTestServices(t, {}, EMPTY_TEMPLATE);
+  for (const [wrong, option] of [
+    [{ jurisdictions: ['EG', 'egypt'] }, '--jurisdiction'],
+    [{ staff_code: 'Jane Doe' }, '--staff-code'],
+    [{ agency: '' }, '--agency'],
+    [{ agency: 'x'.repeat(201) }, '--agency'],
+    [{ agency: 'nul \0' }, '--agency'],
+  ] as const) {
+    const refused = createFirstAdmin(services, { ...options, ...wrong });
+    await t.rejects(refused, { name: 'ConfigError', message: new RegExp(`^${option} must be`) });
+  }
+  t.same(await lookAsOwner(services, 'select id from agencies'), []);
+});
+
+test('an agency that lost its last client comes back', async t => {
+  const it = await startTestApp(t);
+  const { as, agencies } = await mechanism(it);
+  const { id, client_id } = agencies.health;
+  t.equal((await as('committee', 'nobody').post(`/v1/clients/${client_id}/revoke`)).status, 200);
+  t.equal((await as('health', 'supervisor').get('/v1/agencies')).status, 401);
+
+  const made = await restoreAccess(it.services, id);
+  t.match(await entriesOf(it.services, 'client.restore'), [{ outcome: 'done', client_id: 'system:setup' }]);
+  const token = answerOf(
+    await it.app.inject({
+      method: 'POST',
+      url: '/oauth/token',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: new URLSearchParams({ grant_type: 'client_credentials', ...made }).toString(),
+    }),
+  );
+  t.equal(token.status, 200);
+  const scopes = token.body.scope.split(' ');
+  t.ok(scopes.includes('directory') && scopes.includes('referrals'));
+  t.notOk(scopes.includes('admin'), 'no more than it could before');
+  await t.rejects(restoreAccess(it.services, newId('agy')), { name: 'ConfigError' });
+
+  const agency = { name: 'Never', kind: 'school', jurisdictions: ['XA'] };
+  const never = await as('committee', 'nobody').post('/v1/agencies', agency);
+  await t.rejects(restoreAccess(it.services, never.body.id), { name: 'ConfigError' });
 });
 
 test('the first administrator is made once', async t => {

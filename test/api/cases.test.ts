@@ -434,6 +434,19 @@ t.test('cases', async t => {
     for (const row of [...rows, ...first.data]) t.strictSame(Object.keys(row).sort(), columns, 'no person, no group, no reason');
   });
 
+  await t.test('an anonymous record names nobody, and what was named stays named', async t => {
+    const nameless = { track: 'anonymous', person: { sex: 'female' } };
+    for (const field of ['given_name', 'family_name']) {
+      const named = { ...nameless, person: { sex: 'female', [field]: 'X' } };
+      const refused = await helpline.post('/v1/cases', caseBody(named as never));
+      t.match(refused, { status: 422, body: { errors: [{ pointer: `/person/${field}` }] } });
+    }
+    const kase = await openCase();
+    t.match(await amend(kase.id, { track: 'anonymous' }, 1), { status: 422, body: { errors: [{ pointer: '/track' }] } });
+    const later = await openCase(nameless);
+    t.equal((await amend(later.id, { track: 'named', person: { given_name: 'X' } }, 1)).status, 200);
+  });
+
   await t.test('of an anonymous track only an identification leaves', async t => {
     const kase = await openCase({ track: 'anonymous', person: { sex: 'female', estimated_age: 20 } });
     const lawful_ground = { code: 'imminent_danger_to_life' };
@@ -467,8 +480,8 @@ t.test('cases', async t => {
     });
     const refused = { status: 409, body: { code: 'wrong_state', state: 'closed', allowed_actions: [] } };
     t.match(await supervisor.post(path, reason), refused);
-    t.match(await amend(kase.id, { risk: 'low' }, 2), refused);
-    t.match(await amend(kase.id, { risk: 'low' }, 1), { status: 412 }, 'the version before the state');
+    t.match(await amend(kase.id, { region: 'XA-2' }, 2), refused);
+    t.match(await amend(kase.id, { region: 'XA-2' }, 1), { status: 412 }, 'the version before the state');
     t.match(await helpline.post(`/v1/cases/${kase.id}/consents`, consentBody()), refused);
     t.match(await helpline.post(`/v1/cases/${kase.id}/referrals`, referralBody({ service: 'medical' } as never)), refused);
     t.ok((await eventsOf(services, helpline, kase.id)).some(({ type }) => type === 'case.closed'));
@@ -477,6 +490,9 @@ t.test('cases', async t => {
     const arrived_at = services.now().toISOString();
     ok(await as('civil_society').post(`/v1/referrals/${held.id}/confirm-handover`, { arrived_at }));
     t.equal((await read(kase.id, as('civil_society'))).stage, 'closed', 'what is under way goes on');
+    const elsewhere = { person: { safe_contact: { do_not_use: ['the old number'] } }, danger_flags: ['weapons'] };
+    t.equal((await amend(kase.id, elsewhere, 2)).status, 200, 'and what keeps her safe is still told');
+    t.ok((await eventsOf(services, as('civil_society'), held.id)).some(({ type }) => type === 'safety.changed'));
   });
 
   await t.test('age with the person, from the day of the estimate', async t => {

@@ -10,6 +10,9 @@ import { caseBody, consentBody, ok, referralBody, startNight } from '../support/
 import { lookAsOwner } from '../support/trail.ts';
 import { demoActors } from '../support/webhooks.ts';
 
+// Much of it, and other suites beside it.
+t.setTimeout(90_000);
+
 /** What the person agreed to decides who is asked and what is handed over, from one moment to the next. */
 
 t.test('consent', async t => {
@@ -114,6 +117,22 @@ t.test('consent', async t => {
     t.equal(ok(await refer(id, { routing: 'direct', recipient_agency_id: agencies.shelter_a.id })).status, 'offered');
   });
 
+  await t.test('no consulate is asked where asylum applies or is unknown, nor on a ground instead of consent', async t => {
+    await lookAsOwner(services, 'update agencies set kind = $2 where id = $1', [agencies.civil_society.id, 'consular']);
+    const direct = { service: 'psychosocial', routing: 'direct', recipient_agency_id: agencies.civil_society.id, categories: [] };
+    const lawful_ground = { code: 'imminent_danger_to_life' };
+    for (const protection_status of ['asylum_seeker', 'refugee', 'unknown']) {
+      const { id } = await openCase(helpline, { person: { protection_status } });
+      ok(await give(id, { purposes: ['psychosocial'], categories: [], ...named('civil_society') }));
+      t.match(await refer(id, direct), { status: 422, body: { code: 'unprocessable' } }, protection_status);
+    }
+    const { id } = await openCase(helpline, { person: { protection_status: 'resident' } });
+    t.match(await refer(id, { ...direct, lawful_ground }), { status: 409, body: { code: 'consent_missing' } });
+    ok(await give(id, { purposes: ['psychosocial'], categories: [], ...named('civil_society') }));
+    t.equal(ok(await refer(id, direct)).status, 'offered');
+    await lookAsOwner(services, 'update agencies set kind = $2 where id = $1', [agencies.civil_society.id, 'civil_society']);
+  });
+
   await t.test('a protection status reaches some kinds only by name, the source nobody', async t => {
     const by_name_only = ['labour_inspection', 'police', 'prosecution', 'ministry', 'consular'];
     const kinds = [...by_name_only, 'shelter', 'health', 'social_services', 'civil_society', 'international_organisation'];
@@ -122,7 +141,9 @@ t.test('consent', async t => {
     for (const kind of kinds) {
       // The same house under every mandate.
       await lookAsOwner(services, 'update agencies set kind = $2 where id = $1', [agencies.civil_society.id, kind]);
-      const { id } = await openCase(helpline, { person: { protection_status: 'refugee', given_name: 'Testname' } });
+      // Of asylum no consulate learns at all.
+      const protection_status = kind === 'consular' ? 'resident' : 'refugee';
+      const { id } = await openCase(helpline, { person: { protection_status, given_name: 'Testname' } });
       const grant = { purposes: ['psychosocial'], categories: ['protection_status', 'source', 'identity'] };
       ok(await give(id, { ...grant, recipient: { agency_kind: kind } }));
       const by_kind = await refer(id, psychosocial);
@@ -134,7 +155,7 @@ t.test('consent', async t => {
       t.strictSame(Object.keys((await accept(lantern, without.id)).disclosure.data), ['identity']);
       ok(await give(id, { ...grant, ...named('civil_society') }));
       const referral = ok(await refer(id, psychosocial));
-      t.strictSame((await accept(lantern, referral.id)).disclosure.data, { protection_status: { protection_status: 'refugee' } });
+      t.strictSame((await accept(lantern, referral.id)).disclosure.data, { protection_status: { protection_status } });
       const held = ok(await lantern.get(`/v1/cases/${id}`));
       t.strictSame(Object.keys(held.data).sort(), ['identity', 'protection_status'], `${kind}: as far as it was asked for`);
       t.ok(held.withheld.includes('source') && !held.withheld.includes('identity'));
@@ -144,9 +165,14 @@ t.test('consent', async t => {
 
   await t.test('what contradicts itself is no consent', async t => {
     const { id } = await openCase();
-    const guardian = (conflict: string) => ({ given_by: 'guardian', guardian: { relation: 'aunt', conflict } });
+    const guardian = (conflict: string) => ({
+      given_by: 'guardian',
+      child_assent: true,
+      guardian: { relation: 'aunt', conflict },
+    });
     const rows: [object, number, string?][] = [
       [{ given_by: 'guardian' }, 422, '/guardian'],
+      [{ ...guardian('none'), child_assent: undefined }, 422, '/child_assent'],
       [guardian('alleged'), 422, '/guardian/conflict'],
       [guardian('unassessed'), 422, '/guardian/conflict'],
       [{ guardian: { relation: 'aunt', conflict: 'none' } }, 422, '/guardian'],
@@ -273,6 +299,16 @@ t.test('consent', async t => {
     const clinicTimers = (referral_id: string, name: string) =>
       all(as('health'), `/v1/timers?subject_id=${referral_id}&name=${name}`);
 
+    await t.test('stopping one service stops no other', async t => {
+      const { kase, consent, referral } = await clinicAccepts();
+      ok(await withdraw(consent.id));
+      const legal = ok(
+        await give(kase.id, { recipient: { agency_kind: 'civil_society' }, purposes: ['legal_aid'], categories: [] }),
+      );
+      ok(await withdraw(legal.id, { stop_service: true }));
+      t.equal((await read(as('health'), referral.id)).status, 'accepted');
+    });
+
     await t.test('the service goes on without what was told of the person', async t => {
       const { kase, consent, referral } = await clinicAccepts();
       ok(await withdraw(consent.id));
@@ -331,13 +367,15 @@ t.test('consent', async t => {
 
     await t.test('in part: what is left stays open, and may be opened again', async t => {
       const { kase, consent, referral } = await clinicAccepts();
-      const partly = ok(await withdraw(consent.id, { categories: ['narrative', 'labour'], stop_service: true }));
+      const both = await withdraw(consent.id, { categories: ['narrative'], stop_service: true });
+      t.match(both, { status: 422, body: { errors: [{ pointer: '/stop_service' }] } }, 'no category stops a service');
+      const partly = ok(await withdraw(consent.id, { categories: ['narrative', 'labour'] }));
       t.match(partly, { status: 'live', version: 2, withdrawn_at: null });
       t.notOk(partly.categories.includes('narrative'));
       const after = await read(as('health'), referral.id);
       t.equal(after.status, 'accepted', 'agency and purpose are still covered');
       t.strictSame(after.disclosure.categories, ['identity', 'contact', 'demographics']);
-      t.match(after.note, /CANARY/);
+      t.notOk(after.note, 'the words of the sender are a narrative');
       const told = (await eventsOf(services, as('health'), referral.id)).at(-1);
       t.match(told, { type: 'consent.withdrawn', data: { categories: ['narrative'], case_id: undefined } });
       t.equal((await clinicTimers(referral.id, 'deletion_confirmation')).length, 1);
@@ -448,6 +486,22 @@ t.test('consent', async t => {
     t.equal(owner_told.length, 1, 'and so is the owner');
     t.equal((await all(as('health'), `/v1/timers?subject_id=${held.referral.id}&name=deletion_confirmation`)).length, 1);
     t.strictSame(await all(helpline, `/v1/timers?subject_id=${held.id}&name=welfare_check`), [], 'an expiry is nobody overheard');
+  });
+
+  await t.test('one whose end cannot be drawn holds up no other', async t => {
+    const { id } = await openCase();
+    const expires_at = new Date(services.now().getTime() + HOUR).toISOString();
+    const [broken, sound] = [ok(await give(id, { expires_at })), ok(await give(id, { expires_at }))];
+    clock.advance(HOUR);
+    const broken_by = `check (id <> '${broken.id}' or expired_at is null)`;
+    await lookAsOwner(services, `alter table consents add constraint broken ${broken_by}`);
+    await drain(services);
+    await lookAsOwner(services, 'alter table consents drop constraint broken');
+    const expired = async (consent_id: string) =>
+      (await lookAsOwner(services, 'select expired_at from consents where id = $1', [consent_id]))[0]!.expired_at;
+    t.strictSame([await expired(broken.id), await expired(sound.id)], [null, services.now()]);
+    await drain(services);
+    t.strictSame(await expired(broken.id), services.now(), 'and is drawn when it can be');
   });
 
   await t.test('a grant that is over names nobody any more', async t => {

@@ -5,7 +5,7 @@ import pg from 'pg';
 import { test } from 'tap';
 import { createIdentify } from '../../src/access/identify.ts';
 import { signToken } from '../../src/access/tokens.ts';
-import { createRateLimiter } from '../../src/platform/http/rate-limit.ts';
+import { createRateLimiter, isEmergency } from '../../src/platform/http/rate-limit.ts';
 import { startTestApp, testClock } from '../support/app.ts';
 import { type Answer, answerOf, mechanism } from '../support/mechanism.ts';
 import { entriesOf } from '../support/trail.ts';
@@ -117,8 +117,8 @@ test('a token is ours, whole, and not yet over', async t => {
   const claims = {
     client_id,
     scope: 'directory.read admin',
-    iss: 'aman',
-    aud: 'aman',
+    iss: 'http://127.0.0.1:3000',
+    aud: 'http://127.0.0.1:3000',
     sub: client_id,
     jti: 'x',
     iat: seconds,
@@ -284,13 +284,42 @@ test('an emergency draws on an allowance that is kept for it', t => {
   const limiter = createRateLimiter({ per_second: 10, burst: 20 }, () => clock.now().getTime());
   const request = (emergency: boolean, body: object) =>
     ({ method: 'POST', body, routeOptions: { config: emergency ? { emergency: true } : {} } }) as FastifyRequest;
-  for (let i = 0; i < 20; i += 1) limiter.take('a', request(false, {}));
-  t.throws(() => limiter.take('a', request(false, { urgency: 'emergency' })), { code: 'rate_limited' });
-  t.throws(() => limiter.take('a', request(true, { urgency: 'urgent' })), { code: 'rate_limited' });
-  limiter.take('a', request(true, { urgency: 'emergency' }));
-  limiter.take('a', request(true, { risk: 'immediate' }));
-  t.throws(() => limiter.take('a', request(true, { urgency: 'emergency' })), { code: 'rate_limited' });
+  for (let i = 0; i < 20; i += 1) t.equal(limiter.take('a'), null);
+  t.match(limiter.take('a'), { code: 'rate_limited', extras: { retry_after: 1 } });
+  t.same([limiter.takeReserved('a'), limiter.takeReserved('a'), limiter.takeReserved('a')], [true, true, false]);
+  t.notOk(isEmergency(request(false, { urgency: 'emergency' })));
+  t.notOk(isEmergency(request(true, { urgency: 'urgent' })));
+  t.ok(isEmergency(request(true, { urgency: 'emergency' })));
+  t.ok(isEmergency(request(true, { risk: 'immediate' })));
   t.end();
+});
+
+test('what cannot be read is charged, too', async t => {
+  const it = await startTestApp(t, { RATE_LIMIT: '1,4' });
+  const { tokenFor } = await mechanism(it);
+  const authorization = `Bearer ${await tokenFor('helpline_a')}`;
+  const send = async (url: string, payload: string, type = 'application/json') =>
+    answerOf(await it.app.inject({ method: 'POST', url, headers: { authorization, 'content-type': type }, payload }));
+  const malformed: [string, string?][] = [
+    ['{"name":'],
+    ['{"name":"nul \\u0000"}'],
+    [`{"name":${'['.repeat(50)}${']'.repeat(50)}}`],
+    ['x', 'text/plain'],
+  ];
+  for (const [payload, type] of malformed) t.match((await send('/v1/agencies', payload, type)).status, /^4(00|15)$/);
+  for (const url of ['/v1/agencies', '/v1/cases']) {
+    for (const [payload, type] of malformed)
+      t.match(await send(url, payload, type), { status: 429, body: { code: 'rate_limited' } }, `${url} ${payload.slice(0, 9)}`);
+  }
+  t.equal((await send('/v1/cases', '{"risk":"high"}')).status, 429);
+  t.equal((await send('/v1/cases', '{"risk":"immediate"}')).status, 400, 'an emergency is let in, and then looked at');
+  t.equal((await send('/v1/cases', '{"risk":"immediate"}')).status, 429);
+});
+
+test('a request arrives in time, and its answer may take as long as somebody waits for events', async t => {
+  const { app } = await startTestApp(t);
+  t.equal(app.server.requestTimeout, 30_000);
+  t.equal(app.server.timeout, 60_000);
 });
 
 test('a suspended agency is known as such', async t => {

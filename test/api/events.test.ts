@@ -1,6 +1,8 @@
 import { request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
+import { sql } from 'kysely';
+import pg from 'pg';
 import { test } from 'tap';
 import { transact } from '../../src/platform/database.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
@@ -110,34 +112,78 @@ test('events', async t => {
     t.same(types(await waiting), ['referral.reviewed'], 'and arrive as soon as they are numbered');
   });
 
+  await t.test('are waited for by many at the price of one', async t => {
+    const { next_cursor } = (await pull()).body;
+    const waiting = Array.from({ length: 12 }, () => pull(`?after=${next_cursor}&wait=30`));
+    const at_once = await Promise.race([Promise.any(waiting), pause(5_000)]);
+    t.same(at_once?.body, { data: [], next_cursor }, 'of one client ten at once; further ones are answered at once');
+    await pause(300);
+
+    const started = performance.now();
+    let transactions = 0;
+    const { db } = services;
+    const transaction = db.transaction;
+    db.transaction = () => {
+      transactions += 1;
+      return transaction.call(db);
+    };
+    for (let i = 0; i < 25; i += 1) {
+      services.wake_up.notify();
+      await pause(40);
+    }
+    db.transaction = transaction;
+    const ticks = (performance.now() - started) / 100;
+    t.ok(transactions > 0 && transactions <= ticks + 2, `${transactions} looks after 25 wake-ups in ${ticks} tenths of a second`);
+
+    await emit(services, helpline_a, notice([helpline_b.agency_id]));
+    await emit(services, helpline_a, notice([health.agency_id], { type: 'referral.completed' }));
+    await relayEvents(services);
+    const told = (await Promise.all(waiting)).map(types).sort();
+    t.same(told, [[], [], ...Array(10).fill(['referral.completed'])]);
+  });
+
+  await t.test('of no type that was asked for are not looked into', async t => {
+    for (const type of ['referral.message', 'safety.changed'] as const) {
+      await emit(services, helpline_a, notice([helpline_b.agency_id], { type }));
+    }
+    await relayAll(services);
+    const url = new URL(process.env.TEST_DATABASE_ADMIN_URL!);
+    const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(services.db);
+    url.pathname = `/${rows[0]!.name}`;
+    const admin = new pg.Client(url.href);
+    await admin.connect();
+    t.teardown(() => admin.end());
+    const { rows: before } = await admin.query(`select pg_get_functiondef('may_still_know'::regproc) as it`);
+    await admin.query(`create or replace function may_still_know(event events) returns boolean language plpgsql stable as $$
+      begin
+        if event.type <> 'safety.changed' then raise exception 'nobody asked for %', event.type; end if;
+        return true;
+      end $$`);
+    const answer = await pull('?types=safety.changed', 'helpline_b');
+    await admin.query(before[0].it);
+    t.same(types(answer), ['safety.changed']);
+  });
+
   await t.test('are no longer waited for when the client hangs up or the server closes', async t => {
     await app.listen({ port: 0, host: '127.0.0.1' });
     const { port } = app.server.address() as AddressInfo;
     const { next_cursor } = (await pull()).body;
     const headers = { authorization: `Bearer ${await tokenFor('health')}` };
-    const wait = services.wake_up.wait;
-    const waits: Promise<void>[] = [];
-    let armed = Promise.withResolvers<void>();
-    services.wake_up.wait = (ms, signal) => {
-      const promise = wait(ms, signal);
-      waits.push(promise);
-      armed.resolve();
-      return promise;
-    };
     const poll = () =>
       request({ port, host: '127.0.0.1', path: `/v1/events?after=${next_cursor}&wait=30`, headers, agent: false }).end();
 
-    const hung_up = poll();
-    hung_up.on('error', () => {});
-    await armed.promise;
-    hung_up.destroy();
-    await waits[0];
-    t.pass('hung up');
+    const hung_up = Array.from({ length: 10 }, poll);
+    for (const client of hung_up) client.on('error', () => {});
+    await pause(300);
+    t.same((await pull(`?after=${next_cursor}&wait=30`)).body.data, [], 'the eleventh is answered at once');
+    for (const client of hung_up) client.destroy();
+    await pause(300);
 
-    armed = Promise.withResolvers<void>();
     const answered = Promise.withResolvers<number>();
-    poll().on('response', response => answered.resolve(response.resume().statusCode!));
-    await armed.promise;
+    let early = true;
+    poll().on('response', response => answered.resolve(early ? 0 : response.resume().statusCode!));
+    await pause(300);
+    early = false;
     await app.close();
     t.equal(await answered.promise, 200, 'an empty page, not a broken connection');
   });

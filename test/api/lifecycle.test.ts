@@ -9,6 +9,9 @@ import { type Client, type Mechanism, mechanism } from '../support/mechanism.ts'
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 
+// Much of it, and other suites beside it.
+t.setTimeout(90_000);
+
 /** The lifecycle of a referral as agencies meet it. The tables here are written from the domain contract, not from the code. */
 
 interface Verb {

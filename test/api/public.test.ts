@@ -1,7 +1,9 @@
 import { test } from 'tap';
+import { buildApi } from '../../src/api.ts';
 import { PROBLEMS } from '../../src/core/problem.ts';
 import { problemCatalogue } from '../../src/platform/http/problems.ts';
-import { startTestApp } from '../support/app.ts';
+import { openQueue } from '../../src/platform/queue.ts';
+import { openTestServices, startTestApp } from '../support/app.ts';
 import { answerOf, mechanism } from '../support/mechanism.ts';
 
 test('health and readiness', async t => {
@@ -17,6 +19,23 @@ test('health and readiness', async t => {
   });
   t.equal((await app.inject('/healthz')).statusCode, 200);
   services.pool.connect = connect;
+});
+
+test('without the queue the service is degraded, where it needs one', async t => {
+  const { services } = await openTestServices(t);
+  const app = await buildApi(services);
+  t.teardown(() => app.close());
+  t.ok(await services.queue!.isUp());
+  const closed = await openQueue('deliveries', services.config.database_url!, services.log);
+  await closed.close();
+  t.notOk(await closed.isUp());
+  t.match(answerOf(await app.inject('/readyz')), { status: 200, body: { status: 'ok' } });
+  services.queue = { ...services.queue!, isUp: async () => false };
+  const degraded = await buildApi(services);
+  t.teardown(() => degraded.close());
+  t.match(answerOf(await degraded.inject('/readyz')), { status: 200, body: { status: 'degraded' } });
+  const without = await startTestApp(t, { ROLES: 'api' });
+  t.match(answerOf(await without.app.inject('/readyz')), { status: 200, body: { status: 'ok' } });
 });
 
 test('every problem code has its page', async t => {

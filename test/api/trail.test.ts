@@ -197,8 +197,12 @@ t.test('a token leaves an entry, and those who guess are counted', async t => {
   const actor = { agency_id: agencies.health.id, client_id, caseworker: null, assurance: 'token' };
   t.match(entries, [
     { meta: { outcome: 'done', actor, resource_type: 'token', code: null, subjects: 0 } },
-    { meta: { outcome: 'denied', actor, code: 'invalid_client' } },
+    {
+      meta: { outcome: 'denied', actor: { agency_id: null, client_id: 'system:access' }, code: 'invalid_client', subjects: 1 },
+      subjects: [{ record: { subject_id: client_id, refusals: '1' } }],
+    },
   ]);
+  t.equal((await entriesFor(as('health', 'supervisor'), 'action=token.issue')).length, 1, 'guesses were not its own acts');
 });
 
 t.test('nobody of the service can alter an entry', async t => {
@@ -239,7 +243,7 @@ t.test('no personal data outside the vault: no table, log, event, problem or met
   const exploitation = { forms: ['CANARY-FORM'], sectors: ['CANARY-SECTOR'] };
   const { kase, consent, referral } = await startNight(helpline, {
     kase: { exploitation },
-    consent: { given_by: 'guardian', guardian: { relation: 'CANARY-AUNT', conflict: 'none' } },
+    consent: { given_by: 'guardian', child_assent: true, guardian: { relation: 'CANARY-AUNT', conflict: 'none' } },
     referral: { requirements: { languages: ['ar'] } },
   });
   const shelters = [as('shelter_a'), as('shelter_b')];

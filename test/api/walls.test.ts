@@ -18,6 +18,9 @@ import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 import { demoActors } from '../support/webhooks.ts';
 
+// Much of it, and other suites beside it.
+t.setTimeout(90_000);
+
 /**
  * Two walls stand between a case and whoever is no party to it: what the application decides, and row-level security. Here each
  * stands alone, the other being taken away, and has to deny by itself.
@@ -337,10 +340,9 @@ t.test('the application alone', async t => {
   async function look(): Promise<Map<string, unknown>> {
     const seen = new Map<string, unknown>();
     for (const key of keys) {
-      for (const staff of ['worker', 'supervisor'] as const) {
-        const answers = await Promise.all(paths.map(path => as(key, staff).get(path)));
-        for (const [i, answer] of answers.entries()) seen.set(`${key}'s ${staff}: ${paths[i]}`, anonymous(answer));
-      }
+      // A supervisor of the demonstration may what its workers may, and more.
+      const answers = await Promise.all(paths.map(path => as(key, 'supervisor').get(path)));
+      for (const [i, answer] of answers.entries()) seen.set(`${key}: ${paths[i]}`, anonymous(answer));
     }
     return seen;
   }
@@ -362,11 +364,10 @@ t.test('the application alone', async t => {
 
   await t.test('lists nothing foreign', async t => {
     for (const key of strangers) {
-      for (const staff of ['worker', 'supervisor'] as const) {
-        for (const path of ['/v1/cases', '/v1/referrals', '/v1/timers', '/v1/events', '/v1/webhook-endpoints']) {
-          const { status, body } = await as(key, staff).get(path);
-          t.ok(status === 403 || (status === 200 && body.data.length === 0), `${key}'s ${staff}: ${path} ${status}`);
-        }
+      for (const path of ['/v1/cases', '/v1/referrals', '/v1/timers', '/v1/events', '/v1/webhook-endpoints']) {
+        const { status, body } = await as(key, 'supervisor').get(path);
+        const refused = key === 'audit_body' && status === 403;
+        t.ok(refused || (status === 200 && body.data.length === 0), `${key}: ${path} ${status}`);
       }
     }
   });
@@ -412,12 +413,10 @@ t.test('the application alone', async t => {
       'select id, version, status from referrals union select id, version, stage from cases order by 1',
     );
     for (const key of strangers) {
-      for (const staff of ['worker', 'supervisor'] as const) {
-        for (const [name, call] of Object.entries(routes)) {
-          const answer = anonymous(await call(as(key, staff), real));
-          t.strictSame(answer, anonymous(await call(as(key, staff), absent)), `${name} by ${key}'s ${staff}`);
-          if (answer.status !== 404) t.equal(answer.status, 403, `${name} by ${key}'s ${staff}`);
-        }
+      for (const [name, call] of Object.entries(routes)) {
+        const answer = anonymous(await call(as(key, 'supervisor'), real));
+        t.strictSame(answer, anonymous(await call(as(key, 'supervisor'), absent)), `${name} by ${key}`);
+        t.equal(answer.status, 404, `${name} by ${key}`);
       }
     }
     const after = await lookAsOwner(

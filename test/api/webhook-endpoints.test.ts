@@ -1,10 +1,12 @@
 import { test } from 'tap';
+import type { EventType } from '../../src/core/events.ts';
 import { transact } from '../../src/platform/database.ts';
+import { newId } from '../../src/platform/ids.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
 import { deliverDue } from '../../src/webhooks/delivery.ts';
 import { startTestApp } from '../support/app.ts';
 import { mechanism } from '../support/mechanism.ts';
-import { asRelay, demoActors, emit, notice, relayAll, startReceiver } from '../support/webhooks.ts';
+import { asRelay, demoActors, emit, insertReferral, notice, relayAll, startReceiver } from '../support/webhooks.ts';
 
 const PATH = '/v1/webhook-endpoints';
 const HOUR = 3_600_000;
@@ -98,6 +100,8 @@ test('webhook endpoints', async t => {
       () => client.patch(one, { description: 'x' }, { 'if-match': '"1"' }),
       () => client.post(`${one}/rotate-secret`),
       () => client.post(`${one}/test`),
+      () => client.post(`${one}/pause`),
+      () => client.post(`${one}/enable`),
       () => client.get(`${one}/deliveries`),
       () => client.del(one),
     ];
@@ -186,8 +190,100 @@ test('webhook endpoints', async t => {
     await run();
     const { status, body: problem } = await health.post(`${PATH}/${body.id}/test`);
     t.equal(status, 409);
-    t.match(problem, { code: 'wrong_state', state: 'paused' });
+    t.match(problem, { code: 'wrong_state', state: 'paused', allowed_actions: ['enable'] });
     t.equal((await health.get(`${PATH}/${body.id}`)).body.status, 'paused');
+  });
+
+  const emptyHanded = async () => {
+    for (const { id } of (await health.get(PATH)).body.data) await health.del(`${PATH}/${id}`);
+    await relayAll(services);
+  };
+
+  await t.test('are paused and enabled; what was kept goes out at once, in order', async t => {
+    await emptyHanded();
+    const { body } = await create();
+    const one = `${PATH}/${body.id}`;
+    t.match(await health.post(`${one}/enable`), {
+      status: 409,
+      body: { code: 'wrong_state', state: 'active', allowed_actions: ['pause', 'test'] },
+    });
+    const subject_id = newId('ref');
+    const send = (type: EventType) => emit(services, actors.helpline_a, notice([health.agency.id], { type, subject_id }));
+
+    await send('referral.offered');
+    receiver.replies.push({ status: 500 }, { status: 500 });
+    await run();
+    clock.advance(6_000);
+    t.equal(await run(), 1, 'parked, until half a minute later');
+    t.match(await health.post(`${one}/pause`, undefined, { 'if-match': '"7"' }), { status: 412 });
+    const paused = await health.post(`${one}/pause`);
+    t.match(paused, { status: 200, headers: { etag: '"2"' }, body: { status: 'paused' } });
+    t.match(await health.post(`${one}/pause`), {
+      status: 409,
+      body: { code: 'wrong_state', state: 'paused', allowed_actions: ['enable'] },
+    });
+    await send('referral.information_provided');
+    await send('referral.message');
+    t.equal(await run(), 0);
+
+    const before = receiver.received.length;
+    clock.advance(1_000);
+    t.match(await health.post(`${one}/enable`), { status: 200, body: { status: 'active', failing_since: null } });
+    await run();
+    const told = receiver.received.slice(before).map(got => got.body);
+    t.same(
+      told.filter(({ type }) => type !== 'endpoint.recovered').map(({ type }) => type),
+      ['referral.offered', 'referral.information_provided', 'referral.message'],
+    );
+    t.match(
+      told.find(({ type }) => type === 'endpoint.recovered'),
+      { data: { agency_id: health.agency.id, endpoint_id: body.id, status: 'active' } },
+    );
+
+    await health.post(`${one}/pause`);
+    await health.post(`${one}/enable`);
+    t.equal(await run(), 0, 'one that did not fail has not recovered');
+  });
+
+  await t.test('that were disabled are enabled, and the agency is told', async t => {
+    await emptyHanded();
+    const { body } = await create();
+    await asRelay(services, tx =>
+      tx.updateTable('webhook_endpoints').set({ status: 'disabled' }).where('id', '=', body.id).execute(),
+    );
+    t.match(await health.post(`${PATH}/${body.id}/pause`), { status: 409, body: { allowed_actions: ['enable'] } });
+    t.match(await health.post(`${PATH}/${body.id}/enable`), { status: 200, body: { status: 'active' } });
+    t.equal(await run(), 1);
+    t.equal(receiver.received.at(-1)!.body.type, 'endpoint.recovered');
+  });
+
+  await t.test('are ten at most', async t => {
+    await emptyHanded();
+    const made = await Promise.all(Array.from({ length: 12 }, () => create()));
+    t.same(made.map(({ status }) => status).sort(), [...Array(10).fill(201), 422, 422]);
+    t.match(made.find(({ status }) => status === 422)!.body, { code: 'unprocessable', detail: /has 10 endpoints already/ });
+    await health.del(`${PATH}/${(await health.get(PATH)).body.data[0].id}`);
+    t.equal((await create()).status, 201, 'a deleted one makes room');
+    const civil_society = as('civil_society', 'supervisor');
+    t.equal((await civil_society.post(PATH, { url: receiver.url, event_types: ['*'] })).status, 201, "of each agency's own");
+  });
+
+  await t.test('have deliveries that tell nothing that the agency may no longer know', async t => {
+    await emptyHanded();
+    const { body } = await create();
+    const { referral_id, case_id } = await insertReferral(services, actors.helpline_a, []);
+    const of_referral = { subject_id: referral_id, referral_id, case_id, body: { referral_id } };
+    for (const type of ['referral.accepted', 'referral.withdrawn'] as const) {
+      await emit(services, actors.helpline_a, notice([health.agency.id], { ...of_referral, type }));
+    }
+    await relayAll(services);
+    const list = async () =>
+      (await health.get(`${PATH}/${body.id}/deliveries`)).body.data
+        .map(({ event_type, state }: { event_type: string; state: string }) => `${event_type} ${state}`)
+        .sort();
+    t.same(await list(), ['event.withheld pending', 'referral.withdrawn pending']);
+    await run();
+    t.same(await list(), ['event.withheld withheld', 'referral.withdrawn delivered']);
   });
 
   await t.test('are in the trail, act by act', async t => {
@@ -195,7 +291,7 @@ test('webhook endpoints', async t => {
       tx.selectFrom('audit_records').select(['action', 'outcome']).execute(),
     );
     const actions = rows.map(({ action, outcome }) => `${action} ${outcome}`);
-    for (const verb of ['create', 'update', 'delete', 'rotate_secret', 'test', 'pause']) {
+    for (const verb of ['create', 'update', 'delete', 'rotate_secret', 'test', 'pause', 'enable']) {
       t.ok(actions.includes(`webhook_endpoint.${verb} done`), verb);
     }
     t.ok(actions.includes('webhook_endpoint.read denied'));

@@ -15,7 +15,7 @@ const before = new Date(ENDED_AT.getTime() - 1);
 const after = new Date(ENDED_AT.getTime() + 1);
 
 const need = (more: Partial<RoutingNeed> = {}): RoutingNeed => ({
-  referral_id: 'ref_1',
+  tie_key: 'ref_1',
   service: 'shelter_accommodation',
   jurisdiction: 'XA',
   region: 'XA-1',
@@ -81,6 +81,14 @@ t.test('each exclusion alone', async t => {
   );
 });
 
+t.test('a consulate is not asked while asylum applies or is unknown', async t => {
+  for (const protection_status of PROTECTION_STATUSES) {
+    const dangerous = ['refugee', 'asylum_seeker', 'unknown'].includes(protection_status);
+    const open = service({ kind: 'consular', protection_statuses: [] });
+    t.same(exclusionsOf(need({ protection_status }), open), dangerous ? ['asylum'] : [], protection_status);
+  }
+});
+
 t.test('limits themselves belong to what is taken', async t => {
   const rows: [string, Partial<RoutingNeed>, Partial<CandidateService>][] = [
     ['the youngest', { age: 18 }, {}],
@@ -139,7 +147,8 @@ t.test('who may be asked again', async t => {
     ['failed', earlier('failed', 'no_show'), freed(after), false],
     ['failed for want of a place', earlier('failed', 'no_capacity'), freed(after), false],
     ['cancelled', earlier('cancelled', 'better_match'), freed(after), false],
-    ['withdrawn', earlier('withdrawn'), freed(after), false],
+    ['withdrawn with a consent that came back', earlier('withdrawn'), freed(before), true],
+    ['cancelled because another said yes', earlier('cancelled'), freed(before), true],
     ...(['offered', 'received', 'info_requested', 'waitlisted', 'accepted', 'in_progress'] as const).map(
       status =>
         [`live: ${status}`, earlier(status, null, { ended_at: null }), freed(after), false] as [
@@ -212,10 +221,10 @@ t.test('ties fall by a hash of referral and agency, so that nobody is always fir
   const services = ['agy_a', 'agy_b', 'agy_c'].map(agency_id => service({ agency_id }));
   const first = new Map<string, number>();
   for (let i = 0; i < 300; i += 1) {
-    const referral_id = `ref_${i}`;
-    const got = rankCandidates(need({ referral_id }), services, [], everybody).map(({ agency_id }) => agency_id);
+    const tie_key = `key ${i}`;
+    const got = rankCandidates(need({ tie_key }), services, [], everybody).map(({ agency_id }) => agency_id);
     const by_hash = ['agy_a', 'agy_b', 'agy_c'].toSorted((a, b) =>
-      hash('sha256', `${referral_id}\n${a}`) < hash('sha256', `${referral_id}\n${b}`) ? -1 : 1,
+      hash('sha256', `${tie_key}\n${a}`) < hash('sha256', `${tie_key}\n${b}`) ? -1 : 1,
     );
     if (JSON.stringify(got) !== JSON.stringify(by_hash)) t.strictSame(got, by_hash);
     first.set(got[0]!, (first.get(got[0]!) ?? 0) + 1);
@@ -240,7 +249,7 @@ t.test('the same input gives the same order, however it is handed in', async () 
     ),
   });
   const arbitrary_need = fc.record({
-    referral_id: fc.string(),
+    tie_key: fc.string(),
     service: fc.constantFrom(...SERVICES),
     sex: fc.constantFrom(...SEXES),
     age: fc.option(fc.nat(100)),

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { sql } from 'kysely';
 import pg from 'pg';
 import { test } from 'tap';
@@ -5,8 +6,8 @@ import { systemActor } from '../../src/core/access.ts';
 import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
-import { deleteExpired } from '../../src/platform/retention.ts';
-import { startWebhookJobs } from '../../src/webhooks/jobs.ts';
+import { deleteExpired, wipeExpiredSecrets } from '../../src/platform/retention.ts';
+import { AGENCY_AT_ONCE, startWebhookJobs } from '../../src/webhooks/jobs.ts';
 import { relayEvents, sweepDeliveries } from '../../src/webhooks/relay.ts';
 import { openTestServices } from '../support/app.ts';
 import { asRelay, demoActors, emit, notice, registerEndpoint, relayAll, startReceiver } from '../support/webhooks.ts';
@@ -229,4 +230,52 @@ test('a queue that loses its connections loses no delivery', async t => {
   }
   await receiver.reached(6);
   t.equal(new Set(receiver.received.map(({ headers }) => headers['webhook-id'])).size, 6);
+});
+
+test('one agency leaves room for the others, and its own emergencies find some', async t => {
+  const { services } = await openTestServices(t);
+  const { helpline_a, health, civil_society } = await demoActors(services);
+  const receiver = await startReceiver(t);
+  for (let i = 0; i < 8; i += 1) await registerEndpoint(services, health, `${receiver.url}?health`);
+  await registerEndpoint(services, civil_society, `${receiver.url}?other`);
+  const { ordinary } = AGENCY_AT_ONCE;
+  const held = Promise.withResolvers<{ status: number }>();
+  receiver.replies.push(...Array.from({ length: ordinary }, () => held.promise));
+  for (let i = 0; i < 8; i += 1) await emit(services, helpline_a, notice([health.agency_id]));
+
+  const jobs = startWebhookJobs(services);
+  t.teardown(() => jobs.stop());
+  await receiver.reached(ordinary);
+  await pause(1_500);
+  t.equal(receiver.received.length, ordinary, 'no more of 64 that are due, sweep or not');
+  await emit(services, helpline_a, notice([civil_society.agency_id]));
+  await receiver.reached(ordinary + 1);
+  t.match(receiver.received.at(-1)!.path, /other/, 'another agency, on the same origin, does not wait');
+  await emit(services, helpline_a, notice([health.agency_id], { type: 'safety.changed', urgent: true }));
+  await receiver.reached(ordinary + 9);
+  t.same([...new Set(receiver.received.slice(ordinary + 1).map(({ body }) => body.type))], ['safety.changed']);
+  held.resolve({ status: 204 });
+  await receiver.reached(64 + 9);
+});
+
+test('secrets that sign no longer are wiped', async t => {
+  const { services, clock } = await openTestServices(t);
+  const { health } = await demoActors(services);
+  const ids = [await registerEndpoint(services, health, NOWHERE), await registerEndpoint(services, health, NOWHERE)];
+  await asRelay(services, async tx => {
+    for (const [i, id] of ids.entries()) {
+      const previous_secret_until = new Date(clock.now().getTime() + i);
+      await tx
+        .updateTable('webhook_endpoints')
+        .set({ previous_secret: Buffer.of(1), previous_secret_until })
+        .where('id', '=', id)
+        .execute();
+    }
+  });
+  await wipeExpiredSecrets(services);
+  const rows = await asRelay(services, tx =>
+    tx.selectFrom('webhook_endpoints').select(['previous_secret', 'previous_secret_until']).orderBy('id').execute(),
+  );
+  t.same(rows[0], { previous_secret: null, previous_secret_until: null });
+  t.same(rows[1]!.previous_secret, Buffer.of(1));
 });

@@ -8,6 +8,9 @@ import { type Client, mechanism } from '../support/mechanism.ts';
 import { consentBody, ok, referralBody, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 
+// Much of it, and other suites beside it.
+t.setTimeout(90_000);
+
 /** Clocks: what they do by themselves when they fall due, and what acts do to them. */
 
 interface Timer {
@@ -173,11 +176,16 @@ t.test('timers', async t => {
     await act(receiver, referral.id, 'fail', { reason_code: 'other' });
     clock.advance(DAY);
     await sweepEightTimes();
-    t.equal((await timersOf(referral.id)).handover!.state, 'breached', 'what has been breached stays breached');
+    t.match(
+      (await timersOf(referral.id)).handover,
+      { state: 'cancelled', breached_at: handover!.due_at },
+      'over, and what was breached stays told',
+    );
+    t.equal((await told(coordinator, referral.id, 'handover')).length, 2, 'it escalates no more');
   });
 
   await t.test('expire what nobody answers, once each, however many at a time', async t => {
-    const nights = await Promise.all(Array.from({ length: 20 }, () => ask({ urgency: 'emergency' })));
+    const nights = await Promise.all(Array.from({ length: 12 }, () => ask({ urgency: 'emergency' })));
     clock.advance(15 * MINUTE - 1);
     await sweepEightTimes();
     for (const { referral } of nights.slice(0, 3))
@@ -319,7 +327,7 @@ t.test('timers', async t => {
   });
 
   await t.test('of a case itself are for its owner, and fire once each as well', async t => {
-    const nights = await Promise.all(Array.from({ length: 10 }, () => ask()));
+    const nights = await Promise.all(Array.from({ length: 6 }, () => ask()));
     for (const { consent } of nights) ok(await sender.post(`/v1/consents/${consent.id}/withdraw`, { spoken_in_private: false }));
     clock.advance(24 * HOUR);
     await sweepEightTimes();

@@ -4,7 +4,6 @@ import type { TestApp } from './app.ts';
 import { drain } from './drain.ts';
 import type { Answer, Client, Mechanism } from './mechanism.ts';
 import { ok, startNight } from './night.ts';
-import { lookAsOwner } from './trail.ts';
 
 /** Referrals that are under way: brought by acts of their parties to where a test wants them. */
 
@@ -45,7 +44,7 @@ export function clinic({ as, agencies }: Mechanism) {
       },
       waitlisted: async () => {
         await act(receiver, 'receive');
-        await setOfferStatus(services, night.referral.offer.id, 'waitlisted');
+        await act(receiver, 'waitlist');
       },
       accepted: () => act(receiver, 'accept'),
       in_progress: arrive,
@@ -71,15 +70,6 @@ export function clinic({ as, agencies }: Mechanism) {
   }
 
   return { sender, receiver, ask, at };
-}
-
-/** As the verb would; until `waitlist` is built. */
-async function setOfferStatus(services: Services, offer_id: string, status: OfferStatus): Promise<void> {
-  await lookAsOwner(services, 'update offers set status = $2 where id = $1', [offer_id, status]);
-  await lookAsOwner(services, 'update referrals set status = $2 where id = (select referral_id from offers where id = $1)', [
-    offer_id,
-    status,
-  ]);
 }
 
 export interface ToldEvent {

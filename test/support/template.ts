@@ -23,8 +23,11 @@ export async function prepareTemplate(adminUrl: (database: string) => string): P
   const admin = new pg.Client(adminUrl('postgres'));
   await admin.connect();
   try {
-    await admin.query(`create database ${EMPTY_TEMPLATE}`);
-    await migrate(adminUrl(EMPTY_TEMPLATE));
+    // As on a managed server: whoever migrates owns the database and is no superuser.
+    await admin.query(`create role aman_app nologin; create role owner login password 'owner'; grant aman_app to owner`);
+    await admin.query(`create database ${EMPTY_TEMPLATE} owner owner`);
+    const url = Object.assign(new URL(adminUrl(EMPTY_TEMPLATE)), { username: 'owner', password: 'owner' });
+    await migrate(url.href);
     await admin.query(`create database ${TEMPLATE} template ${EMPTY_TEMPLATE}`);
   } finally {
     await admin.end();

@@ -3,6 +3,7 @@ import type { AgencyActor } from '../../core/access.ts';
 import type { Scope } from '../../core/codes.ts';
 import { Problem } from '../../core/problem.ts';
 import { requestContext } from './conventions.ts';
+import { isEmergency, type RateLimiter } from './rate-limit.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,6 +21,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who is asking, once the token and the caseworker were checked. */
     actor: AgencyActor;
+    /** The client is over its limit, and it is not known yet whether it calls in an emergency. */
+    over_limit: Problem | null;
   }
 }
 
@@ -35,24 +38,25 @@ export interface Identify {
 
 /**
  * Authentication is on by default; a public route says so itself. The order is the contract's: token (401), rate limit (429),
- * validation (400), named caseworker (400), scope and caseworker (403).
- * @param limit takes a request from the client's allowance, or throws `rate_limited`
+ * validation (400), named caseworker (400), scope and caseworker (403). Whatever fails while `over_limit` stands is answered by
+ * it, so that what cannot be read is not told apart from what may not be asked.
  */
-export function registerAuth(
-  app: FastifyInstance,
-  identify: Identify,
-  limit: (client_id: string, request: FastifyRequest) => void,
-): void {
+export function registerAuth(app: FastifyInstance, identify: Identify, limiter: RateLimiter): void {
   app.decorateRequest('actor', null as unknown as AgencyActor);
+  app.decorateRequest('over_limit', null);
 
   app.addHook('onRequest', async request => {
     if (request.is404 || request.routeOptions.config.public) return;
     const identity = await identify.byToken(bearerToken(request));
     request.actor = { ...identity, caseworker: null, request: { id: request.id } };
+    request.over_limit = limiter.take(identity.client_id);
+    if (request.over_limit && !request.routeOptions.config.emergency) throw request.over_limit;
   });
   // Before validation, but behind the parser: whether it is an emergency stands in the body.
   app.addHook('preValidation', async request => {
-    if (request.actor) limit(request.actor.client_id, request);
+    if (!request.over_limit) return;
+    if (!isEmergency(request) || !limiter.takeReserved(request.actor.client_id)) throw request.over_limit;
+    request.over_limit = null;
   });
   app.addHook('preHandler', async request => {
     const { actor } = request;

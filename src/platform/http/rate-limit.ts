@@ -6,8 +6,10 @@ import { Problem } from '../../core/problem.ts';
  * is over its limit can still call for a bed tonight. Told as `RateLimit` and `RateLimit-Policy` (IETF httpapi draft).
  */
 export interface RateLimiter {
-  /** @throws Problem `rate_limited` */
-  take(client_id: string, request: FastifyRequest): void;
+  /** Takes a request from the client's allowance. @returns `rate_limited` where none is left */
+  take(client_id: string): Problem | null;
+  /** Takes it from what is kept for emergencies. @returns whether there was any */
+  takeReserved(client_id: string): boolean;
   tell(request: FastifyRequest, reply: FastifyReply): void;
 }
 
@@ -38,11 +40,18 @@ export function createRateLimiter({ per_second, burst }: { per_second: number; b
   }
 
   return {
-    take(client_id, request) {
+    take(client_id) {
       const bucket = bucketOf(client_id);
-      if (bucket.left >= 1) bucket.left -= 1;
-      else if (bucket.reserved >= 1 && isEmergency(request)) bucket.reserved -= 1;
-      else throw new Problem('rate_limited', { retry_after: Math.max(1, Math.ceil((1 - bucket.left) / per_second)) });
+      if (bucket.left < 1)
+        return new Problem('rate_limited', { retry_after: Math.max(1, Math.ceil((1 - bucket.left) / per_second)) });
+      bucket.left -= 1;
+      return null;
+    },
+    takeReserved(client_id) {
+      const bucket = bucketOf(client_id);
+      if (bucket.reserved < 1) return false;
+      bucket.reserved -= 1;
+      return true;
     },
     tell(request, reply) {
       if (!request.actor) return;
@@ -53,7 +62,8 @@ export function createRateLimiter({ per_second, burst }: { per_second: number; b
   };
 }
 
-function isEmergency(request: FastifyRequest): boolean {
+/** Whether the request may draw on what is kept for emergencies, by what its body says. */
+export function isEmergency(request: FastifyRequest): boolean {
   if (!request.routeOptions.config.emergency) return false;
   const body = (request.body ?? {}) as { urgency?: unknown; risk?: unknown };
   return request.method === 'POST' && (body.urgency === 'emergency' || body.risk === 'immediate');

@@ -1,0 +1,67 @@
+import t from 'tap';
+import { startTestApp } from '../support/app.ts';
+import { drain } from '../support/drain.ts';
+import { type Client, mechanism } from '../support/mechanism.ts';
+import { ok, startNight } from '../support/night.ts';
+
+const HOUR = 3_600_000;
+
+t.test('waiting list and review', async t => {
+  const test = await startTestApp(t);
+  const { services, clock } = test;
+  const { as } = await mechanism(test);
+  const helpline = as('helpline_a');
+
+  /** The shelter that was asked, then the other. */
+  async function asked(referral_id: string): Promise<[Client, Client]> {
+    const both: [Client, Client] = [as('shelter_a'), as('shelter_b')];
+    return (await both[0].get(`/v1/referrals/${referral_id}`)).status === 200 ? both : [both[1], both[0]];
+  }
+
+  t.test('the router asks the next beside it, and the waitlister may still be first', async t => {
+    const { referral } = await startNight(helpline, { referral: { urgency: 'urgent' } });
+    const path = `/v1/referrals/${referral.id}`;
+    const [first, second] = await asked(referral.id);
+    t.equal((await first.post(`${path}/waitlist`)).status, 409, 'not before it was received');
+    ok(await first.post(`${path}/receive`));
+    const waiting = ok(await first.post(`${path}/waitlist`));
+    t.equal(waiting.status, 'waitlisted');
+    t.match(
+      waiting.timers.map((timer: { name: string; state: string }) => `${timer.name} ${timer.state}`),
+      ['acknowledge met', 'respond met', 'waitlist_review running'],
+    );
+    t.equal(ok(await second.get(path)).status, 'offered', 'the other shelter was asked beside');
+    t.equal(ok(await helpline.get(path)).status, 'offered', 'the furthest offer tells');
+    t.equal(ok(await first.post(`${path}/accept`)).status, 'accepted');
+    t.equal(ok(await second.get(path)).status, 'cancelled');
+  });
+
+  t.test('a day may be named, ahead only; when it passes, the offer expires', async t => {
+    const { referral } = await startNight(helpline, { referral: { urgency: 'urgent' } });
+    const path = `/v1/referrals/${referral.id}`;
+    const [first] = await asked(referral.id);
+    ok(await first.post(`${path}/receive`));
+    const past = await first.post(`${path}/waitlist`, { review_at: clock.now().toISOString() });
+    t.match([past.status, past.body.errors], [422, [{ pointer: '/review_at' }]]);
+    const review_at = new Date(clock.now().getTime() + 2 * HOUR).toISOString();
+    const waiting = ok(await first.post(`${path}/waitlist`, { review_at }));
+    t.equal(waiting.timers.find((timer: { name: string }) => timer.name === 'waitlist_review').due_at, review_at);
+    clock.advance(2 * HOUR);
+    await drain(services);
+    t.equal(ok(await first.get(path)).status, 'expired');
+  });
+
+  t.test('a review meets the clock and starts the next', async t => {
+    const { referral } = await startNight(helpline);
+    const path = `/v1/referrals/${referral.id}`;
+    const [first] = await asked(referral.id);
+    ok(await first.post(`${path}/accept`));
+    ok(await first.post(`${path}/confirm-handover`, { arrived_at: clock.now().toISOString() }));
+    const next_review_at = new Date(clock.now().getTime() + 5 * HOUR).toISOString();
+    const reviewed = ok(await first.post(`${path}/review`, { next_review_at }));
+    t.equal(reviewed.status, 'in_progress');
+    const reviews = reviewed.timers.filter((timer: { name: string }) => timer.name === 'review');
+    t.same(reviews.map((timer: { state: string }) => timer.state).sort(), ['met', 'running']);
+    t.equal(reviews.find((timer: { state: string }) => timer.state === 'running').due_at, next_review_at);
+  });
+});
