@@ -98,6 +98,7 @@ export async function buildApi(services: Services): Promise<App> {
         status: reply.statusCode,
         duration_ms: Math.round(reply.elapsedTime),
         request_id,
+        ...traceOf(request),
       },
       'request',
     );
@@ -117,6 +118,12 @@ export async function buildApi(services: Services): Promise<App> {
 
   await app.ready();
   return app;
+}
+
+/** The caller's trace (W3C Trace Context), so that its logs and ours can be laid side by side. */
+function traceOf({ headers }: FastifyRequest): { trace_id?: string } {
+  const trace_id = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(String(headers.traceparent ?? ''))?.[1];
+  return trace_id === undefined ? {} : { trace_id };
 }
 
 const actionOf = (request: FastifyRequest): string => request.routeOptions.config.action ?? 'unknown';

@@ -31,7 +31,7 @@ type Circumstances = Pick<
 /**
  * Records what the person (or a guardian whose conflict of interest was assessed) agreed to: recipient × purposes × categories
  * × time. Unplaced referrals that it covers are looked at again, holders see what it opens.
- * @throws Problem `not_found`, `forbidden`, `unprocessable`, `wrong_state`
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_failed` (the case's version), `wrong_state`
  */
 export const giveConsent = (services: Services, actor: AgencyActor, case_id: string, body: ConsentBody) =>
   act(services, actor, 'consent.give', viewOf(services), async (tx, now) => {
@@ -41,6 +41,7 @@ export const giveConsent = (services: Services, actor: AgencyActor, case_id: str
     if (owned.track === 'anonymous')
       throw new Problem('unprocessable', { detail: 'an anonymous record has nobody who could consent' });
     const recipient = await findRecipient(tx, body.recipient);
+    expectVersion(actor, owned.version);
     if (owned.stage === 'closed') throw closed();
 
     const id = newId('cns');

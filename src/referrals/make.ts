@@ -3,7 +3,7 @@ import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { type CaseRow, findCase, findProfile, lockCase } from '../cases/store.ts';
 import { caseRelations } from '../cases/view.ts';
-import { type AgencyActor, authorise } from '../core/access.ts';
+import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { type Category, LAWFUL_GROUNDS, type LawfulGround } from '../core/codes.ts';
 import { mayBeAsked, missingCategories, NOT_BY_GROUND } from '../core/consent.ts';
 import { Problem, raise } from '../core/problem.ts';
@@ -54,6 +54,7 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
           });
         }
       }
+      expectVersion(actor, found.version);
       if (found.stage === 'closed')
         throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
 

@@ -434,6 +434,15 @@ t.test('cases', async t => {
     for (const row of [...rows, ...first.data]) t.strictSame(Object.keys(row).sort(), columns, 'no person, no group, no reason');
   });
 
+  await t.test('what hangs on a case is held to the version that was read, if one is named', async t => {
+    const { id } = await openCase();
+    const stale = { 'if-match': '"7"' };
+    t.match(await helpline.post(`/v1/cases/${id}/consents`, consentBody(), stale), { status: 412 });
+    t.match(await helpline.post(`/v1/cases/${id}/referrals`, referralBody(), stale), { status: 412 });
+    t.equal((await helpline.post(`/v1/cases/${id}/consents`, consentBody(), { 'if-match': '"1"' })).status, 201);
+    t.equal((await helpline.post(`/v1/cases/${id}/referrals`, referralBody(), { 'if-match': '"1"' })).status, 201);
+  });
+
   await t.test('an anonymous record names nobody, and what was named stays named', async t => {
     const nameless = { track: 'anonymous', person: { sex: 'female' } };
     for (const field of ['given_name', 'family_name']) {
