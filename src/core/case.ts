@@ -55,16 +55,21 @@ export function toCategories({ intake, person = {}, dependants, danger_flags, ne
   } = person;
   return compact({
     identity: { given_name, family_name, date_of_birth, nationalities },
-    contact: { safe_contact },
+    contact: { safe_contact: safe_contact && contactInUtc(safe_contact) },
     demographics: { estimated_age, sex, languages },
     narrative: { narrative: intake.narrative },
     health: { needs, danger_flags },
     protection_status: { protection_status },
     labour: { exploitation },
     family: { dependants },
-    source: { intake: { channel: intake.channel, received_at: intake.received_at } },
+    source: { intake: { channel: intake.channel, received_at: inUtc(intake.received_at) } },
   });
 }
+
+const inUtc = (instant: string): string => new Date(instant).toISOString();
+
+const contactInUtc = (contact: SafeContact): SafeContact =>
+  contact.verified_at === undefined ? contact : { ...contact, verified_at: inUtc(contact.verified_at) };
 
 /** The inverse of {@link toCategories}. */
 export function toDocument(data: CaseData): CaseDocument {

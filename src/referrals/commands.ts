@@ -146,7 +146,8 @@ export const confirmHandover = (
     async (tx, { locked, offer, now }) => {
       const accepts = impliesAcceptance('confirm_handover', offer!);
       if (accepts) requireConsent(actor, locked, now);
-      const { arrived_at, accompanied_by } = body;
+      const { accompanied_by } = body;
+      const arrived_at = new Date(body.arrived_at).toISOString();
       return {
         change: {
           ...(accepts ? await holdPlaces(services, tx, offer!, body.over_capacity ?? false) : {}),

@@ -434,6 +434,14 @@ t.test('cases', async t => {
     for (const row of [...rows, ...first.data]) t.strictSame(Object.keys(row).sort(), columns, 'no person, no group, no reason');
   });
 
+  await t.test('instants are kept in UTC with milliseconds, and what is none is refused', async t => {
+    const at = (received_at: string) => helpline.post('/v1/cases', caseBody({ intake: { channel: 'phone', received_at } }));
+    t.equal(ok(await at('2026-11-21T20:00:00+02:00')).data.source.intake.received_at, '2026-11-21T18:00:00.000Z');
+    for (const text of ['2026-12-31T23:59:60Z', '2026-02-30T00:00:00Z', '2026-11-21', '2026-11-21T20:00:00', 'now']) {
+      t.match(await at(text), { status: 400, body: { errors: [{ pointer: '/intake/received_at' }] } }, text);
+    }
+  });
+
   await t.test('what hangs on a case is held to the version that was read, if one is named', async t => {
     const { id } = await openCase();
     const stale = { 'if-match': '"7"' };

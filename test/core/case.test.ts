@@ -214,10 +214,13 @@ t.test('an estimate grows older from the day on which it was made', async t => {
 
 t.test('a document survives its categories', async () => {
   const maybe = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+  const instant = fc
+    .date({ noInvalidDate: true, min: new Date('1900-01-01'), max: new Date('2100-01-01') })
+    .map(at => at.toISOString());
   const arbitrary = fc.record(
     {
       intake: fc.record(
-        { channel: fc.string(), received_at: fc.string(), narrative: fc.string() },
+        { channel: fc.string(), received_at: instant, narrative: fc.string() },
         { requiredKeys: ['channel', 'received_at'] },
       ),
       person: fc.record(

@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
+import { fullFormats } from 'ajv-formats/dist/formats.js';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
 import { SCOPES, type Scope } from '../../core/codes.ts';
@@ -111,7 +112,12 @@ export function operation<const T extends Operation>(
 export function registerSchemas(app: FastifyInstance): void {
   const strict = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictTuples: false, coerceTypes: false });
   const parsing = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictTuples: false, coerceTypes: true });
-  for (const ajv of [strict, parsing]) addFormats.default(ajv, ['date', 'date-time', 'uri', 'duration']);
+  const rfc3339 = fullFormats['date-time'] as { validate: (text: string) => boolean };
+  for (const ajv of [strict, parsing]) {
+    addFormats.default(ajv, ['date', 'uri', 'duration']);
+    // RFC 3339 has leap seconds, `Date` has none.
+    ajv.addFormat('date-time', { validate: (text: string) => rfc3339.validate(text) && !Number.isNaN(Date.parse(text)) });
+  }
   app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : parsing).compile(schema as object));
   app.addSchema(ProblemDocument);
 }
