@@ -3,10 +3,10 @@ import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
 import type { AgencyKind, Service } from '../core/codes.ts';
 import { Problem, raise } from '../core/problem.ts';
-import { type Tx, transact } from '../platform/database.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
-import { requestRouting } from '../referrals/store.ts';
+import { refreshProtection, requestRouting } from '../referrals/store.ts';
 import type { Services } from '../services.ts';
 import {
   type AgencyFilter,
@@ -201,6 +201,10 @@ export async function setService(
     created = !before;
     if (before) await saveService(tx, { agency_id, service, ...after }, now);
     else await insertService(tx, { agency_id, service, ...after, created_at: now, updated_at: now });
+    // A place that must be hidden from now on is hidden in what is under way, too.
+    if (before && before.location_protected !== after.location_protected) {
+      await asSystem(tx, 'router', () => refreshProtection(tx, now, { agency_id, service }));
+    }
     if (after.status === 'active') await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
     const receipt = await record(services, tx, actor, {
       action: 'service.set',

@@ -432,6 +432,28 @@ t.test('nobody is left, until something changes', async t => {
     await act(helpline, referral.id, 'cancel', { reason_code: 'error' });
   });
 
+  await t.test('a place that has to be hidden from now on is hidden in what is under way', async t => {
+    const path = `/v1/agencies/${agencies.shelter_b.id}/services/shelter_accommodation`;
+    const supervisor = as('shelter_b', 'supervisor');
+    const offered = { sexes: ['female'], min_age: 18 };
+    const protect = async (location_protected: boolean) =>
+      ok(
+        await supervisor.put(
+          path,
+          { ...offered, location_protected },
+          { 'if-match': String((await supervisor.get(path)).headers.etag) },
+        ),
+      );
+    await protect(false);
+    const { referral } = await startNight(helpline);
+    t.equal(referral.offer.agency_id, agencies.shelter_b.id);
+    await protect(true);
+    const after = await helpline.get(`/v1/referrals/${referral.id}`);
+    t.ok(ok(after).offer.placed);
+    t.notOk(JSON.stringify(after.body).includes(agencies.shelter_b.id));
+    await act(helpline, referral.id, 'cancel', { reason_code: 'error' });
+  });
+
   await t.test('one that cannot be routed holds up no other', async t => {
     await setTotal('shelter_b', 0);
     const [broken, sound] = [(await startNight(helpline)).referral, (await startNight(helpline)).referral];
