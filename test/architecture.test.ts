@@ -120,7 +120,7 @@ t.test('only the HTTP side knows Fastify', async t => {
   t.same(told(wrong), []);
 });
 
-t.test('SQL stands in stores and in the platform; rules in routes nowhere', async t => {
+t.test('routes and schemas know no SQL', async t => {
   const wrong = imports.filter(({ from, to }) => to === 'kysely' && /\/(routes|schema)\.ts$/.test(from));
   t.same(told(wrong), []);
 });

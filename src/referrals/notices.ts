@@ -19,7 +19,6 @@ const TELLS: Partial<Record<EventType, readonly Party[]>> = {
   'referral.unplaced': ['sender', 'owner', 'coordinator'],
   'referral.no_show': WITH_COORDINATOR,
   'referral.contested': WITH_COORDINATOR,
-  'timer.warned': [],
   'timer.breached': WITH_COORDINATOR,
 };
 
