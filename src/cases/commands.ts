@@ -11,7 +11,7 @@ import {
   toDocument,
   touchesSafety,
 } from '../core/case.ts';
-import { CATEGORIES } from '../core/codes.ts';
+import type { Category } from '../core/codes.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { insertDataKey } from '../platform/data-keys.ts';
 import type { Tx } from '../platform/database.ts';
@@ -30,7 +30,7 @@ import {
   saveCaseData,
   saveStage,
 } from './store.ts';
-import { caseRelations, viewCase } from './view.ts';
+import { caseRelations, shownToOwner, viewCase } from './view.ts';
 
 /**
  * A first responder opens a case: one person's way through the mechanism, owned by the agency that opens it.
@@ -82,16 +82,19 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     const found = await lockOwnCase(tx, actor, id, 'case.amend');
     requireRegionOf(found.jurisdiction, patch.region ?? undefined);
     const { track, region, risk, group_id, ...content } = patch;
-    const before = await readCaseData(services, tx, id, CATEGORIES);
+    const before = await readCaseData(services, tx, id, shownToOwner(found));
     const document = mergePatch(toDocument(before), content) as CaseDocument;
     if (track === 'anonymous' && found.track === 'named') throw fault('/track', 'what was named stays named');
     requireNameless(track ?? found.track, document);
+    const after = toCategories(document);
+    const changed = changedCategories(before, after);
+    for (const category of found.owner_withheld) if (changed.includes(category)) throw withheld(category);
     expectVersion(actor, found.version, { required: true });
     if (found.stage === 'closed' && !isSafetyOnly(patch)) throw closed();
 
-    const after = toCategories(document);
-    const profile = routingProfile(document, now, await findProfile(services, tx, id));
-    const changed = changedCategories(before, after);
+    const earlier = await findProfile(services, tx, id);
+    const profile = routingProfile(document, now, earlier);
+    if (earlier && found.owner_withheld.includes('protection_status')) profile.protection_status = earlier.protection_status;
     const columns = withoutUndefined({ track, risk, region, group_id });
 
     await saveCase(tx, id, columns, now);
@@ -101,7 +104,7 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
       action: 'case.amend',
       resource_type: 'case',
       subjects: [{ subject_id: id, changed: [...Object.keys(columns), ...changed] }],
-      events: await tellHolders(tx, found, changed, touchesSafety(before, after, risk_changed)),
+      events: await tellHolders(tx, found, changed, touchesSafety(before, after, risk_changed), now),
     });
     return { id, receipt };
   });
@@ -131,6 +134,13 @@ export const closeCase = (services: Services, actor: AgencyActor, id: string, bo
     });
     return { id, receipt };
   });
+
+/** What stays with the agency that took the report is not the new owner's to write either. */
+const withheld = (category: Category) =>
+  fault(
+    category === 'source' ? '/intake' : '/person/protection_status',
+    'is not for the owner to know: it did not open the case',
+  );
 
 /** Locks a case for an act of its owner, which is the only one that may see it as such. */
 export async function lockOwnCase(

@@ -10,6 +10,9 @@ import { open, seal, type Vault } from '../platform/vault.ts';
 export type CaseRow = Selectable<CaseTable>;
 export type ConsentRow = Selectable<ConsentTable>;
 
+/** What a transfer changes beside the owner. */
+export type Ownership = Pick<CaseRow, 'opened_by_agency_id' | 'owned_since' | 'owner_withheld'>;
+
 interface Sealing {
   vault: Vault;
 }
@@ -28,7 +31,7 @@ export async function lockCase(tx: Tx, id: string, strength: 'share' | 'update')
 
 export async function insertCase(
   tx: Tx,
-  row: Omit<CaseRow, 'version' | 'stage_before_close' | 'close_reason' | 'closed_at'>,
+  row: Omit<CaseRow, 'version' | 'stage_before_close' | 'close_reason' | 'closed_at' | keyof Ownership>,
 ): Promise<void> {
   await tx.insertInto('cases').values(row).execute();
 }
@@ -38,6 +41,20 @@ export async function saveCase(
   tx: Tx,
   id: string,
   change: Partial<Pick<CaseRow, 'region' | 'risk' | 'track' | 'group_id'>>,
+  now: Date,
+): Promise<void> {
+  await tx
+    .updateTable('cases')
+    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+    .where('id', '=', id)
+    .execute();
+}
+
+/** The only writer of who owns a case, and of what an owner that did not open it does not see. Runs as the router. */
+export async function saveOwner(
+  tx: Tx,
+  id: string,
+  change: Partial<Ownership> & { owner_agency_id?: string },
   now: Date,
 ): Promise<void> {
   await tx

@@ -8,7 +8,7 @@ import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../pla
 import { type Disclosed, listDisclosed } from '../referrals/coverage.ts';
 import type { Services } from '../services.ts';
 import type { CaseView } from './schema.ts';
-import { type CaseFilter, type CaseRow, findCase, listCases, lockCase, readCaseData } from './store.ts';
+import { type CaseFilter, type CaseRow, findCase, listCases, lockCase, type Ownership, readCaseData } from './store.ts';
 
 /**
  * Who sees what of a case. The owner sees it whole; whoever holds an accepted offer the categories that a grant or ground covers
@@ -53,9 +53,9 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
   authorise(actor, 'case.read', relations);
 
   if (relations.includes('owner')) {
-    const data = await readCaseData(services, tx, id, CATEGORIES);
-    const { stage_before_close: _before, ...row } = found;
-    return { ...instants(row), data, withheld: [] } as CaseView;
+    const data = await readCaseData(services, tx, id, shownToOwner(found));
+    const { close_reason, group_id } = found;
+    return { ...instants(masked(found)), close_reason, group_id, data, withheld: found.owner_withheld } as CaseView;
   }
   if (relations.includes('holder')) {
     const { categories } = await listDisclosed(tx, actor, found, services.now());
@@ -74,7 +74,13 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
   return instants(masked(found)) as CaseView;
 }
 
+/** The categories that its owner sees of a case: all, if it opened it. */
+export const shownToOwner = ({ owner_withheld }: CaseRow): Category[] =>
+  CATEGORIES.filter(category => !owner_withheld.includes(category));
+
 const without = (shown: readonly Category[]): Category[] => CATEGORIES.filter(category => !shown.includes(category));
+
+type MaskedCase = Omit<CaseRow, 'stage_before_close' | 'close_reason' | 'group_id' | keyof Ownership>;
 
 /** What everybody who may know of a case sees of it: nothing of the person, and not who else was found with them. */
 const masked = ({
@@ -90,7 +96,7 @@ const masked = ({
   closed_at,
   version,
   updated_at,
-}: Omit<CaseRow, 'stage_before_close' | 'close_reason' | 'group_id'>) => ({
+}: MaskedCase) => ({
   id,
   reference,
   owner_agency_id,

@@ -85,6 +85,8 @@ const PERMISSIONS = {
   'referral.complete': { relations: ['receiver'], roles: FOR_RECEIVER },
   'referral.fail': { relations: ['receiver'], roles: FOR_RECEIVER },
   'referral.cancel': { relations: ['sender'], roles: FOR_SENDER },
+  'referral.record_by_telephone': { relations: ['sender', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
+  'referral.review_ground': { relations: ['sender', 'coordinator'], roles: [...SUPERVISOR, 'coordinator'] },
   'referral.contest': { relations: ['receiver'], roles: FOR_RECEIVER },
   'timer.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
   'agency.create': { relations: ['admin'], roles: [] },

@@ -22,7 +22,11 @@ export interface Recipient {
 /** A lawful ground named by the referring agency: it stands in for consent, for what was asked and no more. */
 export interface Ground {
   code: LawfulGround;
+  /** What its review found; one that was not upheld stands in for nothing. */
+  upheld?: boolean;
 }
+
+const stands = (ground: Ground | null): boolean => ground !== null && ground.upheld !== false;
 
 export interface Need {
   service: Service;
@@ -52,14 +56,14 @@ const grantsFor = (grants: readonly Grant[], recipient: Recipient, purpose: Purp
 
 /** Whether agency and purpose are covered at all: what an offer needs. A consulate is asked with consent only. */
 export const mayBeAsked = (need: Need, grants: readonly Grant[], recipient: Recipient, now: Date): boolean =>
-  (need.lawful_ground !== null && recipient.kind !== 'consular') || grantsFor(grants, recipient, need.service, now).length > 0;
+  (stands(need.lawful_ground) && recipient.kind !== 'consular') || grantsFor(grants, recipient, need.service, now).length > 0;
 
 /** The categories that `recipient` may hold for this need now: what was asked, as far as a grant or the ground covers it. */
 export function coveredCategories(need: Need, grants: readonly Grant[], recipient: Recipient, now: Date): Category[] {
   const live = grantsFor(grants, recipient, need.service, now);
   return need.categories.filter(category => {
     if (category === 'source') return false;
-    if (need.lawful_ground && !NOT_BY_GROUND.includes(category)) return true;
+    if (stands(need.lawful_ground) && !NOT_BY_GROUND.includes(category)) return true;
     return live.some(
       grant =>
         grant.categories.includes(category) &&
@@ -73,6 +77,23 @@ export function coveredCategories(need: Need, grants: readonly Grant[], recipien
 /** Whether a live grant names this very agency, which then need not be hidden from the sender even if its place is protected. */
 export const isNamed = (grants: readonly Grant[], agency_id: string, now: Date): boolean =>
   grants.some(grant => isLiveGrant(grant, now) && grant.recipient_agency_id === agency_id);
+
+/**
+ * What an owner does not see of its own case. Whoever opened it wrote it all down; an agency to which it went over sees all but
+ * the source, and a protection status only where its kind may learn one, or a grant names it.
+ */
+export function withheldFromOwner(
+  owner: Recipient,
+  opened_by_agency_id: string | null,
+  grants: readonly Grant[],
+  now: Date,
+): Category[] {
+  if (opened_by_agency_id === null || opened_by_agency_id === owner.id) return [];
+  const told = grants.some(
+    grant => isLiveGrant(grant, now) && grant.recipient_agency_id === owner.id && grant.categories.includes('protection_status'),
+  );
+  return STATUS_ONLY_BY_NAME.includes(owner.kind) && !told ? ['source', 'protection_status'] : ['source'];
+}
 
 /** What is missing for this recipient; empty when everything asked for is covered. */
 export const missingCategories = (need: Need, grants: readonly Grant[], recipient: Recipient, now: Date): Category[] => {

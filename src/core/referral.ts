@@ -39,6 +39,8 @@ interface Rule {
   referral?: 'before_accepted' | 'before_in_progress';
   /** Only while no offer of the referral is accepted; and then the other live offers end. */
   takes_it?: true;
+  /** Sender or coordinator may record it for the receiver, who said it by telephone. */
+  by_telephone?: true;
   timers: TimerChange;
   /** What follows in the same act. `next`: another agency is asked, or the referral is unplaced. `beside`: another one too. */
   follows?: 'next' | 'beside' | 'named' | 'ended';
@@ -61,6 +63,7 @@ const RULES = {
   },
   receive: {
     by: ['receiver'],
+    by_telephone: true,
     from: ['offered'],
     to: 'received',
     timers: { meet: ['acknowledge'] },
@@ -91,6 +94,7 @@ const RULES = {
   },
   accept: {
     by: ['receiver'],
+    by_telephone: true,
     // `expired` too: a late yes still counts while nobody else said it.
     from: [...BEFORE_ACCEPTED, 'expired'],
     to: 'accepted',
@@ -100,6 +104,7 @@ const RULES = {
   },
   decline: {
     by: ['receiver'],
+    by_telephone: true,
     from: BEFORE_ACCEPTED,
     to: 'declined',
     timers: { meet: ['acknowledge', 'respond'], cancel: 'rest' },
@@ -125,6 +130,7 @@ const RULES = {
   },
   confirm_handover: {
     by: ['receiver'],
+    by_telephone: true,
     // From an earlier live state it implies acceptance.
     from: [...BEFORE_ACCEPTED, 'accepted'],
     to: 'in_progress',
@@ -195,9 +201,18 @@ export type ReferralAction = keyof typeof RULES;
 export interface OfferState {
   id: string;
   status: OfferStatus;
-  /** When it was accepted or declined by telephone, recorded by somebody else: that may be contested for 12 hours. */
+  /** When it was accepted or declined by telephone, recorded by somebody else: until when the receiver may contest that. */
   contestable_until?: Date | null;
 }
+
+/** How long a receiver may contest what was recorded for it. */
+const CONTEST_WITHIN_MS = 12 * 3_600_000;
+
+/** Until when the receiver may contest what `action`, recorded for it at `now`, says of its offer; null: there is nothing to contest. */
+export const contestableUntil = (action: ReferralAction, now: Date): Date | null =>
+  (RULES.contest.from as readonly OfferStatus[]).includes(RULES[action].to as OfferStatus)
+    ? new Date(now.getTime() + CONTEST_WITHIN_MS)
+    : null;
 
 export interface ReferralState {
   ended: 'completed' | 'cancelled' | 'withdrawn' | null;
@@ -264,9 +279,13 @@ export const allowedActions = (
       action !== 'offer' && (RULES[action].by as readonly Party[]).includes(party) && allows(action, referral, offer, now),
   );
 
+/** Who records for a receiver without a system, or on a bad night. */
+const TELEPHONES: readonly Party[] = ['sender', 'coordinator'];
+
 /**
  * What `action` by `party` does to the offers of a referral.
  * @param offer the one acted on; for acts on the whole (`reroute`, `cancel`) every live offer ends
+ * @param by_telephone `party` records what the receiver said
  * @throws Problem `wrong_state` where the table has no such step, with `state` and what is allowed instead
  */
 export function decide(
@@ -275,9 +294,11 @@ export function decide(
   referral: ReferralState,
   offer: OfferState | undefined,
   now: Date,
+  { by_telephone = false } = {},
 ): Decision {
   const rule: Rule = RULES[action];
-  if (!rule.by.includes(party) || !allows(action, referral, offer, now)) {
+  const may = by_telephone ? rule.by_telephone === true && TELEPHONES.includes(party) : rule.by.includes(party);
+  if (!may || !allows(action, referral, offer, now)) {
     throw new Problem('wrong_state', {
       members: {
         state: party === 'receiver' && offer ? offer.status : referralStatus(referral),

@@ -158,6 +158,12 @@ export interface CaseTable {
   id: string;
   reference: string;
   owner_agency_id: string;
+  /** Which took the report, whose `source` stays there; null: the owner. */
+  opened_by_agency_id: string | null;
+  /** When it changed hands; null: it has not. */
+  owned_since: Date | null;
+  /** What an owner that did not open the case does not see of it. */
+  owner_withheld: Generated<Category[]>;
   jurisdiction: string;
   region: string | null;
   track: string;
@@ -229,8 +235,8 @@ export interface ReferralTable extends Versioned {
   fallback: boolean;
   categories: Category[];
   excluded_agencies: string[];
-  /** JSON: `{code, legal_basis?, person_informed, staff_code}` */
-  lawful_ground: { code: LawfulGround; legal_basis?: string; person_informed: boolean; staff_code: string } | null;
+  /** JSON */
+  lawful_ground: InvokedGround | null;
   /** Note and requirements, under the case's key. */
   sealed: Buffer;
   /** What it takes of a capacity: 1 + dependants. */
@@ -242,6 +248,17 @@ export interface ReferralTable extends Versioned {
   staff_code: string;
   /** When the router shall look at it again. */
   router_due_at: Date | null;
+}
+
+export interface InvokedGround {
+  code: LawfulGround;
+  person_informed: boolean;
+  /** Whose caseworker named it. */
+  staff_code: string;
+  /** What the review within 24 hours found; without `upheld`, it is still to come. */
+  upheld?: boolean;
+  reviewed_at?: string;
+  reviewed_by?: { agency_id: string; staff_code: string };
 }
 
 export interface OfferTable {
@@ -268,6 +285,8 @@ export interface OfferTable {
   offered_at: Date;
   accepted_at: Date | null;
   ended_at: Date | null;
+  /** Until when the receiver may contest what was recorded for it by telephone. */
+  contestable_until: Date | null;
   /** The newest offer of this referral to this agency. */
   latest: Generated<boolean>;
 }
@@ -282,7 +301,8 @@ export interface DisclosureTable {
   categories: Category[];
   /** What was ever open. */
   categories_held: Category[];
-  ground: 'consent' | LawfulGround;
+  /** `ownership`: it owned the case, and somebody else does now. */
+  ground: 'consent' | 'ownership' | LawfulGround;
   started_at: Date;
   ended_at: Date | null;
   deletion_due_at: Date | null;

@@ -3,7 +3,7 @@ import { act } from '../audit/act.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
-import { decide, impliesAcceptance, lifecycleTable, type Party, type ReferralAction } from '../core/referral.ts';
+import { decide, furthestOffer, impliesAcceptance, lifecycleTable, type Party, type ReferralAction } from '../core/referral.ts';
 import type { CandidateService } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
@@ -13,6 +13,8 @@ import { type Carrying, carryOut, finish } from './progress.ts';
 import { askNext, goOn, makeOffer, placesNeeded } from './router.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
+import { recorded, recorderOf, requirePast, requireTelephone, type Telephone } from './telephone.ts';
+import { moveCase } from './transfer.ts';
 import { viewReferral } from './view.ts';
 
 /**
@@ -20,7 +22,8 @@ import { viewReferral } from './view.ts';
  * in `actOn`: who may, is the version the one that was read, what does the table say, what is written and told, who is asked next.
  */
 
-export const receiveReferral = (services: Services, actor: AgencyActor, id: string) => actOn(services, actor, id, 'receive');
+export const receiveReferral = (services: Services, actor: AgencyActor, id: string, telephone: Telephone) =>
+  actOn(services, actor, id, 'receive', undefined, { telephone });
 
 /** The receiver asks the sender something that it needs to know before it can say yes or no. */
 export const requestInformation = (services: Services, actor: AgencyActor, id: string, body: { questions: string[] }) =>
@@ -78,25 +81,39 @@ export const acceptReferral = (
   services: Services,
   actor: AgencyActor,
   id: string,
-  body: { note?: string; over_capacity?: boolean },
+  body: { note?: string; over_capacity?: boolean } & Telephone,
 ) =>
-  actOn(services, actor, id, 'accept', async (tx, { locked, offer, now }) => {
-    requireConsent(actor, locked, now);
-    const held = await holdPlaces(services, tx, offer!, body.over_capacity ?? false);
-    return { change: { ...held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
-  });
+  actOn(
+    services,
+    actor,
+    id,
+    'accept',
+    async (tx, { locked, offer, now }) => {
+      requireConsent(locked, offer!, now);
+      const held = await holdPlaces(services, tx, offer!, body.over_capacity ?? false);
+      return { change: { ...held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
+    },
+    { telephone: body },
+  );
 
 /** The receiver says no, with a coded reason; the next agency is asked. */
 export const declineReferral = (
   services: Services,
   actor: AgencyActor,
   id: string,
-  body: { reason_code: string; note?: string },
+  body: { reason_code: string; note?: string } & Telephone,
 ) =>
-  actOn(services, actor, id, 'decline', async (tx, { offer, now }) => ({
-    code: body.reason_code,
-    change: await noted(services, tx, offer, 'decline', body.note, now),
-  }));
+  actOn(
+    services,
+    actor,
+    id,
+    'decline',
+    async (tx, { offer, now }) => ({
+      code: body.reason_code,
+      change: await noted(services, tx, offer, 'decline', body.note, now),
+    }),
+    { telephone: body },
+  );
 
 /**
  * Sender or coordinator take the referral to an agency that they name; offers that nobody accepted end.
@@ -136,7 +153,7 @@ export const confirmHandover = (
   services: Services,
   actor: AgencyActor,
   id: string,
-  body: { arrived_at: string; accompanied_by?: string; over_capacity?: boolean },
+  body: { arrived_at: string; accompanied_by?: string; over_capacity?: boolean } & Telephone,
 ) =>
   actOn(
     services,
@@ -145,7 +162,7 @@ export const confirmHandover = (
     'confirm_handover',
     async (tx, { locked, offer, now }) => {
       const accepts = impliesAcceptance('confirm_handover', offer!);
-      if (accepts) requireConsent(actor, locked, now);
+      if (accepts) requireConsent(locked, offer!, now);
       const { accompanied_by } = body;
       const arrived_at = new Date(body.arrived_at).toISOString();
       return {
@@ -155,16 +172,8 @@ export const confirmHandover = (
         },
       };
     },
-    {
-      check(_tx, _locked, now) {
-        if (new Date(body.arrived_at).getTime() <= now.getTime() + CLOCK_SKEW_MS) return;
-        throw new Problem('unprocessable', { errors: [{ pointer: '/arrived_at', detail: 'lies in the future' }] });
-      },
-    },
+    { telephone: body, check: (_tx, _locked, now) => requirePast('/arrived_at', body.arrived_at, now) },
   );
-
-/** Clocks of agencies may differ by this much before an arrival lies in the future. */
-const CLOCK_SKEW_MS = 5 * 60_000;
 
 /** The person did not come: sender and coordinator are told at once, the need stays open. */
 export const reportNoShow = (services: Services, actor: AgencyActor, id: string) =>
@@ -175,6 +184,20 @@ export const reviewReferral = (services: Services, actor: AgencyActor, id: strin
   actOn(services, actor, id, 'review', async () => ({ due_at: dayNamed(body.next_review_at) }), {
     check: (_tx, _locked, now) => requireAhead('/next_review_at', body.next_review_at, now),
   });
+
+/**
+ * The receiver takes back what sender or coordinator recorded for it by telephone: it is asked anew, and the coordinator told.
+ * @throws Problem `wrong_state` after 12 hours, or where another agency has accepted meanwhile
+ */
+export const contestReferral = (services: Services, actor: AgencyActor, id: string, body: { note: string }) =>
+  actOn(services, actor, id, 'contest', async (tx, { offer, now }) => ({
+    change: {
+      ...(await noted(services, tx, offer, 'contest', body.note, now)),
+      accepted_at: null,
+      ended_at: null,
+      reason_code: null,
+    },
+  }));
 
 const dayNamed = (text: string | undefined): Date | null => (text === undefined ? null : new Date(text));
 
@@ -219,6 +242,8 @@ interface Particulars {
   check?: (tx: Tx, locked: LockedReferral, now: Date) => Promise<void> | void;
   /** Which offer the sender acts on, where several are live. */
   offer_id?: string;
+  /** What sender or coordinator record for the receiver. */
+  telephone?: Telephone;
 }
 
 /** @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`, and what `prepare` throws */
@@ -228,7 +253,7 @@ const actOn = (
   id: string,
   verb: Exclude<ReferralAction, 'offer' | 'expire' | 'withdraw'>,
   prepare: (tx: Tx, standing: Standing) => Promise<Prepared> = async () => ({}),
-  { check, offer_id }: Particulars = {},
+  { check, offer_id, telephone = {} }: Particulars = {},
 ) => {
   const action = `referral.${verb}` as const;
   return act(
@@ -239,19 +264,29 @@ const actOn = (
     async (tx, now) => {
       const locked = await lockReferral(tx, id);
       const { referral, offers } = locked;
+      const { told_by } = telephone;
       const relations = referralRelations(actor, referral, offers);
-      authorise(actor, action, relations);
-      const named = namedOffer(offers, offer_id);
+      authorise(actor, told_by ? 'referral.record_by_telephone' : action, relations);
+      const named = namedOffer(offers, telephone.offer_id ?? offer_id);
+      requireTelephone(telephone, now);
       await check?.(tx, locked, now);
       expectVersion(actor, referral.version);
 
-      const party = partyOf(verb, relations.includes('sender'));
-      const offer = party === 'receiver' ? ownOffer(actor, offers) : (named ?? offers.find(it => it.status === 'info_requested'));
-      const decision = decide(verb, party, { ended: referral.ended, offers }, offer, now);
+      const party = told_by ? recorderOf(relations) : partyOf(verb, relations.includes('sender'));
+      const offer = told_by
+        ? (named ?? furthestOffer(offers) ?? offers.at(-1))
+        : party === 'receiver'
+          ? ownOffer(actor, offers)
+          : (named ?? offers.find(it => it.status === 'info_requested'));
+      const decision = decide(verb, party, { ended: referral.ended, offers }, offer, now, {
+        by_telephone: told_by !== undefined,
+      });
       const { code, change, due_at, follow } = await prepare(tx, { locked, offer, now });
 
-      const handled = party === 'receiver' ? { ...change, staff_code: actor.caseworker!.staff_code } : change;
-      const receipt = await carryOut(services, tx, actor, locked, decision, { action, code, due_at, change: handled }, now);
+      const said: Carrying = { action, code, due_at, change: party === 'receiver' ? answeredBy(actor, change) : change };
+      const carrying = told_by ? await recorded(services, tx, offer!, { verb, party, told_by }, said, now) : said;
+      const receipt = await carryOut(services, tx, actor, locked, decision, carrying, now);
+      await moveCase(services, tx, actor, locked, offer, decision, now);
       if (decision.follows === 'next') await goOn(services, tx, actor, locked, now);
       await follow?.();
       await finish(tx, locked, now);
@@ -265,8 +300,15 @@ function partyOf(verb: ReferralAction, is_sender: boolean): Party {
   return by.includes('receiver') ? 'receiver' : is_sender && by.includes('sender') ? 'sender' : 'coordinator';
 }
 
-function requireConsent(actor: AgencyActor, locked: LockedReferral, now: Date): void {
-  const recipient = { id: actor.agency_id, kind: actor.agency_kind };
+/** The receiver itself has the matter in hand, so what was recorded for it is not in dispute any more. */
+const answeredBy = (actor: AgencyActor, change: OfferChange | undefined): OfferChange => ({
+  ...change,
+  staff_code: actor.caseworker!.staff_code,
+  contestable_until: null,
+});
+
+function requireConsent(locked: LockedReferral, offer: OfferRow, now: Date): void {
+  const recipient = { id: offer.agency_id, kind: locked.agencies.get(offer.agency_id)!.kind };
   if (!mayBeAsked(locked.referral, locked.grants, recipient, now)) throw consentMissing(locked);
 }
 

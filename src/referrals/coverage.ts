@@ -1,20 +1,22 @@
 import { listCandidates } from '../agencies/store.ts';
 import { type Act, type Notice, record } from '../audit/record.ts';
-import { type CaseRow, type ConsentRow, listGrants } from '../cases/store.ts';
+import { type CaseRow, type ConsentRow, listGrants, saveOwner } from '../cases/store.ts';
 import type { Actor, AgencyActor } from '../core/access.ts';
 import type { Category } from '../core/codes.ts';
-import { concerns, coveredCategories, type Grant, mayBeAsked } from '../core/consent.ts';
+import { concerns, coveredCategories, type Grant, mayBeAsked, withheldFromOwner } from '../core/consent.ts';
 import { decide, isLive, isTaken } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { endReferralTimers, REFERRAL_CLOCKS, startTimers } from '../timers/apply.ts';
+import { lockOpenTimers } from '../timers/store.ts';
 import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
-import { finish, saveSteps, startDeletion } from './progress.ts';
+import { finish, saveSteps, startDeletion, timerContext } from './progress.ts';
 import { askNext } from './router.ts';
 import {
   type DisclosureRow,
+  listAgencyFacts,
   listCoordinators,
   listDisclosures,
   listOpenReferralIds,
@@ -65,11 +67,22 @@ export const openCategories = (
   now: Date,
 ): Category[] => coveredCategories(need, grants, recipient, now).filter(category => disclosure.categories.includes(category));
 
-/** Notices of an amendment: to whoever holds a changed category, and to every live holder when it concerns safety. */
-export async function tellHolders(tx: Tx, found: CaseRow, changed: readonly Category[], safety: boolean): Promise<Notice[]> {
-  const live = await asSystem(tx, 'router', async () =>
-    (await listDisclosures(tx, { case_id: found.id })).filter(({ ended_at }) => ended_at === null),
-  );
+/**
+ * Notices of an amendment: to whoever holds a changed category, and to every live holder when it concerns safety, which each then
+ * has to acknowledge. The case must be locked for update.
+ */
+export async function tellHolders(
+  tx: Tx,
+  found: CaseRow,
+  changed: readonly Category[],
+  safety: boolean,
+  now: Date,
+): Promise<Notice[]> {
+  const live = await asSystem(tx, 'router', async () => {
+    const live = (await listDisclosures(tx, { case_id: found.id })).filter(({ ended_at }) => ended_at === null);
+    if (safety) for (const row of live) await askToAcknowledge(tx, row, now);
+    return live;
+  });
   const notice = (type: 'disclosure.updated' | 'safety.changed', row: DisclosureRow, categories: Category[]): Notice => ({
     type,
     subject_id: row.referral_id,
@@ -98,7 +111,20 @@ export async function tellHolders(tx: Tx, found: CaseRow, changed: readonly Cate
   });
 }
 
-export type ConsentChange = { given: true } | { withdrawn: ConsentRow; stop_service: boolean; spoken_in_private: boolean };
+/** One clock per offer, from the change that is not acknowledged yet. */
+async function askToAcknowledge(tx: Tx, { referral_id, offer_id }: DisclosureRow, now: Date): Promise<void> {
+  const open = await lockOpenTimers(tx, { offer_id });
+  if (open.some(({ name }) => name === 'safety_ack')) return;
+  const locked = await loadLocked(tx, referral_id);
+  const offer = locked.offers.find(({ id }) => id === offer_id)!;
+  await startTimers(tx, { ...timerContext(locked, offer, now), urgency: 'emergency' }, ['safety_ack']);
+}
+
+export type ConsentChange =
+  | { given: true }
+  | { withdrawn: ConsentRow; stop_service: boolean; spoken_in_private: boolean }
+  /** A lawful ground of one referral, which its review did not uphold. */
+  | { ground_of: string };
 
 /**
  * What a consent that was given, withdrawn or has expired means for every open referral of its case. Offers that nothing covers
@@ -118,12 +144,16 @@ export async function applyConsentChange(
 ): Promise<string> {
   const affected: { locked: LockedReferral; notices: Notice[]; ended: OfferRow[] }[] = [];
   await asSystem(tx, 'router', async () => {
-    await refreshProtection(tx, now, { case_id: found.id });
-    for (const id of await listOpenReferralIds(tx, found.id)) {
+    if (!('ground_of' in change)) {
+      await refreshProtection(tx, now, { case_id: found.id });
+      await refreshOwnersView(tx, found, now);
+    }
+    const ids = 'ground_of' in change ? [change.ground_of] : await listOpenReferralIds(tx, found.id);
+    for (const id of ids) {
       const locked = await loadLocked(tx, id);
-      const ended = 'withdrawn' in change ? await endUncovered(tx, locked, change, now) : [];
+      const { ended, deletions } = 'given' in change ? NOTHING_ENDED : await endUncovered(tx, locked, change, now);
       const notices = ended.map(offer => noticeOf('referral.withdrawn', locked, { offer }));
-      notices.push(...(await refreshDisclosures(tx, locked, ended, now)));
+      notices.push(...(await refreshDisclosures(tx, locked, ended, now)), ...deletions);
       affected.push({ locked, notices, ended });
     }
     if ('withdrawn' in change && !change.spoken_in_private) await startWelfareCheck(tx, found, now);
@@ -142,7 +172,8 @@ export async function applyConsentChange(
     if ('given' in change) continue;
     const was_unplaced = locked.referral.status === 'unplaced';
     if (ended.length === 0 && !was_unplaced) continue;
-    await askCovered(services, tx, actor, locked, change.stop_service, ended.length > 0, now);
+    const stop_service = 'withdrawn' in change && change.stop_service;
+    await askCovered(services, tx, actor, locked, stop_service, ended.length > 0, now);
     await finish(tx, locked, now);
   }
   if ('given' in change) await requestRouting(tx, now, { case_id: found.id });
@@ -156,20 +187,30 @@ export async function applyConsentChange(
 async function endUncovered(
   tx: Tx,
   locked: LockedReferral,
-  { withdrawn, stop_service }: Extract<ConsentChange, { withdrawn: unknown }>,
+  change: Exclude<ConsentChange, { given: true }>,
   now: Date,
-): Promise<OfferRow[]> {
+): Promise<{ ended: OfferRow[]; deletions: Notice[] }> {
   const { referral, offers, grants, agencies } = locked;
-  const ending = offers.filter(offer => {
+  const ended = offers.filter(offer => {
     const recipient = { id: offer.agency_id, kind: agencies.get(offer.agency_id)!.kind };
-    const stops = !isTaken(offer) || (stop_service && concerns(withdrawn, recipient, referral.service));
-    return isLive(offer) && stops && !mayBeAsked(referral, grants, recipient, now);
+    const stopped = 'withdrawn' in change && change.stop_service && concerns(change.withdrawn, recipient, referral.service);
+    return isLive(offer) && (!isTaken(offer) || stopped) && !mayBeAsked(referral, grants, recipient, now);
   });
-  for (const offer of ending) {
+  const deletions: Notice[] = [];
+  for (const offer of ended) {
     const decision = decide('withdraw', 'consent', { ended: referral.ended, offers }, offer, now);
-    await saveSteps(tx, locked, decision, {}, now);
+    deletions.push(...(await saveSteps(tx, locked, decision, {}, now)));
   }
-  return ending;
+  return { ended, deletions };
+}
+
+const NOTHING_ENDED = { ended: [], deletions: [] };
+
+/** What an owner that did not open the case may see of it can depend on a grant. */
+async function refreshOwnersView(tx: Tx, found: CaseRow, now: Date): Promise<void> {
+  const [owner] = await listAgencyFacts(tx, [found.owner_agency_id]);
+  const owner_withheld = withheldFromOwner(owner!, found.opened_by_agency_id, await listGrants(tx, found.id), now);
+  if (owner_withheld.join() !== found.owner_withheld.join()) await saveOwner(tx, found.id, { owner_withheld }, now);
 }
 
 /** Brings what is open to what is covered now; whoever loses something is told and has to confirm that it deleted it. */
@@ -189,8 +230,12 @@ async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonl
     const lost = disclosure.categories.filter(category => !categories.includes(category));
     const gained = categories.filter(category => !disclosure.categories.includes(category));
     if (lost.length === 0 && gained.length === 0) continue;
-    const deletion_due_at = lost.length > 0 ? await startDeletion(tx, locked, offer, now) : disclosure.deletion_due_at;
-    await saveDisclosure(tx, disclosure, { categories, deletion_due_at });
+    const deletion = lost.length > 0 ? await startDeletion(tx, locked, offer, disclosure.id, now) : undefined;
+    await saveDisclosure(tx, disclosure, {
+      categories,
+      deletion_due_at: deletion ? deletion.due_at : disclosure.deletion_due_at,
+    });
+    if (deletion) notices.push(...deletion.notice);
     const type = lost.length > 0 ? 'consent.withdrawn' : 'disclosure.updated';
     notices.push(
       noticeOf(type, locked, { offer, parties: ['receiver'], detail: { categories: lost.length > 0 ? lost : gained } }),

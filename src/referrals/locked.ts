@@ -32,8 +32,9 @@ export interface LockedReferral {
  * @throws Problem `not_found`
  */
 export async function lockReferral(tx: Tx, id: string): Promise<LockedReferral> {
-  const { case_id } = (await findReferral(tx, id)) ?? raise('not_found');
-  await lockCase(tx, case_id, 'share');
+  const { case_id, service } = (await findReferral(tx, id)) ?? raise('not_found');
+  // A step of case management may change who owns the case.
+  await lockCase(tx, case_id, service === 'case_management' ? 'update' : 'share');
   return asSystem(tx, 'router', () => loadLocked(tx, id));
 }
 

@@ -14,9 +14,10 @@ import { newId, newReference } from '../platform/ids.ts';
 import { seal } from '../platform/vault.ts';
 import { getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
+import { startTimers } from '../timers/apply.ts';
 import { listDisclosed } from './coverage.ts';
 import { type LockedReferral, loadLocked } from './locked.ts';
-import { finish } from './progress.ts';
+import { finish, referralTimerContext } from './progress.ts';
 import { goOn, makeOffer, rank } from './router.ts';
 import type { ReferralBody } from './schema.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
@@ -40,6 +41,8 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       const found = (await findCase(tx, case_id)) ?? raise('not_found');
       const relations = await caseRelations(tx, actor, found);
       authorise(actor, 'referral.make', relations);
+      if (body.service === 'case_management' && !relations.includes('owner'))
+        throw new Problem('forbidden', { detail: 'only its owner hands a case over' });
       requireRouting(body);
       requireGroundInFull(body);
       if (found.track === 'anonymous' && body.service !== 'identification') {
@@ -72,6 +75,8 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       const missing = leastMissing(locked, possible.length > 0 ? possible : providers, now);
       if (missing) throw consentMissing(missing, groundsFor(missing, grounds));
 
+      if (body.lawful_ground)
+        await asSystem(tx, 'router', () => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
       const receipt = await record(services, tx, actor, {
         action: 'referral.make',
         resource_type: 'referral',
@@ -173,7 +178,8 @@ async function insertWithNeed(
   now: Date,
 ): Promise<LockedReferral> {
   const staff_code = actor.caseworker!.staff_code;
-  const sealed: Sealed = { note: body.note, requirements: body.requirements };
+  const { lawful_ground, note, requirements } = body;
+  const sealed: Sealed = { note, requirements, legal_basis: lawful_ground?.legal_basis };
   const key = await getDataKey(services, tx, found.id);
   return asSystem(tx, 'router', async () => {
     const profile = await findProfile(services, tx, found.id);
@@ -192,8 +198,8 @@ async function insertWithNeed(
       fallback: body.fallback ?? false,
       categories: body.categories,
       excluded_agencies: body.excluded_agencies ?? [],
-      lawful_ground: body.lawful_ground
-        ? { ...body.lawful_ground, person_informed: body.lawful_ground.person_informed ?? false, staff_code }
+      lawful_ground: lawful_ground
+        ? { code: lawful_ground.code, person_informed: lawful_ground.person_informed ?? false, staff_code }
         : null,
       sealed: seal(key, sealedPlace(id), sealed),
       places: 1 + (profile?.dependants ?? 0),

@@ -1,5 +1,5 @@
 import { freePlaces } from '../agencies/store.ts';
-import { record, type SubjectRecord } from '../audit/record.ts';
+import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { coveredCategories } from '../core/consent.ts';
 import { type Decision, isLive, isTaken, type Step } from '../core/referral.ts';
@@ -35,7 +35,8 @@ export interface Carrying {
   /** When the clock that it starts shall fall due, instead of what the policy says. */
   due_at?: Date | null;
   told?: Told;
-  lawful_ground?: string | null;
+  /** What the trail keeps of it beside. */
+  detail?: Record<string, string>;
 }
 
 /**
@@ -53,12 +54,13 @@ export async function carryOut(
   now: Date,
 ): Promise<string> {
   const [main] = decision.steps;
-  await asSystem(tx, 'router', async () => {
-    await saveSteps(tx, locked, decision, carrying, now);
+  const deletions = await asSystem(tx, 'router', async () => {
+    const deletions = await saveSteps(tx, locked, decision, carrying, now);
     if (decision.follows === 'ended') {
       locked.referral.ended = decision.event === 'referral.completed' ? 'completed' : 'cancelled';
       await endReferralTimers(tx, locked.referral.id, now, { cancel: REFERRAL_CLOCKS });
     }
+    return deletions;
   });
   const offer = main && findOffer(locked, main);
   const due_at = offer ? await dueOf(tx, offer) : null;
@@ -67,14 +69,14 @@ export async function carryOut(
     action: carrying.action,
     resource_type: 'referral',
     code: carrying.code,
-    lawful_ground: carrying.lawful_ground,
-    subjects: [subjectOf(locked, offer)],
+    subjects: [{ ...subjectOf(locked, offer), ...carrying.detail }],
     // Who was asked and has not said yes acts on a referral, and does not know the case.
     subjects_withheld: actor.type === 'agency' && isOutsider(actor.agency_id, locked, offer) ? [locked.referral.case_id] : [],
     events: [
       noticeOf(decision.event, locked, { offer, due_at, ...carrying.told }),
       // Those whose offers ended because another said yes, or the sender cancelled.
       ...others.map(other => noticeOf('referral.cancelled', locked, { offer: other, parties: ['receiver'] })),
+      ...deletions,
     ],
   });
 }
@@ -98,20 +100,25 @@ const findOffer = (locked: LockedReferral, step: Step): OfferRow => locked.offer
 
 type Particulars = Pick<Carrying, 'change' | 'code' | 'due_at'>;
 
-/** The steps of a decision with all that hangs on them; the particulars belong to the offer that was acted on. */
+/**
+ * The steps of a decision with all that hangs on them; the particulars belong to the offer that was acted on.
+ * @returns what those have to be told who now have something to delete
+ */
 export async function saveSteps(
   tx: Tx,
   locked: LockedReferral,
   decision: Decision,
   particulars: Particulars,
   now: Date,
-): Promise<void> {
+): Promise<Notice[]> {
   const [main] = decision.steps;
+  const notices: Notice[] = [];
   for (const step of decision.steps) {
     // Where the sender takes all back, every offer ended for the same reason.
     const { code } = step.to === main?.to ? particulars : {};
-    await saveStep(tx, locked, step, step === main ? particulars : { code }, now);
+    notices.push(...(await saveStep(tx, locked, step, step === main ? particulars : { code }, now)));
   }
+  return notices;
 }
 
 async function saveStep(
@@ -120,7 +127,7 @@ async function saveStep(
   step: Step,
   { change, code, due_at }: Particulars,
   now: Date,
-): Promise<void> {
+): Promise<Notice[]> {
   const offer = findOffer(locked, step);
   const was_taken = isTaken(offer);
   const ends = !isLive({ status: step.to });
@@ -133,12 +140,13 @@ async function saveStep(
   });
   await applyTimers(tx, { ...timerContext(locked, offer, now), due_at }, step.timers);
   if (takes) {
-    await openDisclosure(tx, locked, offer, now);
+    // Whoever takes the case itself owns it; that is no disclosure.
+    if (offer.service !== 'case_management') await openDisclosure(tx, locked, offer, now);
     await endReferralTimers(tx, locked.referral.id, now, { meet: ['unplaced_review'] });
   }
   // Whoever has arrived is not missing.
   if (step.to === 'in_progress') await endReferralTimers(tx, locked.referral.id, now, { meet: ['missing_person_check'] });
-  if (was_taken && !isTaken({ status: step.to })) await release(tx, locked, offer, now);
+  return was_taken && !isTaken({ status: step.to }) ? release(tx, locked, offer, now) : [];
 }
 
 async function openDisclosure(tx: Tx, { referral, grants, agencies }: LockedReferral, offer: OfferRow, now: Date): Promise<void> {
@@ -155,25 +163,49 @@ async function openDisclosure(tx: Tx, { referral, grants, agencies }: LockedRefe
 }
 
 /** What an offer that was accepted gives back when it ends: the places it took, and what it was let to know. */
-async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Date): Promise<void> {
+async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Date): Promise<Notice[]> {
   const { referral } = locked;
   const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: offer.agency_id });
   const open = disclosures.find(disclosure => disclosure.offer_id === offer.id && disclosure.ended_at === null);
+  const notices: Notice[] = [];
   if (open) {
-    const deletion_due_at = await startDeletion(tx, locked, offer, now);
-    await saveDisclosure(tx, open, { categories: [], ended_at: now, deletion_due_at });
+    const { due_at, notice } = await startDeletion(tx, locked, offer, open.id, now);
+    await saveDisclosure(tx, open, { categories: [], ended_at: now, deletion_due_at: due_at });
+    notices.push(...notice);
   }
   if (offer.places_held > 0) {
     await freePlaces(tx, offer.agency_id, offer.service, offer.places_held, now);
     await saveOfferStatus(tx, offer, offer.status, { places_held: 0 });
     await requestRouting(tx, now, { service: offer.service, jurisdictions: [referral.jurisdiction] });
   }
+  return notices;
 }
 
-/** The clock within which a holder confirms that it deleted what it no longer may know; one that runs is not put off. */
-export async function startDeletion(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Date): Promise<Date | null> {
-  const open = (await lockOpenTimers(tx, { offer_id: offer.id })).find(({ name }) => name === 'deletion_confirmation');
-  return open?.due_at ?? startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
+/**
+ * The clock within which a holder confirms that it deleted what it no longer may know; one that runs is not put off. Whoever
+ * owns the case has nothing to delete.
+ * @param offer whose receiver it was, or the offer by which the case went over, with the agency that owned it
+ */
+export async function startDeletion(
+  tx: Tx,
+  locked: LockedReferral,
+  offer: Pick<OfferRow, 'id' | 'agency_id' | 'location_protected'>,
+  disclosure_id: string,
+  now: Date,
+): Promise<{ due_at: Date | null; notice: Notice[] }> {
+  if (offer.agency_id === locked.referral.owner_agency_id) return { due_at: null, notice: [] };
+  const running = (await lockOpenTimers(tx, { offer_id: offer.id })).find(
+    timer => timer.name === 'deletion_confirmation' && timer.responsible_agency_id === offer.agency_id,
+  );
+  if (running) return { due_at: running.due_at, notice: [] };
+  const due_at = await startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
+  const notice = noticeOf('disclosure.deletion_due', locked, {
+    parties: [],
+    also: [offer.agency_id],
+    due_at,
+    detail: { offer_id: offer.id, agency_id: offer.agency_id, disclosure_id },
+  });
+  return { due_at, notice: [notice] };
 }
 
 /** When the offer's next deadline falls. */

@@ -149,6 +149,7 @@ export async function makeOffer(
     offered_at: now,
     accepted_at: null,
     ended_at: null,
+    contestable_until: null,
     latest: true,
   };
   const due_at = await asSystem(tx, 'router', async () => {

@@ -11,6 +11,7 @@ import {
   cancelReferral,
   completeReferral,
   confirmHandover,
+  contestReferral,
   declineReferral,
   failReferral,
   provideInformation,
@@ -21,6 +22,7 @@ import {
   reviewReferral,
   waitlistReferral,
 } from './commands.ts';
+import { reviewGround } from './grounds.ts';
 import { makeReferral } from './make.ts';
 import * as schema from './schema.ts';
 import { listReferrals, readReferral } from './view.ts';
@@ -38,7 +40,7 @@ type Command = (
 
 /** The verbs of the lifecycle; path, action and operation are named after them. */
 const VERBS: readonly [verb: ReferralAction, summary: string, body: TSchema, command: Command][] = [
-  ['receive', 'Say that the offer has arrived', schema.Empty, receiveReferral],
+  ['receive', 'Say that the offer has arrived', schema.ReceiveBody, receiveReferral],
   ['request_information', 'Ask the sender', schema.QuestionsBody, requestInformation],
   ['provide_information', 'Answer the receiver', schema.AnswersBody, provideInformation],
   ['waitlist', 'Say that a place may come free; another agency is asked beside', schema.WaitlistBody, waitlistReferral],
@@ -51,6 +53,7 @@ const VERBS: readonly [verb: ReferralAction, summary: string, body: TSchema, com
   ['complete', 'Say that the need is met', schema.CompleteBody, completeReferral],
   ['fail', 'Say that the service ended without meeting the need', schema.FailBody, failReferral],
   ['cancel', 'Take the request back', schema.CancelBody, cancelReferral],
+  ['contest', 'Say that it is not so what was recorded by telephone', schema.ContestBody, contestReferral],
 ];
 
 export function referralRoutes(app: App, services: Services): void {
@@ -111,4 +114,17 @@ export function referralRoutes(app: App, services: Services): void {
       async (request, reply) => answer(reply, await command(services, request.actor, request.params.id, request.body as never)),
     );
   }
+  app.post(
+    '/v1/referrals/:id/review-ground',
+    operation({
+      ...write,
+      ...referral_id,
+      id: 'reviewGround',
+      summary: 'Look at a lawful ground that a colleague named',
+      action: 'referral.review_ground',
+      body: schema.ReviewGroundBody,
+      answer: schema.ReferralView,
+    }),
+    async (request, reply) => answer(reply, await reviewGround(services, request.actor, request.params.id, request.body)),
+  );
 }

@@ -3,6 +3,7 @@ import { CategoryData, ProfileView } from '../cases/schema.ts';
 import {
   CANCEL_REASONS,
   CATEGORIES,
+  CHANNELS,
   DECLINE_REASONS,
   FAIL_REASONS,
   LAWFUL_GROUNDS,
@@ -13,7 +14,19 @@ import {
   URGENCIES,
 } from '../core/codes.ts';
 import { REFERENCE_PATTERN } from '../core/ids.ts';
-import { Closed, Code, Codes, Id, Instant, Language, Named, Nullable, Region, Text } from '../platform/http/openapi.ts';
+import {
+  Closed,
+  Code,
+  Codes,
+  Id,
+  Instant,
+  Language,
+  Named,
+  Nullable,
+  Region,
+  StaffCode,
+  Text,
+} from '../platform/http/openapi.ts';
 import { TimerView } from '../timers/schema.ts';
 
 const Optional = Type.Optional;
@@ -77,6 +90,20 @@ const OfferView = Named('Offer', {
   ),
   notes: Optional(Type.Array(Closed({ at: Instant(), action: Type.String(), note: Type.String() }))),
   handover: Optional(Closed({ arrived_at: Instant(), accompanied_by: Optional(Type.String()) })),
+  told: Optional(
+    Type.Array(
+      Closed({
+        action: Type.String(),
+        recorded_at: Instant(),
+        recorded_by: Code(['sender', 'coordinator']),
+        channel: Code(CHANNELS),
+        at: Instant(),
+        staff_code: StaffCode(),
+      }),
+      { description: 'What was recorded for the receiver, who said it by telephone' },
+    ),
+  ),
+  contestable_until: Optional(Instant()),
 });
 export type OfferView = Static<typeof OfferView>;
 
@@ -94,10 +121,19 @@ const summary = {
   updated_at: Instant(),
 };
 
+const GroundView = Closed({
+  code: Code(LAWFUL_GROUNDS),
+  person_informed: Type.Boolean(),
+  legal_basis: Optional(Text(500)),
+  upheld: Nullable(Type.Boolean({ description: 'What its review found; null: it is still to come' })),
+  reviewed_at: Nullable(Instant()),
+});
+
 export const ReferralView = Named('Referral', {
   ...summary,
   routing: Optional(Code(['direct', 'automatic'])),
   fallback: Optional(Type.Boolean()),
+  lawful_ground: Optional(GroundView),
   note: Optional(Type.String()),
   requirements: Optional(ReferralBody.properties.requirements),
   offer: Nullable(OfferView),
@@ -129,18 +165,32 @@ export const InboxQuery = {
 };
 
 export const Empty = Closed({});
+
+const told = {
+  told_by: Optional(
+    Closed(
+      { channel: Code(CHANNELS), at: Instant(), staff_code: StaffCode() },
+      { description: 'Sender or coordinator record what the receiver said, and who said it when' },
+    ),
+  ),
+  offer_id: Optional(Type.String({ ...Id('off'), description: 'With `told_by`: whose receiver said it; else the furthest' })),
+};
+export const ReceiveBody = Closed(told);
 export const QuestionsBody = Closed({ questions: Sentences() });
 export const AnswersBody = Closed({ answers: Sentences(), offer_id: Optional(Id('off')) });
 export const WaitlistBody = Closed({ review_at: Optional(Instant()) });
 export const ReviewBody = Closed({ next_review_at: Optional(Instant()) });
-export const AcceptBody = Closed({ note: Optional(Note()), over_capacity: Optional(Type.Boolean()) });
-export const DeclineBody = Closed({ reason_code: Code(DECLINE_REASONS), note: Optional(Note()) });
+export const AcceptBody = Closed({ note: Optional(Note()), over_capacity: Optional(Type.Boolean()), ...told });
+export const DeclineBody = Closed({ reason_code: Code(DECLINE_REASONS), note: Optional(Note()), ...told });
 export const RerouteBody = Closed({ agency_id: Id('agy'), reason_code: Code(CANCEL_REASONS) });
 export const HandoverBody = Closed({
   arrived_at: Instant(),
   accompanied_by: Optional(Text(200)),
   over_capacity: Optional(Type.Boolean()),
+  ...told,
 });
 export const CompleteBody = Closed({ outcome_code: Code(OUTCOMES), note: Optional(Note()) });
 export const FailBody = Closed({ reason_code: Code(FAIL_REASONS), note: Optional(Note()) });
 export const CancelBody = Closed({ reason_code: Code(CANCEL_REASONS) });
+export const ContestBody = Closed({ note: Text(4_000, 1) });
+export const ReviewGroundBody = Closed({ upheld: Type.Boolean() });

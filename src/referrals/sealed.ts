@@ -9,6 +9,8 @@ import type { OfferRow } from './store.ts';
 /** Of a referral: what the sender wrote for whoever accepts. */
 export interface Sealed {
   note?: string;
+  /** Of a lawful ground. */
+  legal_basis?: string;
   requirements?: {
     languages?: string[];
     accessible?: boolean;
@@ -23,6 +25,15 @@ export interface Exchange {
   questions: { asked_at: string; questions: string[]; answered_at?: string; answers?: string[] }[];
   notes: { at: string; action: string; note: string }[];
   handover?: { arrived_at: string; accompanied_by?: string };
+  /** What sender or coordinator recorded for the receiver, who said it by telephone. */
+  told?: {
+    action: string;
+    recorded_at: string;
+    recorded_by: 'sender' | 'coordinator';
+    channel: string;
+    at: string;
+    staff_code: string;
+  }[];
 }
 
 export const sealedPlace = (referral_id: string): Place => ({

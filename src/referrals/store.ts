@@ -48,7 +48,10 @@ export async function insertOffer(tx: Tx, row: Omit<OfferRow, 'latest'>): Promis
 }
 
 export type OfferChange = Partial<
-  Pick<OfferRow, 'reason_code' | 'staff_code' | 'sealed' | 'places' | 'places_held' | 'accepted_at' | 'ended_at'>
+  Pick<
+    OfferRow,
+    'reason_code' | 'staff_code' | 'sealed' | 'places' | 'places_held' | 'accepted_at' | 'ended_at' | 'contestable_until'
+  >
 >;
 
 /** The only writer of `offers.status`; takes what core/referral.ts decided. */
@@ -107,6 +110,20 @@ export async function requestRouting(
   );
 }
 
+/** What the review of a lawful ground found. */
+export async function saveGround(
+  tx: Tx,
+  referral: ReferralRow,
+  lawful_ground: NonNullable<ReferralRow['lawful_ground']>,
+): Promise<void> {
+  referral.lawful_ground = lawful_ground;
+  await tx
+    .updateTable('referrals')
+    .set({ lawful_ground: toJson(lawful_ground) })
+    .where('id', '=', referral.id)
+    .execute();
+}
+
 export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
   tx
     .selectFrom('referrals')
@@ -131,9 +148,13 @@ export async function insertDisclosure(
     .insertInto('disclosures')
     .values({ ...row, categories_held: row.categories })
     .onConflict(conflict =>
-      conflict
-        .column('offer_id')
-        .doUpdateSet({ categories: row.categories, ground: row.ground, ended_at: null, deletion_due_at: null }),
+      conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
+        categories: row.categories,
+        ground: row.ground,
+        ended_at: null,
+        deletion_due_at: null,
+        deletion_confirmed_at: null,
+      }),
     )
     .execute();
 }
@@ -185,16 +206,61 @@ export async function refreshProtection(
 }
 
 /** Referrals of a case that no act has ended, in the order in which they are locked. */
-export const listOpenReferralIds = async (tx: Tx, case_id: string): Promise<string[]> => {
+export const listOpenReferralIds = async (tx: Tx, case_id: string, service?: Service): Promise<string[]> => {
   const rows = await tx
     .selectFrom('referrals')
     .select('id')
     .where('case_id', '=', case_id)
     .where('ended', 'is', null)
+    .$if(service !== undefined, query => query.where('service', '=', service!))
     .orderBy('id')
     .execute();
   return rows.map(({ id }) => id);
 };
+
+/**
+ * Everything that hangs on a case names its owner. Runs as the router, with the case locked for update.
+ * @param duties names of the timers that go over with the case
+ */
+export async function saveOwnerEverywhere(
+  tx: Tx,
+  case_id: string,
+  { former, owner, duties }: { former: string; owner: string; duties: readonly string[] },
+): Promise<void> {
+  for (const table of ['referrals', 'offers', 'timers'] as const) {
+    await tx.updateTable(table).set({ owner_agency_id: owner }).where('case_id', '=', case_id).execute();
+  }
+  await tx
+    .updateTable('timers')
+    .set({ responsible_agency_id: owner })
+    .where('case_id', '=', case_id)
+    .where('responsible_agency_id', '=', former)
+    .where('name', 'in', duties)
+    .where('state', 'in', ['running', 'paused', 'breached'])
+    .execute();
+}
+
+/** The disclosures that keep account of agencies' times as owner, which ended or began with this offer. */
+export const listOwnerships = (tx: Tx, offer_id: string): Promise<DisclosureRow[]> =>
+  tx.selectFrom('disclosures').selectAll().where('offer_id', '=', offer_id).where('ground', '=', 'ownership').execute();
+
+export async function insertOwnership(
+  tx: Tx,
+  row: Pick<
+    DisclosureRow,
+    'id' | 'case_id' | 'referral_id' | 'offer_id' | 'agency_id' | 'categories_held' | 'started_at' | 'ended_at'
+  >,
+): Promise<void> {
+  await tx
+    .insertInto('disclosures')
+    .values({ ...row, categories: [], ground: 'ownership' })
+    .onConflict(conflict =>
+      conflict
+        .columns(['offer_id', 'agency_id'])
+        .doUpdateSet({ ended_at: row.ended_at, categories_held: row.categories_held, deletion_confirmed_at: null }),
+    )
+    .execute();
+}
 
 export interface AgencyFacts {
   id: string;

@@ -94,6 +94,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
     ...(holds || (informed && isTaken(own))
       ? await requestOf(services, tx, referral, { narrative: holds || disclosed.includes('narrative'), persons: holds })
       : {}),
+    ...(sees_all || (informed && isTaken(own)) ? await groundOf(services, tx, referral, { basis: holds }) : {}),
     offer: shown ? await show(shown) : null,
     ...(sends || relations.includes('coordinator') ? { offers: await inOrder(offers, show) } : {}),
     ...(holds || informed ? await profileOf(services, tx, referral) : {}),
@@ -141,17 +142,37 @@ async function requestOf(
   referral: ReferralRow,
   { narrative, persons }: { narrative: boolean; persons: boolean },
 ): Promise<Pick<ReferralView, 'note' | 'requirements'>> {
-  const { note, requirements } = open<Sealed>(
-    await getDataKey(services, tx, referral.case_id),
-    sealedPlace(referral.id),
-    referral.sealed,
-  );
+  const { note, requirements } = await openSealed(services, tx, referral);
   const { separate_from, ...needs } = requirements ?? {};
   return {
     ...(note === undefined || !narrative ? {} : { note }),
     ...(requirements === undefined ? {} : { requirements: { ...needs, ...(persons && separate_from ? { separate_from } : {}) } }),
   };
 }
+
+/** Whether the person was told matters to whoever meets them next; the legal basis in words stays with whoever may read the case. */
+async function groundOf(
+  services: Services,
+  tx: Tx,
+  referral: ReferralRow,
+  { basis }: { basis: boolean },
+): Promise<Pick<ReferralView, 'lawful_ground'>> {
+  const { lawful_ground: ground } = referral;
+  if (!ground) return {};
+  const { legal_basis } = basis ? await openSealed(services, tx, referral) : {};
+  return {
+    lawful_ground: {
+      code: ground.code,
+      person_informed: ground.person_informed,
+      ...(legal_basis ? { legal_basis } : {}),
+      upheld: ground.upheld ?? null,
+      reviewed_at: ground.reviewed_at ?? null,
+    },
+  };
+}
+
+const openSealed = async (services: Services, tx: Tx, referral: ReferralRow): Promise<Sealed> =>
+  open<Sealed>(await getDataKey(services, tx, referral.case_id), sealedPlace(referral.id), referral.sealed);
 
 async function profileOf(services: Services, tx: Tx, referral: ReferralRow): Promise<Pick<ReferralView, 'profile'>> {
   const profile = await findProfile(services, tx, referral.case_id);
@@ -188,7 +209,7 @@ async function offerView(
   words: 'all' | 'own' | 'none',
 ): Promise<OfferView> {
   const exchange = words === 'none' ? EMPTY : await readExchange(services, tx, offer);
-  const { questions, notes, handover } = words === 'own' ? { ...exchange, questions: [] } : exchange;
+  const { questions, notes, handover, told = [] } = words === 'own' ? { ...exchange, questions: [] } : exchange;
   return {
     id: offer.id,
     status: offer.status,
@@ -201,6 +222,10 @@ async function offerView(
     ...(questions.length > 0 ? { questions } : {}),
     ...(notes.length > 0 ? { notes } : {}),
     ...(handover ? { handover } : {}),
+    ...(told.length > 0 ? { told: told as OfferView['told'] } : {}),
+    ...(offer.contestable_until && offer.contestable_until > services.now()
+      ? { contestable_until: offer.contestable_until.toISOString() }
+      : {}),
   };
 }
 

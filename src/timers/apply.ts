@@ -46,6 +46,11 @@ const RESPONSIBLE: Readonly<Record<string, Responsible>> = {
   welfare_check: 'owner',
 };
 
+/** Duties that go over with the case; the coordinator's too, where they fell to the owner. */
+export const OWNER_DUTIES: readonly string[] = Object.entries(RESPONSIBLE)
+  .filter(([, who]) => who === 'owner' || who === 'coordinator')
+  .map(([name]) => name);
+
 /** Timers of the referral as a whole, or of the case; every other is the offer's. */
 const OF_REFERRAL = ['missing_person_check', 'follow_up', 'unplaced_review'];
 
@@ -121,7 +126,7 @@ const meetTimer = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>
   saveTimer(tx, timer.id, { state: 'met', met_at: now, next_step_at: null, steps: [] });
 
 /** Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. */
-const cancelTimer = (tx: Tx, timer: TimerRow): Promise<void> =>
+export const cancelTimer = (tx: Tx, timer: TimerRow): Promise<void> =>
   saveTimer(tx, timer.id, {
     ...(timer.state === 'breached' && timer.on_breach === 'expire_offer' ? {} : { state: 'cancelled' as const }),
     next_step_at: null,

@@ -357,7 +357,7 @@ t.test('consent', async t => {
         t.match(await read(as('health'), referral.id), { status: 'withdrawn', disclosure: undefined, profile: undefined });
         t.equal((await read(helpline, referral.id)).status, 'withdrawn');
         const types = await typesTold(as('health'), referral.id);
-        t.strictSame(types.slice(-2).sort(), ['consent.withdrawn', 'referral.withdrawn']);
+        t.strictSame(types.slice(-3).sort(), ['consent.withdrawn', 'disclosure.deletion_due', 'referral.withdrawn']);
         t.equal((await clinicTimers(referral.id, 'deletion_confirmation')).length, 1);
         t.match(ok(await as('health').get(`/v1/cases/${kase.id}`)), { deletion_due_at: String, data: undefined });
         const running = (await all(as('health'), `/v1/timers?subject_id=${referral.id}&state=running`)).map(({ name }) => name);

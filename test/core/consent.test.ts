@@ -9,6 +9,7 @@ import {
   mayBeAsked,
   missingCategories,
   type Need,
+  withheldFromOwner,
 } from '../../src/core/consent.ts';
 
 const NOW = new Date('2026-11-21T19:00:00.000Z');
@@ -172,4 +173,28 @@ t.test('no category is open that neither a live grant nor the ground covers', as
     }),
     { numRuns: 1_000 },
   );
+});
+
+t.test('a ground that its review did not uphold stands in for nothing', async t => {
+  const asked = need({ lawful_ground: { code: 'mandatory_report' } });
+  t.ok(mayBeAsked(asked, [], SHELTER, NOW));
+  t.ok(mayBeAsked(need({ lawful_ground: { code: 'mandatory_report', upheld: true } }), [], SHELTER, NOW));
+  const refused = need({ lawful_ground: { code: 'mandatory_report', upheld: false } });
+  t.notOk(mayBeAsked(refused, [], SHELTER, NOW));
+  t.strictSame(coveredCategories(refused, [], SHELTER, NOW), []);
+  t.strictSame(coveredCategories(refused, [grant()], SHELTER, NOW), ['identity', 'contact'], 'a consent beside it still covers');
+});
+
+t.test('an owner that did not open the case does not see where it came from', async t => {
+  const inspection = { id: 'agy_inspection', kind: 'labour_inspection' } as const;
+  const told = byName(inspection.id, { purposes: ['case_management'], categories: ['protection_status'] });
+  t.strictSame(withheldFromOwner(CLINIC, null, [], NOW), [], 'it has not changed hands');
+  t.strictSame(withheldFromOwner(CLINIC, CLINIC.id, [], NOW), [], 'it came back');
+  t.strictSame(withheldFromOwner(CLINIC, SHELTER.id, [], NOW), ['source']);
+  t.strictSame(withheldFromOwner(inspection, SHELTER.id, [], NOW), ['source', 'protection_status']);
+  t.strictSame(withheldFromOwner(inspection, SHELTER.id, [told], NOW), ['source']);
+  t.strictSame(withheldFromOwner(inspection, SHELTER.id, [{ ...told, withdrawn_at: BEFORE }], NOW), [
+    'source',
+    'protection_status',
+  ]);
 });

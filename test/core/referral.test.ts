@@ -4,6 +4,7 @@ import { OFFER_STATUSES, type OfferStatus } from '../../src/core/codes.ts';
 import { Problem } from '../../src/core/problem.ts';
 import {
   allowedActions,
+  contestableUntil,
   type Decision,
   decide,
   furthestOffer,
@@ -181,9 +182,12 @@ function pageAllows(action: keyof typeof PAGE, party: Party, referral: ReferralS
   return action !== 'contest' || (offer.contestable_until != null && offer.contestable_until > NOW);
 }
 
-const tryTo = (action: ReferralAction, party: Party, referral: ReferralState, offer?: OfferState): Decision | Problem => {
+const tryTo = (action: ReferralAction, party: Party, referral: ReferralState, offer?: OfferState): Decision | Problem =>
+  attempt(() => decide(action, party, referral, offer, NOW));
+
+const attempt = (run: () => Decision): Decision | Problem => {
   try {
-    return decide(action, party, referral, offer, NOW);
+    return run();
   } catch (error) {
     if (error instanceof Problem) return error;
     throw error;
@@ -329,6 +333,27 @@ t.test('what was recorded by telephone may be contested for 12 hours', async t =
       const result = tryTo('contest', 'receiver', { ended: null, offers: [offer] }, offer);
       t.equal(result instanceof Problem, !allowed, `${status} until ${contestable_until?.toISOString() ?? 'never'}`);
     }
+  }
+});
+
+t.test('sender and coordinator may record four things for the receiver, as the receiver might do them', async t => {
+  const by_telephone = ['receive', 'accept', 'decline', 'confirm_handover'];
+  for (const action of ACTIONS) {
+    for (const status of OFFER_STATUSES) {
+      const offer = offerOf('a', status, { contestable_until: TELEPHONE });
+      const referral: ReferralState = { ended: null, offers: [offer] };
+      for (const party of PARTIES) {
+        const may =
+          by_telephone.includes(action) &&
+          ['sender', 'coordinator'].includes(party) &&
+          pageAllows(action, 'receiver', referral, offer);
+        const result = attempt(() => decide(action, party, referral, offer, NOW, { by_telephone: true }));
+        if (may) t.strictSame(result, decide(action, 'receiver', referral, offer, NOW), `${action} for ${status} by ${party}`);
+        else if (!(result instanceof Problem)) t.fail(`${action} for ${status} by ${party} must be wrong_state`);
+      }
+    }
+    const recorded = ['accept', 'decline', 'confirm_handover'].includes(action);
+    t.strictSame(contestableUntil(action, NOW), recorded ? new Date(NOW.getTime() + 12 * HOUR) : null, action);
   }
 });
 
