@@ -62,9 +62,15 @@ export function toCategories({ intake, person = {}, dependants, danger_flags, ne
     protection_status: { protection_status },
     labour: { exploitation },
     family: { dependants },
-    source: { intake: { channel: intake.channel, received_at: inUtc(intake.received_at) } },
+    source: { intake: sourceOf(intake) },
   });
 }
+
+/** Nothing where the source is withheld from whoever amends: an owner to which the case went over. */
+const sourceOf = ({ channel, received_at }: Partial<CaseDocument['intake']>) =>
+  channel === undefined && received_at === undefined
+    ? undefined
+    : { channel, received_at: received_at === undefined ? undefined : inUtc(received_at) };
 
 const inUtc = (instant: string): string => new Date(instant).toISOString();
 

@@ -80,6 +80,7 @@ const POLICIES: readonly Policy[] = [
   policy('deletion_confirmation', workingDays(10)),
   policy('follow_up', calendarDays(30)),
   policy('welfare_check', 'PT24H'),
+  policy('ground_review', 'PT24H'),
 ];
 
 /** What a jurisdiction uses until it has a pack of its own. */

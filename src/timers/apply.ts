@@ -44,6 +44,8 @@ const RESPONSIBLE: Readonly<Record<string, Responsible>> = {
   unplaced_review: 'coordinator',
   deletion_confirmation: 'receiver',
   welfare_check: 'owner',
+  ground_review: 'sender',
+  safety_ack: 'receiver',
 };
 
 /** Duties that go over with the case; the coordinator's too, where they fell to the owner. */
@@ -52,7 +54,7 @@ export const OWNER_DUTIES: readonly string[] = Object.entries(RESPONSIBLE)
   .map(([name]) => name);
 
 /** Timers of the referral as a whole, or of the case; every other is the offer's. */
-const OF_REFERRAL = ['missing_person_check', 'follow_up', 'unplaced_review'];
+const OF_REFERRAL = ['missing_person_check', 'follow_up', 'unplaced_review', 'ground_review'];
 
 /** Those of them that are over when the referral is. */
 export const REFERRAL_CLOCKS = ['missing_person_check', 'unplaced_review'] as const;
