@@ -86,6 +86,7 @@ const PERMISSIONS = {
   'referral.fail': { relations: ['receiver'], roles: FOR_RECEIVER },
   'referral.cancel': { relations: ['sender'], roles: FOR_SENDER },
   'referral.contest': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'referral.candidates': { relations: ['sender', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
   'timer.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
   'agency.create': { relations: ['admin'], roles: [] },
   'agency.change': { relations: ['admin', 'self'], roles: SUPERVISOR },
