@@ -27,6 +27,7 @@ import { publicRoutes } from './platform/http/public-routes.ts';
 import { createRateLimiter } from './platform/http/rate-limit.ts';
 import { VERSION } from './platform/version.ts';
 import { candidateRoutes } from './referrals/candidates/routes.ts';
+import { messageRoutes } from './referrals/messages/routes.ts';
 import { referralRoutes } from './referrals/routes.ts';
 import { codeRoutes } from './rules/routes.ts';
 import type { Services } from './services.ts';
@@ -114,6 +115,7 @@ export async function buildApi(services: Services): Promise<App> {
   caseRoutes(app, services);
   referralRoutes(app, services);
   candidateRoutes(app, services);
+  messageRoutes(app, services);
   timerRoutes(app, services);
   webhookRoutes(app, services);
   auditRoutes(app, services);

@@ -87,6 +87,8 @@ const PERMISSIONS = {
   'referral.cancel': { relations: ['sender'], roles: FOR_SENDER },
   'referral.contest': { relations: ['receiver'], roles: FOR_RECEIVER },
   'referral.candidates': { relations: ['sender', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
+  'message.send': { relations: ['sender', 'receiver'], roles: ['caseworker'] },
+  'message.list': { relations: ['sender', 'receiver'], roles: ['caseworker'] },
   'timer.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
   'agency.create': { relations: ['admin'], roles: [] },
   'agency.change': { relations: ['admin', 'self'], roles: SUPERVISOR },
