@@ -1,3 +1,4 @@
+import type { TOLD_EXCLUSIONS } from './codes.ts';
 import { type Candidate, type CandidateService, type Exclusion, placesLeft, type Reason, tieBreak } from './routing.ts';
 
 /**
@@ -7,8 +8,7 @@ import { type Candidate, type CandidateService, type Exclusion, placesLeft, type
  * may know the person.
  */
 
-/** `not_eligible`: does not take this person, and the reader may not know why. `not_told`: of a hidden place. */
-export type ToldExclusion = Exclusion | 'not_eligible' | 'not_told';
+export type ToldExclusion = (typeof TOLD_EXCLUSIONS)[number];
 
 export interface ToldCandidate {
   agency_id: string;

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { AgencyKind, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex } from './codes.ts';
+import type { AgencyKind, EXCLUSIONS, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex } from './codes.ts';
 import { STATUS_ONLY_BY_NAME } from './consent.ts';
 
 /**
@@ -54,21 +54,7 @@ export interface EarlierOffer {
   ended_at: Date | null;
 }
 
-export type Exclusion =
-  | 'other_service_area'
-  | 'suspended'
-  | 'not_competent'
-  | 'closed'
-  | 'sex'
-  | 'age'
-  | 'dependants'
-  | 'protection_status'
-  | 'asylum'
-  | 'no_capacity'
-  | 'excluded'
-  | 'own_referral'
-  | 'no_consent'
-  | 'asked_before';
+export type Exclusion = (typeof EXCLUSIONS)[number];
 
 export interface Reason {
   rule: string;
