@@ -26,6 +26,8 @@ import { problemHandler, sendProblem } from './platform/http/problems.ts';
 import { publicRoutes } from './platform/http/public-routes.ts';
 import { createRateLimiter } from './platform/http/rate-limit.ts';
 import { VERSION } from './platform/version.ts';
+import { candidateRoutes } from './referrals/candidates/routes.ts';
+import { messageRoutes } from './referrals/messages/routes.ts';
 import { referralRoutes } from './referrals/routes.ts';
 import { codeRoutes } from './rules/routes.ts';
 import type { Services } from './services.ts';
@@ -112,6 +114,8 @@ export async function buildApi(services: Services): Promise<App> {
   codeRoutes(app);
   caseRoutes(app, services);
   referralRoutes(app, services);
+  candidateRoutes(app, services);
+  messageRoutes(app, services);
   timerRoutes(app, services);
   webhookRoutes(app, services);
   auditRoutes(app, services);

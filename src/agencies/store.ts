@@ -170,10 +170,12 @@ export async function listCandidates(
       join.onRef('capacities.agency_id', '=', 'services.agency_id').onRef('capacities.service', '=', 'services.service'),
     )
     .select([
+      'services.service',
       'services.agency_id',
       'agencies.kind',
       'agencies.status as agency_status',
       'agencies.operating_mode',
+      'agencies.competent_authority',
       'agencies.duty_contact',
       'agencies.jurisdictions',
       'agencies.languages as agency_languages',

@@ -200,6 +200,26 @@ export const REFERRAL_STATUSES = list(
   'withdrawn',
 );
 
+/** Why the router passes an agency by. */
+export const EXCLUSIONS = list(
+  'other_service_area',
+  'suspended',
+  'not_competent',
+  'closed',
+  'sex',
+  'age',
+  'dependants',
+  'protection_status',
+  'asylum',
+  'no_capacity',
+  'excluded',
+  'own_referral',
+  'no_consent',
+  'asked_before',
+);
+/** The same as it is told: `not_eligible`, because of a person whom the reader may not know; `not_told`, of a hidden place. */
+export const TOLD_EXCLUSIONS = list(...EXCLUSIONS, 'not_eligible', 'not_told');
+
 export type AgencyKind = (typeof AGENCY_KINDS)[number];
 export type Service = (typeof SERVICES)[number];
 export type Purpose = (typeof PURPOSES)[number];
@@ -244,6 +264,7 @@ export const CODE_LISTS = {
   operating_mode: OPERATING_MODES,
   offer_status: OFFER_STATUSES,
   referral_status: REFERRAL_STATUSES,
+  exclusion: TOLD_EXCLUSIONS,
 } as const;
 
 /** A code in words: what a person reads where no better label is known (`no_capacity` → "No capacity"). */

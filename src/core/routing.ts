@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { AgencyKind, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex } from './codes.ts';
+import type { AgencyKind, EXCLUSIONS, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex } from './codes.ts';
 import { STATUS_ONLY_BY_NAME } from './consent.ts';
 
 /**
@@ -25,10 +25,13 @@ export interface RoutingNeed {
 }
 
 export interface CandidateService {
+  service: Service;
   agency_id: string;
   kind: AgencyKind;
   agency_status: 'active' | 'suspended';
   operating_mode: OperatingMode;
+  /** By law, only such an agency decides whether somebody is identified. */
+  competent_authority: boolean;
   jurisdictions: readonly string[];
   regions: readonly string[];
   sexes: readonly Sex[];
@@ -51,20 +54,7 @@ export interface EarlierOffer {
   ended_at: Date | null;
 }
 
-export type Exclusion =
-  | 'other_service_area'
-  | 'suspended'
-  | 'closed'
-  | 'sex'
-  | 'age'
-  | 'dependants'
-  | 'protection_status'
-  | 'asylum'
-  | 'no_capacity'
-  | 'excluded'
-  | 'own_referral'
-  | 'no_consent'
-  | 'asked_before';
+export type Exclusion = (typeof EXCLUSIONS)[number];
 
 export interface Reason {
   rule: string;
@@ -109,13 +99,16 @@ export function rankCandidates(
     );
 }
 
-const tieBreak = (need: RoutingNeed, { agency_id }: Candidate): string => hash('sha256', `${need.tie_key}\n${agency_id}`, 'hex');
+/** The order of those who rank alike: nobody outside can compute it. */
+export const tieBreak = ({ tie_key }: Pick<RoutingNeed, 'tie_key'>, { agency_id }: Pick<Candidate, 'agency_id'>): string =>
+  hash('sha256', `${tie_key}\n${agency_id}`, 'hex');
 
 function exclusions(need: RoutingNeed, service: CandidateService, earlier: readonly EarlierOffer[]): Exclusion[] {
   const out: Exclusion[] = [];
   const covers = service.jurisdictions.includes(need.jurisdiction);
   if (!covers || (need.region !== null && !emptyOrHas(service.regions, need.region))) out.push('other_service_area');
   if (service.status === 'suspended' || service.agency_status === 'suspended') out.push('suspended');
+  if (lacksMandate(service)) out.push('not_competent');
   if (service.operating_mode === 'closed') out.push('closed');
   if (need.sex !== 'unknown' && !emptyOrHas(service.sexes, need.sex)) out.push('sex');
   if (need.age !== null && (need.age < (service.min_age ?? 0) || need.age > (service.max_age ?? Number.POSITIVE_INFINITY)))
@@ -166,11 +159,15 @@ function rank(need: RoutingNeed, service: CandidateService): Reason[] {
   return reasons;
 }
 
-const placesLeft = (capacity: { total: number; held: number; held_elsewhere: number }): number =>
+export const placesLeft = (capacity: { total: number; held: number; held_elsewhere: number }): number =>
   capacity.total - capacity.held - capacity.held_elsewhere;
 
 /** Contact with a country of origin while asylum applies, or may: refused whatever the ground, also to an agency named by hand. */
 export const endangersAsylum = (kind: AgencyKind, status: ProtectionStatus): boolean =>
   kind === 'consular' && ['asylum_seeker', 'refugee', 'unknown'].includes(status);
+
+/** Only a competent authority may take `identification`, also when it was named by hand. */
+export const lacksMandate = ({ service, competent_authority }: CandidateService): boolean =>
+  service === 'identification' && !competent_authority;
 
 const emptyOrHas = <T>(list: readonly T[], value: T): boolean => list.length === 0 || list.includes(value);

@@ -37,6 +37,7 @@ export interface Tables {
   referrals: ReferralTable;
   offers: OfferTable;
   disclosures: DisclosureTable;
+  messages: MessageTable;
   timers: TimerTable;
   events: EventTable;
   event_positions: EventPositionTable;
@@ -307,6 +308,20 @@ export interface DisclosureTable {
   ended_at: Date | null;
   deletion_due_at: Date | null;
   deletion_confirmed_at: Date | null;
+}
+
+/** What sender and accepted receiver wrote to each other. */
+export interface MessageTable {
+  id: string;
+  referral_id: string;
+  case_id: string;
+  /** The offer that was accepted when it was written. */
+  offer_id: string;
+  author_agency_id: string;
+  staff_code: string;
+  /** Its text, under the case's key. */
+  sealed: Buffer;
+  created_at: Date;
 }
 
 export interface TimerTable {

@@ -7,7 +7,7 @@ import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { type Category, LAWFUL_GROUNDS, type LawfulGround } from '../core/codes.ts';
 import { mayBeAsked, missingCategories, NOT_BY_GROUND } from '../core/consent.ts';
 import { Problem, raise } from '../core/problem.ts';
-import type { CandidateService } from '../core/routing.ts';
+import { type CandidateService, lacksMandate } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
@@ -157,7 +157,7 @@ function leastMissing(
  */
 export function requireProvider(providers: readonly CandidateService[], agency_id: string): CandidateService {
   const provider = providers.find(it => it.agency_id === agency_id);
-  if (!provider || provider.status === 'suspended') throw new Problem('not_offered');
+  if (!provider || provider.status === 'suspended' || lacksMandate(provider)) throw new Problem('not_offered');
   if (provider.agency_status === 'suspended')
     throw new Problem('agency_suspended', { detail: 'the named agency takes no new offers' });
   return provider;

@@ -1,4 +1,4 @@
-import { listCandidates } from '../agencies/store.ts';
+import { type CandidateRow, listCandidates } from '../agencies/store.ts';
 import { record } from '../audit/record.ts';
 import { findProfile, lockCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
@@ -25,10 +25,9 @@ import { insertOffer, listAgencyFacts, listRoutingDue, type OfferRow, saveRoutin
 export async function rank(
   services: Services,
   tx: Tx,
-  locked: LockedReferral,
+  { referral, offers, grants }: Pick<LockedReferral, 'referral' | 'offers' | 'grants'>,
   now: Date,
-): Promise<{ ranked: Candidate[]; providers: CandidateService[] }> {
-  const { referral, offers, grants } = locked;
+): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string }> {
   return asSystem(tx, 'router', async () => {
     const profile = await findProfile(services, tx, referral.case_id);
     const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
@@ -51,7 +50,7 @@ export async function rank(
       excluded_agencies: referral.excluded_agencies,
     };
     const ranked = rankCandidates(need, providers, offers, candidate => mayBeAsked(referral, grants, candidate, now));
-    return { ranked, providers };
+    return { ranked, providers, tie_key: need.tie_key };
   });
 }
 

@@ -63,7 +63,7 @@ export const ReferralBody = Named('NewReferral', {
 });
 export type ReferralBody = Static<typeof ReferralBody>;
 
-const Placed = Closed(
+export const Placed = Closed(
   { region: Nullable(Region()), duty_contact: Nullable(Type.String()) },
   { description: 'In place of the agency id where the place is protected' },
 );

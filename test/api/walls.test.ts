@@ -6,6 +6,7 @@ import { CATEGORIES } from '../../src/core/codes.ts';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
+import { listMessages } from '../../src/referrals/messages/store.ts';
 import { findReferral, listDisclosures, listInbox, listOffers } from '../../src/referrals/store.ts';
 import { listReferralTimers, listTimers } from '../../src/timers/store.ts';
 import { listEvents } from '../../src/webhooks/outbox-store.ts';
@@ -47,6 +48,7 @@ async function buildCase({ services }: TestApp, { as, agencies }: Mechanism) {
   const moved = await refer('shelter_accommodation', 'shelter_a', { fallback: true });
   ok(await as('shelter_a').post(`/v1/referrals/${moved.id}/decline`, { reason_code: 'unsafe' }));
   ok(await as('shelter_b').post(`/v1/referrals/${held.id}/accept`, { note: 'CANARY-NOTE' }));
+  ok(await owner.post(`/v1/referrals/${held.id}/messages`, { text: 'CANARY-MESSAGE' }));
   ok(await as('civil_society').post(`/v1/referrals/${over.id}/accept`));
   ok(await as('civil_society').post(`/v1/referrals/${over.id}/fail`, { reason_code: 'other' }));
   const amended = ok(await owner.get(`/v1/cases/${kase.id}`));
@@ -69,6 +71,7 @@ const CASE_TABLES = [
   'referrals',
   'offers',
   'disclosures',
+  'messages',
   'timers',
   'events',
   'webhook_endpoints',
@@ -158,6 +161,7 @@ t.test('row-level security alone', async t => {
       ['listInbox', tx => listInbox(tx, owner, ['XA'], { box: 'all' }, undefined, 9), []],
       ['listDisclosures', tx => listDisclosures(tx, { case_id: it.kase.id }), []],
       ['listTimers', tx => listTimers(tx, { agency_id: owner, coordinated: ['XA'] }, {}, undefined, 9), []],
+      ['listMessages', tx => listMessages(tx, { referral_id: it.held.id }, undefined, 9), []],
       ['listReferralTimers', tx => listReferralTimers(tx, it.held.id), []],
       ['listEvents', tx => listEvents(tx, owner, { after: 0, types: undefined, limit: 9 }), []],
       ['listEndpoints', tx => listEndpoints(tx, owner, undefined, 9), []],
@@ -280,7 +284,8 @@ t.test('row-level security alone', async t => {
           attempt(sql`insert into ${sql.table(table)} overriding system value
             select * from jsonb_populate_record(null::${sql.table(table)}, ${JSON.stringify(json)}::jsonb)`);
         t.equal(await insert(row!.row), REFUSED, `${key} writes no ${table}`);
-        if (OWNED.includes(table)) continue;
+        // Whoever accepted writes to the sender.
+        if (OWNED.includes(table) || (table === 'messages' && key === 'shelter_b')) continue;
         const mine = Object.fromEntries(
           Object.entries(row!.row).map(([name, value]) => [
             name,
@@ -328,7 +333,9 @@ t.test('the application alone', async t => {
     `/v1/cases/${it.kase.id}/consents`,
     ...['all', 'incoming', 'outgoing'].map(box => `/v1/referrals?box=${box}`),
     '/v1/referrals?overdue=false&sort=due_at',
-    ...[it.held, it.asked, it.over, it.moved].map(({ id }) => `/v1/referrals/${id}`),
+    ...[it.held, it.asked, it.over, it.moved].flatMap(({ id }) =>
+      ['', '/candidates', '/messages'].map(more => `/v1/referrals/${id}${more}`),
+    ),
     '/v1/timers?limit=200',
     `/v1/timers?subject_id=${it.kase.id}`,
     `/v1/timers?agency_id=${agencies.shelter_b.id}`,
@@ -388,6 +395,9 @@ t.test('the application alone', async t => {
         client.post(`/v1/consents/${consent_id}/withdraw`, { spoken_in_private: true }),
       makeReferral: (client, { case_id }) => client.post(`/v1/cases/${case_id}/referrals`, referralBody()),
       getReferral: (client, { referral_id }) => client.get(`/v1/referrals/${referral_id}`),
+      listCandidates: (client, { referral_id }) => client.get(`/v1/referrals/${referral_id}/candidates`),
+      listMessages: (client, { referral_id }) => client.get(`/v1/referrals/${referral_id}/messages`),
+      sendMessage: (client, { referral_id }) => client.post(`/v1/referrals/${referral_id}/messages`, { text: '?' }),
       getWebhookEndpoint: (client, { endpoint_id }) => client.get(`/v1/webhook-endpoints/${endpoint_id}`),
       deleteWebhookEndpoint: (client, { endpoint_id }) => client.del(`/v1/webhook-endpoints/${endpoint_id}`),
       listEndpointDeliveries: (client, { endpoint_id }) => client.get(`/v1/webhook-endpoints/${endpoint_id}/deliveries`),

@@ -29,10 +29,12 @@ const need = (more: Partial<RoutingNeed> = {}): RoutingNeed => ({
   ...more,
 });
 const service = (more: Partial<CandidateService> = {}): CandidateService => ({
+  service: 'shelter_accommodation',
   agency_id: 'agy_1',
   kind: 'shelter',
   agency_status: 'active',
   operating_mode: 'open',
+  competent_authority: false,
   jurisdictions: ['XA'],
   regions: ['XA-1'],
   sexes: ['female'],
@@ -71,6 +73,7 @@ t.test('each exclusion alone', async t => {
     ['no_capacity', 'over capacity', {}, places(4, 5)],
     ['no_capacity', 'one place for two', { dependants: 1 }, places(4, 3)],
     ['excluded', 'by the sender', { excluded_agencies: ['agy_1'] }, {}],
+    ['not_competent', 'no authority decides', { service: 'identification' }, { service: 'identification' }],
     ['own_referral', 'the sender itself', { sender_agency_id: 'agy_1' }, {}],
   ];
   for (const [exclusion, said, n, s] of rows)
@@ -79,6 +82,16 @@ t.test('each exclusion alone', async t => {
     exclusionsOf(need(), service(), [], () => false),
     ['no_consent'],
   );
+});
+
+t.test('only a competent authority identifies', async t => {
+  for (const code of SERVICES) {
+    for (const competent_authority of [true, false]) {
+      const barred = code === 'identification' && !competent_authority;
+      const candidate = service({ service: code, competent_authority });
+      t.strictSame(exclusionsOf(need({ service: code }), candidate), barred ? ['not_competent'] : [], code);
+    }
+  }
 });
 
 t.test('a consulate is not asked while asylum applies or is unknown', async t => {

@@ -1,0 +1,90 @@
+import type { TOLD_EXCLUSIONS } from './codes.ts';
+import { type Candidate, type CandidateService, type Exclusion, placesLeft, type Reason, tieBreak } from './routing.ts';
+
+/**
+ * What is told of a ranking to those who look at it. A place that has to stay hidden could be told by what speaks for and
+ * against it, for the directory is open: so all hidden places that could be asked stand together with one score, and of the
+ * others it is said only that they cannot be asked. What speaks against an agency because of the person is told to those who
+ * may know the person.
+ */
+
+export type ToldExclusion = (typeof TOLD_EXCLUSIONS)[number];
+
+export interface ToldCandidate {
+  agency_id: string;
+  kind: CandidateService['kind'];
+  /** Nothing here but what follows may be shown of it. */
+  hidden: boolean;
+  score: number;
+  reasons: Reason[];
+  excluded_by: ToldExclusion[];
+  /** Whether any place is left, whoever needs how many. */
+  places: 'none' | 'some';
+  /** Places left; null without a count. Undefined where only `places` may be told. */
+  available?: number | null;
+}
+
+export interface Reader {
+  agency_id: string;
+  /** What the reader may know of the person: all, as the owner; the matching profile; nothing. */
+  knows: 'all' | 'profile' | 'nothing';
+  /** Whether a live grant names the agency, which then need not be hidden. */
+  names: (agency_id: string) => boolean;
+  tie_key: string;
+}
+
+const OF_THE_STATUS: readonly ToldExclusion[] = ['protection_status', 'asylum'];
+const OF_THE_PERSON: readonly ToldExclusion[] = [...OF_THE_STATUS, 'sex', 'age', 'dependants'];
+
+/** @param ranked of `rankCandidates`, over `providers` */
+export function tellCandidates(
+  ranked: readonly Candidate[],
+  providers: readonly CandidateService[],
+  reader: Reader,
+): ToldCandidate[] {
+  const by_id = new Map(providers.map(provider => [provider.agency_id, provider]));
+  const told = ranked.map(candidate => tellOne(candidate, by_id.get(candidate.agency_id)!, reader));
+  const hidden = told.filter(it => it.hidden && it.excluded_by.length === 0);
+  const best = Math.max(0, ...hidden.map(({ score }) => score));
+  for (const it of told.filter(({ hidden }) => hidden)) {
+    const reasons = it.excluded_by.length > 0 ? [] : [{ ...BEST_OF_HIDDEN, points: best }];
+    Object.assign(it, { reasons, score: sumOf(reasons) });
+  }
+  return told.sort(
+    (a, b) =>
+      Number(a.excluded_by.length > 0) - Number(b.excluded_by.length > 0) ||
+      b.score - a.score ||
+      tieBreak(reader, a).localeCompare(tieBreak(reader, b)),
+  );
+}
+
+const BEST_OF_HIDDEN = { rule: 'protected_place', text: 'as the best of the protected places; which one is not told' };
+
+function tellOne({ agency_id, excluded_by, reasons }: Candidate, provider: CandidateService, reader: Reader): ToldCandidate {
+  const sheltered = provider.location_protected && agency_id !== reader.agency_id;
+  const hidden = sheltered && !reader.names(agency_id);
+  const available = provider.capacity && placesLeft(provider.capacity);
+  const places = available === null || available > 0 ? 'some' : 'none';
+  // How full a sheltered place is must not be told, not even of one whose name may be.
+  const shown = sheltered ? reasons.filter(({ rule }) => rule !== 'capacity') : reasons;
+  return {
+    agency_id,
+    kind: provider.kind,
+    hidden,
+    score: sumOf(shown),
+    reasons: shown,
+    excluded_by: hidden ? whyHidden(excluded_by, places) : whyNot(excluded_by, reader),
+    places,
+    ...(sheltered ? {} : { available }),
+  };
+}
+
+const sumOf = (reasons: readonly Reason[]): number => reasons.reduce((sum, { points }) => sum + points, 0);
+
+const whyHidden = (excluded_by: readonly Exclusion[], places: 'none' | 'some'): ToldExclusion[] =>
+  excluded_by.length === 0 ? [] : places === 'none' ? ['no_capacity'] : ['not_told'];
+
+function whyNot(excluded_by: readonly Exclusion[], { knows }: Reader): ToldExclusion[] {
+  const kept_back = knows === 'all' ? [] : knows === 'profile' ? OF_THE_STATUS : OF_THE_PERSON;
+  return [...new Set(excluded_by.map(code => (kept_back.includes(code) ? 'not_eligible' : code)))];
+}

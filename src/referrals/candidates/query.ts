@@ -1,0 +1,66 @@
+import { record } from '../../audit/record.ts';
+import { listGrants, lockCase } from '../../cases/store.ts';
+import { type AgencyActor, authorise, type Relation } from '../../core/access.ts';
+import { type Reader, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
+import { isNamed } from '../../core/consent.ts';
+import { Problem, raise } from '../../core/problem.ts';
+import { asSystem, type Tx, transact } from '../../platform/database.ts';
+import type { Services } from '../../services.ts';
+import { referralRelations } from '../locked.ts';
+import { rank } from '../router.ts';
+import { findReferral, listDisclosures, listOffers, type ReferralRow } from '../store.ts';
+import type { CandidateView } from './schema.ts';
+
+/**
+ * Who could take a referral now, and why: what the router would find if it looked at this instant, best first, whoever is
+ * excluded behind. Recorded before the answer.
+ * @throws Problem `not_found`, `forbidden`, `wrong_state` once the referral has ended
+ */
+export const listReferralCandidates = (services: Services, actor: AgencyActor, id: string) =>
+  transact(services, actor, async tx => {
+    const { case_id } = (await findReferral(tx, id)) ?? raise('not_found');
+    await lockCase(tx, case_id, 'share');
+    const referral = (await findReferral(tx, id)) ?? raise('not_found');
+    const offers = await listOffers(tx, id);
+    const relations = referralRelations(actor, referral, offers);
+    authorise(actor, 'referral.candidates', relations);
+    if (referral.ended) throw new Problem('wrong_state', { members: { state: referral.status, allowed_actions: [] } });
+
+    const now = services.now();
+    const grants = await asSystem(tx, 'router', () => listGrants(tx, case_id));
+    const { ranked, providers, tie_key } = await rank(services, tx, { referral, offers, grants }, now);
+    const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
+    const told = tellCandidates(ranked, providers, {
+      agency_id: actor.agency_id,
+      knows: await whatIsKnown(tx, actor, referral, relations),
+      names: agency_id => isNamed(grants, agency_id, now),
+      tie_key,
+    });
+    const receipt = await record(services, tx, actor, {
+      action: 'referral.candidates',
+      outcome: 'read',
+      resource_type: 'referral',
+      subjects: [{ subject_id: case_id, referral_id: id }],
+    });
+    const data = told.map(candidate => candidateView(candidate, referral, contacts.get(candidate.agency_id) ?? null));
+    return { view: { data, next_cursor: null }, receipt };
+  });
+
+/** The owner knows the person; a sender that holds the case, the profile; to everybody else the person is masked. */
+async function whatIsKnown(
+  tx: Tx,
+  actor: AgencyActor,
+  referral: ReferralRow,
+  relations: readonly Relation[],
+): Promise<Reader['knows']> {
+  if (relations.includes('owner')) return 'all';
+  if (!relations.includes('sender')) return 'nothing';
+  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
+  return disclosures.some(({ ended_at }) => ended_at === null) ? 'profile' : 'nothing';
+}
+
+const candidateView = (
+  { hidden, agency_id, kind, ...rest }: ToldCandidate,
+  { region }: ReferralRow,
+  duty_contact: string | null,
+): CandidateView => (hidden ? { placed: { region, duty_contact }, ...rest } : { agency_id, kind, ...rest });
