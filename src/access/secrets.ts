@@ -42,23 +42,24 @@ const MOST_HASHES = 2;
 const REMEMBERED_MS = 10 * 60_000;
 const MOST_REMEMBERED = 10_000;
 
-interface Login {
+/** What a client authenticates with by `client_secret_basic` or `client_secret_post`. */
+export interface Secret {
   client_id: string;
   secret: string;
 }
 
 export interface SecretVerifier {
   /** The hash that this secret of this client matched some minutes ago; whether it is one of the client's now is to be looked at. */
-  remembered(login: Login): string | undefined;
+  remembered(login: Secret): string | undefined;
   /** Whether the secret is one of those hashed: costs time and memory. */
-  verify(login: Login, hashes: readonly string[]): Promise<boolean>;
+  verify(login: Secret, hashes: readonly string[]): Promise<boolean>;
 }
 
 /** Verifies secrets, and remembers for some minutes which one matched which hash, under a key of this process's own. */
 export function createSecretVerifier(now: Now): SecretVerifier {
   const key = randomBytes(32);
   const matched = new Map<string, { hash: string; until: number }>();
-  const nameOf = ({ client_id, secret }: Login) => createHmac('sha256', key).update(`${client_id}\0${secret}`).digest('base64');
+  const nameOf = ({ client_id, secret }: Secret) => createHmac('sha256', key).update(`${client_id}\0${secret}`).digest('base64');
 
   function remember(name: string, hash: string): void {
     // Inserted anew, so that the map's order is by last use.

@@ -130,7 +130,8 @@ test('the server describes itself', async t => {
     token_endpoint: 'https://aman.test/oauth/token',
     jwks_uri: 'https://aman.test/.well-known/jwks.json',
     grant_types_supported: ['client_credentials'],
-    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+    token_endpoint_auth_signing_alg_values_supported: ['EdDSA', 'ES256', 'PS256'],
   });
   const { client_id, client_secret } = (await mechanism(it)).agencies.health;
   const { access_token } = (await login(it, grant, basic(client_id, client_secret))).body;
@@ -328,7 +329,7 @@ test('what an administrator makes for another agency waits for its supervisor', 
   t.equal((await login(it, grant, basic(client.body.id, client.body.secret))).status, 200);
   t.match(await shelter.post(`/v1/clients/${client.body.id}/enable`), {
     status: 409,
-    body: { code: 'wrong_state', state: 'active', allowed_actions: ['rotate_secret', 'revoke'] },
+    body: { code: 'wrong_state', state: 'active', allowed_actions: ['rotate_secret', 'set_keys', 'revoke'] },
   });
 
   const caseworker = await admin.post(`${path}/caseworkers`, { staff_code: 'CH-9', roles: ['supervisor'] });
