@@ -23,6 +23,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       expires_at timestamptz not null,
       primary key (client_id, jti_hash)
     )`.execute(db);
+  // Of a secret, enough to tell a guess without hashing it; null for those that were made before.
+  await sql`alter table client_secrets add column tag bytea`.execute(db);
   await sql`create index client_assertions_expiry on client_assertions (expires_at)`.execute(db);
 
   for (const table of ['client_keys', 'client_assertions']) {

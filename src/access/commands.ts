@@ -9,7 +9,7 @@ import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../pla
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
 import { type GivenKey, readKeys, thumbprintsOf } from './keys.ts';
-import { hashSecret, newSecret } from './secrets.ts';
+import { keptOf, newSecret } from './secrets.ts';
 import {
   type CaseworkerRow,
   type Certification,
@@ -269,7 +269,7 @@ export async function lockOwn(tx: Tx, actor: AgencyActor, client_id: string): Pr
 
 async function giveSecret(tx: Tx, client_id: string, now: Date): Promise<string> {
   const secret = newSecret();
-  await insertSecret(tx, client_id, await hashSecret(secret), now);
+  await insertSecret(tx, client_id, await keptOf(secret), now);
   return secret;
 }
 

@@ -8,8 +8,8 @@ import { transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { type Assertion, type Authentication, authenticateByAssertion } from './assertions.ts';
 import { networkOf, type Penalties } from './penalties.ts';
-import type { Secret, SecretVerifier } from './secrets.ts';
-import { findIdentity, type IdentityRow, listSecretHashes } from './store.ts';
+import { type Secret, type SecretVerifier, tagOf } from './secrets.ts';
+import { findIdentity, type IdentityRow, type KeptSecret, listSecrets } from './store.ts';
 import { signToken, TOKEN_LIFETIME_S } from './tokens.ts';
 
 interface TokenRequest {
@@ -126,41 +126,46 @@ async function authenticate(
   address: string,
 ): Promise<Authentication> {
   if (!credentials) return { fault: 'no_credentials' };
-  if ('assertion' in credentials) return authenticateByAssertion(services, credentials);
-  return authenticateBySecret(services, doorkeeper, credentials, address);
+  if ('secret' in credentials) return authenticateBySecret(services, doorkeeper, credentials, address);
+  return doorkeeper.penalties.inTurn(address, 'look_up', () => authenticateByAssertion(services, credentials));
 }
 
-/** Who renews a token never waits. Whoever else logs in waits for the address's turn, before anything is looked up or hashed. */
+/**
+ * Who renews a token never waits. Whoever else logs in waits for the address's turn, to be looked up, and again to have a secret
+ * verified that may be the right one.
+ */
 async function authenticateBySecret(
   services: Services,
   { penalties, secrets }: Doorkeeper,
   login: Secret,
   address: string,
 ): Promise<Authentication> {
+  const { client_id } = login;
   const remembered = secrets.remembered(login);
   if (remembered !== undefined) {
-    const { client, hashes } = await findLogin(services, login.client_id);
-    if (hashes.includes(remembered)) return authenticationOf(login, client, true);
+    const { client, kept } = await findLogin(services, client_id);
+    if (client && kept.some(({ hash }) => hash === remembered)) return authenticationOf(client_id, client, true);
   }
-  return penalties.inTurn(address, async () => {
-    const { client, hashes } = await findLogin(services, login.client_id);
-    return authenticationOf(login, client, await secrets.verify(login, hashes));
-  });
+  const { client, kept } = await penalties.inTurn(address, 'look_up', () => findLogin(services, client_id));
+  if (!client) return { fault: 'client_unknown' };
+  const tag = tagOf(login.secret);
+  const hashes = kept.filter(it => it.tag === null || it.tag.equals(tag)).map(({ hash }) => hash);
+  const knows = hashes.length > 0 && (await penalties.inTurn(address, 'verify', () => secrets.verify(login, hashes)));
+  return authenticationOf(client_id, client, knows);
 }
 
-function authenticationOf({ client_id }: Secret, client: IdentityRow | undefined, knows: boolean): Authentication {
-  if (!client) return { fault: 'client_unknown' };
+function authenticationOf(client_id: string, client: IdentityRow, knows: boolean): Authentication {
   const fault = !knows ? 'secret_wrong' : client.client_status !== 'active' ? 'client_not_active' : undefined;
   return { client_id, client, ...(fault ? { fault } : {}) };
 }
 
-async function findLogin(services: Services, client_id: string): Promise<{ client?: IdentityRow; hashes: string[] }> {
-  if (!isId('cli', client_id)) return { hashes: [] };
-  const [client, hashes] = await Promise.all([
+async function findLogin(services: Services, client_id: string): Promise<{ client?: IdentityRow; kept: KeptSecret[] }> {
+  if (!isId('cli', client_id)) return { kept: [] };
+  const [client, kept] = await Promise.all([
     findIdentity(services.db, client_id),
-    transact(services, systemActor('access'), tx => listSecretHashes(tx, client_id, services.now())),
+    transact(services, systemActor('access'), tx => listSecrets(tx, client_id, services.now())),
   ]);
-  return { client, hashes };
+  return { client, kept };
 }
 
 function requestedScopes(asked: string | undefined, held: readonly Scope[]): readonly Scope[] {

@@ -1,7 +1,7 @@
 import { type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { AgencyKind, Role, Scope } from '../core/codes.ts';
 import type { Db, Tx } from '../platform/database.ts';
-import type { AgencyTable, CaseworkerTable, ClientAssertionTable, ClientTable } from '../platform/tables.ts';
+import type { AgencyTable, CaseworkerTable, ClientAssertionTable, ClientSecretTable, ClientTable } from '../platform/tables.ts';
 import type { ClientKey } from './keys.ts';
 
 /** The SQL of clients, their secrets and keys, and caseworkers; the only writer of these tables. */
@@ -82,20 +82,23 @@ export async function scopeIsHeld(tx: Tx, scope: Scope): Promise<boolean> {
   return found !== undefined;
 }
 
-/** The hashes of the secrets with which a client may log in at `now`, newest first. */
-export async function listSecretHashes(tx: Tx, client_id: string, now: Date): Promise<string[]> {
-  const rows = await tx
+export type KeptSecret = Pick<Selectable<ClientSecretTable>, 'hash' | 'tag'>;
+
+/** The secrets with which a client may log in at `now`, newest first. */
+export const listSecrets = (tx: Tx, client_id: string, now: Date): Promise<KeptSecret[]> =>
+  tx
     .selectFrom('client_secrets')
-    .select('hash')
+    .select(['hash', 'tag'])
     .where('client_id', '=', client_id)
     .where(eb => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now)]))
     .orderBy('created_at', 'desc')
     .execute();
-  return rows.map(row => row.hash);
-}
 
-export async function insertSecret(tx: Tx, client_id: string, hash: string, now: Date): Promise<void> {
-  await tx.insertInto('client_secrets').values({ client_id, hash, created_at: now, expires_at: null }).execute();
+export async function insertSecret(tx: Tx, client_id: string, secret: KeptSecret, now: Date): Promise<void> {
+  await tx
+    .insertInto('client_secrets')
+    .values({ client_id, ...secret, created_at: now, expires_at: null })
+    .execute();
 }
 
 /** Lets the secret in use live on until `until`, and forgets all older ones. */

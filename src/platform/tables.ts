@@ -105,6 +105,8 @@ export interface ClientSecretTable {
   client_id: string;
   /** argon2id, PHC string */
   hash: string;
+  /** What tells a guess without the hash; null for a secret that was made before there were any. */
+  tag: Buffer | null;
   created_at: Date;
   /** null: until rotated */
   expires_at: Date | null;
