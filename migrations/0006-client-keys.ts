@@ -33,13 +33,17 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     await sql`grant select, insert, delete on ${sql.table(table)} to aman_app`.execute(db);
   }
 
-  // Whoever sees the client sees its keys; to change them is the agency's, or an administrator's who makes the client.
-  const mine = sql`exists (select from clients c where c.id = client_keys.client_id
-    and (c.agency_id = (select me()) or (select is_admin())))`;
-  await sql`create policy see on client_keys for select
-    using (exists (select from clients c where c.id = client_keys.client_id))`.execute(db);
-  await sql`create policy add on client_keys for insert with check (${mine})`.execute(db);
-  await sql`create policy remove on client_keys for delete using (${mine})`.execute(db);
+  // Whoever sees the client sees what it authenticates with, and so does the service when somebody logs in; to change it is the
+  // agency's, or an administrator's who makes the client.
+  await sql`drop policy own on client_secrets`.execute(db);
+  for (const name of ['client_secrets', 'client_keys']) {
+    const table = sql.table(name);
+    const mine = sql`exists (select from clients c where c.id = ${table}.client_id
+      and (c.agency_id = (select me()) or (select is_admin())))`;
+    await sql`create policy see on ${table} for select
+      using (exists (select from clients c where c.id = ${table}.client_id))`.execute(db);
+    await sql`create policy keep on ${table} for all using (${mine}) with check (${mine})`.execute(db);
+  }
 
   await sql`create policy see on client_assertions for select
     using ((select acting_as('access', 'retention')))`.execute(db);

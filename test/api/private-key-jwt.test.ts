@@ -1,8 +1,11 @@
 import { generateKeyPairSync, hash, type KeyObject, randomUUID } from 'node:crypto';
 import { calculateJwkThumbprint, exportJWK, type JWK, type JWTHeaderParameters, SignJWT, UnsecuredJWT } from 'jose';
 import { type Test, test } from 'tap';
+import { insertAssertion, insertSecret, replaceKeys } from '../../src/access/store.ts';
 import { buildApi } from '../../src/api.ts';
+import { type Actor, systemActor } from '../../src/core/access.ts';
 import type { AssertionAlgorithm } from '../../src/core/client-assertion.ts';
+import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { deleteExpired } from '../../src/platform/retention.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
@@ -10,6 +13,7 @@ import { entriesFor } from '../support/entries.ts';
 import { type Answer, answerOf, type Client, mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
+import { demoActors } from '../support/webhooks.ts';
 
 const ISSUER = 'http://127.0.0.1:3000';
 const BEARER = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
@@ -105,9 +109,10 @@ function refused(t: Test, answer: Answer, name: string): void {
 }
 
 test('a client gets a token by an assertion that it signed, in each of the three algorithms', async t => {
-  const { app, sign, client_id, client, services, supervisor } = await start(t);
+  const every_key = Object.values(pairs).map(({ jwk }) => jwk);
+  const { app, sign, client_id, client, services, supervisor } = await start(t, every_key);
   t.notOk('secret' in client, 'and has no secret');
-  for (const [name, pair] of Object.entries({ ed: pairs.ed, ec: pairs.ec, rsa: pairs.rsa })) {
+  for (const [name, pair] of Object.entries(pairs)) {
     const got = await login(app, await sign({}, pair), { scope: 'cases.read' });
     t.match(got, { status: 200, body: { token_type: 'Bearer', expires_in: 300, scope: 'cases.read' } }, name);
     const used = await app.inject({ url: '/v1/agencies', headers: { authorization: `Bearer ${got.body.access_token}` } });
@@ -123,7 +128,7 @@ test('a client gets a token by an assertion that it signed, in each of the three
   );
   for (const aud of [`${ISSUER}/oauth/token`, [ISSUER], [ISSUER, `${ISSUER}/oauth/token`]])
     t.equal((await login(app, await sign({ aud }))).status, 200, JSON.stringify(aud));
-  t.equal((await entriesOf(services, 'token.issue')).filter(it => it.client_id === client_id).length, 8);
+  t.equal((await entriesOf(services, 'token.issue')).filter(it => it.client_id === client_id).length, 9);
   t.equal((await supervisor.get('/v1/agencies')).status, 200);
 });
 
@@ -467,4 +472,34 @@ test('with keys from an administrator, a client of another agency waits for its 
   refused(t, await login(app, await sign(its)), 'disabled');
   t.match(await supervisor.post(`/v1/clients/${made.body.id}/enable`), { status: 200, body: { keys: [{ alg: 'EdDSA' }] } });
   t.equal((await login(app, await sign(its))).status, 200);
+});
+
+test('row-level security alone keeps keys to the agency, and used assertions to the service', async t => {
+  const { app, services, sign, client_id } = await start(t);
+  t.equal((await login(app, await sign())).status, 200);
+  const { shelter_a, shelter_b, committee } = await demoActors(services);
+  const REFUSED = { code: '42501' };
+  const count = (actor: Actor, table: 'client_keys' | 'client_assertions') =>
+    transact(services, actor, async tx => (await tx.selectFrom(table).select('client_id').execute()).length);
+  const add = (actor: Actor) =>
+    transact(services, actor, tx =>
+      replaceKeys(tx, client_id, [{ kid: 'k', alg: 'EdDSA', thumbprint: 'k', jwk: {} }], new Date()),
+    );
+  const use = (actor: Actor) =>
+    transact(services, actor, tx => insertAssertion(tx, { client_id, jti_hash: Buffer.of(1), expires_at: new Date() }));
+
+  t.strictSame([await count(shelter_a, 'client_keys'), await count(shelter_b, 'client_keys')], [3, 0]);
+  for (const actor of [shelter_a, shelter_b, committee]) {
+    t.equal(await count(actor, 'client_assertions'), 0);
+    await t.rejects(use(actor), REFUSED);
+  }
+  for (const actor of [shelter_b, systemActor('access'), systemActor('retention')]) await t.rejects(add(actor), REFUSED);
+  t.equal(await count(shelter_a, 'client_keys'), 3);
+  for (const actor of [shelter_b, systemActor('access'), systemActor('retention')]) {
+    const give = (tx: Tx) => insertSecret(tx, client_id, { hash: 'x', tag: null }, new Date());
+    await t.rejects(transact(services, actor, give), REFUSED, 'nor is it given a secret by anybody else');
+  }
+  const forget = (actor: Actor) => transact(services, actor, tx => tx.deleteFrom('client_assertions').executeTakeFirst());
+  t.equal((await forget(systemActor('access'))).numDeletedRows, 0n, 'whoever uses one up cannot make it fresh again');
+  t.equal(await count(systemActor('access'), 'client_assertions'), 1);
 });
