@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { sql } from 'kysely';
-import { hashSecret, newSecret } from './access/secrets.ts';
-import { insertCaseworker, insertClient, insertSecret } from './access/store.ts';
+import { keptOf, newSecret } from './access/secrets.ts';
+import { insertCaseworker, insertClient, insertSecret, type KeptSecret } from './access/store.ts';
 import { insertAgency, insertCapacity, insertService } from './agencies/store.ts';
 import { record } from './audit/record.ts';
 import { systemActor } from './core/access.ts';
@@ -171,7 +171,7 @@ export async function prepareDemo(
   const secrets = await Promise.all(
     keys.map(async () => {
       const secret = newSecret();
-      return { secret, hash: await hashSecret(secret) };
+      return { secret, kept: await keptOf(secret) };
     }),
   );
   return transact(services, systemActor('setup'), async tx => {
@@ -204,7 +204,7 @@ async function insertDemoAgency(
   tx: Tx,
   it: Described,
   number: number,
-  { secret, hash }: { secret: string; hash: string },
+  { secret, kept }: { secret: string; kept: KeptSecret },
   now: Date,
 ): Promise<DemoAgency> {
   const made = { created_at: now, updated_at: now };
@@ -229,7 +229,7 @@ async function insertDemoAgency(
   const client_id = newId('cli');
   const scopes: Scope[] = SCOPES.filter(scope => scope !== 'admin' || it.admin);
   await insertClient(tx, { id: client_id, agency_id: id, description: 'demonstration', scopes, status: 'active', ...made });
-  await insertSecret(tx, client_id, hash, now);
+  await insertSecret(tx, client_id, kept, now);
 
   const caseworkers: DemoAgency['caseworkers'] = [
     { staff_code: `${it.staff}-1`, roles: [...it.worker] },

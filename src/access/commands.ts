@@ -8,7 +8,8 @@ import { conflictOn, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
-import { hashSecret, newSecret } from './secrets.ts';
+import { type GivenKey, readKeys, thumbprintsOf } from './keys.ts';
+import { keptOf, newSecret } from './secrets.ts';
 import {
   type CaseworkerRow,
   type Certification,
@@ -27,10 +28,12 @@ import {
   lockAgencyAccess,
   lockCaseworker,
   lockClient,
+  replaceKeys,
   retireSecrets,
   saveCaseworker,
   saveClient,
 } from './store.ts';
+import { type ClientView, viewClient, viewClients } from './view.ts';
 
 /**
  * Who may act for an agency: its clients (systems) and its caseworkers (people). Both are the agency's own affair; what an
@@ -42,8 +45,8 @@ import {
  * cannot be taken away, and a client that was revoked still counts.
  */
 
-/** How long a rotated secret still works beside the new one. */
-const OVERLAP_MS = 24 * 3_600_000;
+/** How long a secret still works beside what replaces it. */
+export const OVERLAP_MS = 24 * 3_600_000;
 
 /** What the caller is to the clients and caseworkers of an agency. */
 const relationsTo = (actor: AgencyActor, agency_id: string): Relation[] => [
@@ -51,39 +54,38 @@ const relationsTo = (actor: AgencyActor, agency_id: string): Relation[] => [
   ...(actor.scopes.has('admin') ? (['admin'] as const) : []),
 ];
 
-export const viewClient = async (tx: Tx, id: string): Promise<ClientRow> => (await findClient(tx, id)) ?? raise('not_found');
-
 export const viewCaseworker = async (tx: Tx, id: string): Promise<CaseworkerRow> =>
   (await findCaseworker(tx, id)) ?? raise('not_found');
 
 /**
- * Makes a client of the agency; the answer alone holds its secret.
- * @throws Problem `not_found`, `forbidden`, `insufficient_scope` for scopes that the caller could not give
+ * Makes a client of the agency, with a secret that the answer alone holds, or with public keys and no secret.
+ * @throws Problem `not_found`, `forbidden`, `insufficient_scope` for scopes that the caller could not give, `unprocessable` for
+ *   keys that are none
  */
 export const createClient = (
   services: Services,
   actor: AgencyActor,
   agency_id: string,
-  body: { scopes: Scope[]; description?: string | null },
-): Promise<Outcome<ClientRow>> =>
+  body: { scopes: Scope[]; description?: string | null; jwks?: { keys: GivenKey[] } },
+): Promise<Outcome<ClientView>> =>
   act(services, actor, 'client.create', viewClient, async (tx, now) => {
     await requireAgency(tx, actor, agency_id);
     authorise(actor, 'client.manage', relationsTo(actor, agency_id));
     requireGivable(actor, body.scopes);
+    const keys = await readKeys(body.jwks?.keys ?? [], '/jwks/keys');
 
     const id = newId('cli');
-    const secret = newSecret();
-    const hash = await hashSecret(secret);
     const status = await startingStatus(tx, actor, agency_id);
     const { scopes, description = null } = body;
     await insertClient(tx, { id, agency_id, description, scopes, status, created_at: now, updated_at: now });
-    await insertSecret(tx, id, hash, now);
+    await replaceKeys(tx, id, keys, now);
+    const shown_once = keys.length > 0 ? undefined : { secret: await giveSecret(tx, id, now) };
     const receipt = await record(services, tx, actor, {
       action: 'client.create',
       resource_type: 'client',
-      subjects: [{ subject_id: id, agency_id, scopes, status }],
+      subjects: [{ subject_id: id, agency_id, scopes, status, ...thumbprintsOf(keys) }],
     });
-    return { id, receipt, shown_once: { secret } };
+    return { id, receipt, ...(shown_once ? { shown_once } : {}) };
   });
 
 /**
@@ -91,18 +93,14 @@ export const createClient = (
  * administrator cannot do this for another agency: it would then hold that agency's secret.
  * @throws Problem `not_found`, `forbidden`, `insufficient_scope`, `precondition_failed`, `wrong_state`
  */
-export const rotateClientSecret = (services: Services, actor: AgencyActor, client_id: string): Promise<Outcome<ClientRow>> =>
+export const rotateClientSecret = (services: Services, actor: AgencyActor, client_id: string): Promise<Outcome<ClientView>> =>
   act(services, actor, 'client.rotate_secret', viewClient, async (tx, now) => {
-    const client = await lockManaged(tx, actor, client_id);
-    if (client.agency_id !== actor.agency_id) throw new Problem('forbidden');
-    requireGivable(actor, client.scopes);
+    const client = await lockOwn(tx, actor, client_id);
     expectVersion(actor, client.version);
     refuseRevoked(client);
 
-    const secret = newSecret();
-    const hash = await hashSecret(secret);
     await retireSecrets(tx, client_id, new Date(now.getTime() + OVERLAP_MS));
-    await insertSecret(tx, client_id, hash, now);
+    const secret = await giveSecret(tx, client_id, now);
     await saveClient(tx, client_id, {}, now);
     const receipt = await recordClient(services, tx, actor, 'client.rotate_secret', client_id, ['secret']);
     return { id: client_id, receipt, shown_once: { secret } };
@@ -113,7 +111,7 @@ export const rotateClientSecret = (services: Services, actor: AgencyActor, clien
  * administrator made instead could be enabled by nobody.
  * @throws Problem `not_found`, `forbidden`, `unprocessable` where none would be left, `precondition_failed`, `wrong_state`
  */
-export const revokeClient = (services: Services, actor: AgencyActor, client_id: string): Promise<Outcome<ClientRow>> =>
+export const revokeClient = (services: Services, actor: AgencyActor, client_id: string): Promise<Outcome<ClientView>> =>
   act(services, actor, 'client.revoke', viewClient, async (tx, now) => {
     const { agency_id } = (await findClient(tx, client_id)) ?? raise('not_found');
     await lockAgencyAccess(tx, agency_id);
@@ -127,6 +125,7 @@ export const revokeClient = (services: Services, actor: AgencyActor, client_id: 
 
     await saveClient(tx, client_id, { status: 'revoked' }, now);
     await deleteSecrets(tx, client_id);
+    await replaceKeys(tx, client_id, [], now);
     return { id: client_id, receipt: await recordClient(services, tx, actor, 'client.revoke', client_id, ['status']) };
   });
 
@@ -134,7 +133,7 @@ export const revokeClient = (services: Services, actor: AgencyActor, client_id: 
  * The agency's own supervisor lets a client that somebody else made act for it.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
  */
-export const enableClient = (services: Services, actor: AgencyActor, client_id: string): Promise<Outcome<ClientRow>> =>
+export const enableClient = (services: Services, actor: AgencyActor, client_id: string): Promise<Outcome<ClientView>> =>
   act(services, actor, 'client.enable', viewClient, async (tx, now) => {
     const client = (await lockClient(tx, client_id)) ?? raise('not_found');
     authorise(actor, 'client.enable', relationsTo(actor, client.agency_id));
@@ -146,11 +145,16 @@ export const enableClient = (services: Services, actor: AgencyActor, client_id: 
   });
 
 /** The agency's clients, newest first. @throws Problem `not_found`, `forbidden` */
-export const listClients = (services: Services, actor: AgencyActor, agency_id: string, query: PageOf): Promise<Page<ClientRow>> =>
+export const listClients = (
+  services: Services,
+  actor: AgencyActor,
+  agency_id: string,
+  query: PageOf,
+): Promise<Page<ClientView>> =>
   transact(services, actor, async tx => {
     await requireAgency(tx, actor, agency_id);
     authorise(actor, 'client.manage', relationsTo(actor, agency_id));
-    return pageById(query, (before, limit) => listClientRows(tx, agency_id, before, limit));
+    return pageById(query, async (before, limit) => viewClients(tx, await listClientRows(tx, agency_id, before, limit)));
   });
 
 /**
@@ -255,6 +259,20 @@ async function lockManaged(tx: Tx, actor: AgencyActor, client_id: string): Promi
   return client;
 }
 
+/** What its system authenticates with is the agency's own affair, and no administrator's of another agency. */
+export async function lockOwn(tx: Tx, actor: AgencyActor, client_id: string): Promise<ClientRow> {
+  const client = await lockManaged(tx, actor, client_id);
+  if (client.agency_id !== actor.agency_id) throw new Problem('forbidden');
+  requireGivable(actor, client.scopes);
+  return client;
+}
+
+async function giveSecret(tx: Tx, client_id: string, now: Date): Promise<string> {
+  const secret = newSecret();
+  await insertSecret(tx, client_id, await keptOf(secret), now);
+  return secret;
+}
+
 /** Nobody gives, or comes to hold by a new secret, a scope that its own token lacks; an administrator may give any. */
 function requireGivable(actor: AgencyActor, scopes: readonly Scope[]): void {
   const missing = scopes.filter(scope => !actor.scopes.has(scope));
@@ -275,13 +293,13 @@ async function keepSupervisor(tx: Tx, before: CaseworkerRow, after: CaseworkerRo
   }
 }
 
-function refuseRevoked(client: ClientRow): void {
+export function refuseRevoked(client: ClientRow): void {
   if (client.status === 'revoked') throw wrongState(client);
 }
 
 const CLIENT_ACTIONS: Record<ClientRow['status'], string[]> = {
-  active: ['rotate_secret', 'revoke'],
-  disabled: ['enable', 'rotate_secret', 'revoke'],
+  active: ['rotate_secret', 'set_keys', 'revoke'],
+  disabled: ['enable', 'rotate_secret', 'set_keys', 'revoke'],
   revoked: [],
 };
 

@@ -10,7 +10,7 @@ import { type Tx, transact } from '../platform/database.ts';
 import { Jurisdiction, StaffCode, Text } from '../platform/http/openapi.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
-import { hashSecret, newSecret } from './secrets.ts';
+import { keptOf, newSecret } from './secrets.ts';
 import { insertCaseworker, insertClient, insertSecret, listScopesOf, scopeIsHeld } from './store.ts';
 
 export interface FirstAdminOptions {
@@ -36,7 +36,7 @@ export async function createFirstAdmin(
   const agency_id = newId('agy');
   const client_id = newId('cli');
   const client_secret = newSecret();
-  const hash = await hashSecret(client_secret);
+  const kept = await keptOf(client_secret);
   return transact(services, systemActor('setup'), async tx => {
     await lockSetup(tx);
     if (await scopeIsHeld(tx, 'admin')) throw new ConfigError('a client with the scope admin exists already');
@@ -78,7 +78,7 @@ export async function createFirstAdmin(
       status: 'active',
       ...made,
     });
-    await insertSecret(tx, client_id, hash, now);
+    await insertSecret(tx, client_id, kept, now);
     await record(services, tx, systemActor('setup'), {
       action: 'admin.create',
       resource_type: 'client',
@@ -99,7 +99,7 @@ export async function restoreAccess(
 ): Promise<{ client_id: string; client_secret: string }> {
   const client_id = newId('cli');
   const client_secret = newSecret();
-  const hash = await hashSecret(client_secret);
+  const kept = await keptOf(client_secret);
   return transact(services, systemActor('setup'), async tx => {
     await lockSetup(tx);
     if (!(await findAgency(tx, agency_id))) throw new ConfigError('--agency must be the id of an agency');
@@ -109,7 +109,7 @@ export async function restoreAccess(
     const now = services.now();
     const made = { created_at: now, updated_at: now };
     await insertClient(tx, { id: client_id, agency_id, description: 'restored access', scopes, status: 'active', ...made });
-    await insertSecret(tx, client_id, hash, now);
+    await insertSecret(tx, client_id, kept, now);
     await record(services, tx, systemActor('setup'), {
       action: 'client.restore',
       resource_type: 'client',

@@ -6,50 +6,51 @@ import { Problem } from '../core/problem.ts';
  * address has been quiet for a while. Only failures wait; who knows the secret is answered at once, whoever else guesses from
  * the same address. A network that has a /64 of IPv6 counts as one address.
  *
- * And it cannot keep others from logging in: of what costs much (verifying a secret) two run at once per address. What does not
- * fit into its queue, which is shorter where a login failed lately, is refused before it costs anything.
+ * And it cannot keep others from logging in. Looking a client up costs little, so guesses are told apart first, and many may
+ * wait for it; verifying a secret costs much, and hardly anything comes to it but secrets that are right. What does not fit into
+ * a queue is refused before it costs anything.
  */
 export interface Penalties {
   /** Counts a failure; how long after the request its answer may leave, in milliseconds. */
   failed(address: string): number;
-  /** Runs `work` when it is the address's turn. @throws Problem `rate_limited` where too many wait */
-  inTurn<T>(address: string, work: () => Promise<T>): Promise<T>;
+  /** Runs `work` when it is the address's turn for something of that cost. @throws Problem `rate_limited` where too many wait */
+  inTurn<T>(address: string, cost: Cost, work: () => Promise<T>): Promise<T>;
 }
+
+export type Cost = 'look_up' | 'verify';
 
 /** Longer than a login takes, so that how long the look-up took does not show. */
 const FIRST_MS = 100;
 const LONGEST_MS = 3_000;
 const FORGOTTEN_AFTER_MS = 15 * 60_000;
 const MOST_ADDRESSES = 10_000;
-const MOST_AT_ONCE = 2;
-const MOST_WAITING = 32;
-const MOST_WAITING_AFTER_FAILURE = 8;
+/** Of an address: a second's worth of looking up, a few seconds' of verifying. */
+const TURNS: Record<Cost, { at_once: number; waiting: number }> = {
+  look_up: { at_once: 8, waiting: 1_000 },
+  verify: { at_once: 2, waiting: 100 },
+};
 
 export function createPenalties(now: () => Date): Penalties {
   const failures = new Map<string, { count: number; at: number }>();
   const turns = new Map<string, { running: number; waiting: (() => void)[] }>();
-  const isFailing = (network: string): boolean => {
-    const last = failures.get(network);
-    return last !== undefined && now().getTime() - last.at < FORGOTTEN_AFTER_MS;
-  };
   return {
     failed(address) {
       const network = networkOf(address);
       const at = now().getTime();
-      const count = isFailing(network) ? failures.get(network)!.count + 1 : 1;
+      const last = failures.get(network);
+      const count = last && at - last.at < FORGOTTEN_AFTER_MS ? last.count + 1 : 1;
       // Inserted anew, so that the map's order is by last failure and the oldest is forgotten first.
       failures.delete(network);
       if (failures.size >= MOST_ADDRESSES) failures.delete(failures.keys().next().value!);
       failures.set(network, { count, at });
       return Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(count - 1, 16));
     },
-    async inTurn(address, work) {
-      const network = networkOf(address);
-      const turn = turns.get(network) ?? { running: 0, waiting: [] };
-      turns.set(network, turn);
-      if (turn.running < MOST_AT_ONCE) turn.running += 1;
-      else if (turn.waiting.length < (isFailing(network) ? MOST_WAITING_AFTER_FAILURE : MOST_WAITING))
-        await new Promise<void>(resolve => turn.waiting.push(resolve));
+    async inTurn(address, cost, work) {
+      const name = `${cost} ${networkOf(address)}`;
+      const turn = turns.get(name) ?? { running: 0, waiting: [] };
+      turns.set(name, turn);
+      if (turn.running < TURNS[cost].at_once) turn.running += 1;
+      else if (turn.waiting.length < TURNS[cost].waiting) await new Promise<void>(resolve => turn.waiting.push(resolve));
       else throw new Problem('rate_limited', { retry_after: 1 });
       try {
         return await work();
@@ -58,7 +59,7 @@ export function createPenalties(now: () => Date): Penalties {
         const next = turn.waiting.shift();
         if (next) next();
         else turn.running -= 1;
-        if (turn.running === 0) turns.delete(network);
+        if (turn.running === 0) turns.delete(name);
       }
     },
   };

@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import formbody from '@fastify/formbody';
 import type { App } from '../api.ts';
 import type { RefusalCounter } from '../audit/counted.ts';
+import { ASSERTION_ALGORITHMS } from '../core/client-assertion.ts';
 import { SCOPES } from '../core/codes.ts';
 import { Problem } from '../core/problem.ts';
 import { answer } from '../platform/http/answer.ts';
@@ -18,7 +19,7 @@ import {
   revokeClient,
   rotateClientSecret,
 } from './commands.ts';
-import { credentialsOf, type Doorkeeper, issueToken } from './login.ts';
+import { type Doorkeeper, issueToken } from './login.ts';
 import { createPenalties } from './penalties.ts';
 import {
   AgencyParams,
@@ -31,12 +32,14 @@ import {
   NewCaseworker,
   NewClient,
   ServerMetadata,
+  SetClientKeys,
   SigningKeys,
   TokenAnswer,
   TokenRequest,
 } from './schema.ts';
 import { createSecretVerifier } from './secrets.ts';
-import { issuerOf, signingKeys } from './tokens.ts';
+import { setClientKeys } from './set-keys.ts';
+import { issuerOf, signingKeys, tokenEndpointOf } from './tokens.ts';
 
 const FORM = 'application/x-www-form-urlencoded';
 const tag = 'Access';
@@ -59,7 +62,7 @@ async function tokenRoutes(app: App, services: Services, refusals: RefusalCounte
     tag,
     summary: 'Get an access token',
     description:
-      'The client credentials grant of RFC 6749, by `client_secret_basic` or `client_secret_post`. The token is a JWT (RFC 9068), good for `expires_in` seconds.',
+      'The client credentials grant of RFC 6749, by `client_secret_basic`, `client_secret_post` or `private_key_jwt`, and by one of them alone. The token is a JWT (RFC 9068), good for `expires_in` seconds. An assertion (RFC 7523) is signed by EdDSA, ES256 or PS256; `iss` and `sub` are the client id, `aud` is the issuer or the token endpoint and nobody else, `exp` lies at most five minutes ahead, and `jti` serves once: make a new one for every request.',
     action: 'token.issue',
     public: true,
     body: TokenRequest,
@@ -69,8 +72,8 @@ async function tokenRoutes(app: App, services: Services, refusals: RefusalCounte
   app.post('/oauth/token', issue, async request => {
     const started_at = performance.now();
     try {
-      const login = credentialsOf(request.headers.authorization, request.body);
-      return await issueToken(services, doorkeeper, login, request.body, { id: request.id, address: request.ip });
+      const { id, ip: address, headers } = request;
+      return await issueToken(services, doorkeeper, request.body, { id, address, authorization: headers.authorization });
     } catch (error) {
       if (error instanceof Problem && error.code === 'invalid_client') {
         await pause(Math.max(0, penalties.failed(request.ip) - (performance.now() - started_at)));
@@ -91,13 +94,14 @@ async function tokenRoutes(app: App, services: Services, refusals: RefusalCounte
     const issuer = issuerOf(services.config);
     return {
       issuer,
-      token_endpoint: `${issuer}/oauth/token`,
+      token_endpoint: tokenEndpointOf(services.config),
       jwks_uri: `${issuer}/.well-known/jwks.json`,
       service_documentation: `${issuer}/docs`,
       scopes_supported: SCOPES,
       response_types_supported: [],
       grant_types_supported: ['client_credentials'],
-      token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post'],
+      token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt'],
+      token_endpoint_auth_signing_alg_values_supported: [...ASSERTION_ALGORITHMS],
     };
   });
 
@@ -117,7 +121,8 @@ function clientRoutes(app: App, services: Services): void {
     id: 'createClient',
     tag,
     summary: 'Make a client of an agency',
-    description: 'The answer alone holds the secret. What an administrator makes for another agency starts `disabled`.',
+    description:
+      'The answer alone holds the secret. With `jwks`, public keys for `private_key_jwt`, the client has no secret unless one is asked for by `rotate-secret`. What an administrator makes for another agency starts `disabled`.',
     action: 'client.create',
     scopes: ['directory', 'admin'],
     caseworker: 'unless_admin',
@@ -157,6 +162,23 @@ function clientRoutes(app: App, services: Services): void {
   });
   app.post('/v1/clients/:id/rotate-secret', rotate, async (request, reply) =>
     answer(reply, await rotateClientSecret(services, request.actor, request.params.id)),
+  );
+
+  const set_keys = operation({
+    id: 'setClientKeys',
+    tag,
+    summary: 'Give a client its public keys, in place of those that it has',
+    description:
+      'A JWK set (RFC 7517) of at most five keys for `private_key_jwt`. To change a key without a gap, register the new one beside the old one first. The first keys end a secret after 24 hours; a client with keys has a secret again where one is asked for by `rotate-secret`. `If-Match` is required.',
+    action: 'client.set_keys',
+    scopes: ['directory', 'admin'],
+    caseworker: 'unless_admin',
+    params: ClientParams,
+    body: SetClientKeys,
+    answer: Client,
+  });
+  app.put('/v1/clients/:id/keys', set_keys, async (request, reply) =>
+    answer(reply, await setClientKeys(services, request.actor, request.params.id, request.body)),
   );
 
   const revoke = operation({

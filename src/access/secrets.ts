@@ -1,4 +1,4 @@
-import { argon2, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { argon2, createHmac, hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { Now } from '../platform/clock.ts';
 
@@ -18,6 +18,18 @@ const PREFIX = 'aman_secret_';
 export const newSecret = (): string => PREFIX + randomBytes(32).toString('base64url');
 
 const derive = promisify(argon2);
+
+/**
+ * Two bytes by which all guesses but one in 65,536 are told at once, so that hardly anything is hashed that is not right. Of 256
+ * random bits, as many stay unknown as anybody could wish.
+ */
+export const tagOf = (secret: string): Buffer => hash('sha256', `client secret\n${secret}`, 'buffer').subarray(0, 2);
+
+/** What is kept of a secret. */
+export const keptOf = async (secret: string): Promise<{ hash: string; tag: Buffer }> => ({
+  hash: await hashSecret(secret),
+  tag: tagOf(secret),
+});
 
 export async function hashSecret(secret: string): Promise<string> {
   const nonce = randomBytes(16);
@@ -42,23 +54,24 @@ const MOST_HASHES = 2;
 const REMEMBERED_MS = 10 * 60_000;
 const MOST_REMEMBERED = 10_000;
 
-interface Login {
+/** What a client authenticates with by `client_secret_basic` or `client_secret_post`. */
+export interface Secret {
   client_id: string;
   secret: string;
 }
 
 export interface SecretVerifier {
   /** The hash that this secret of this client matched some minutes ago; whether it is one of the client's now is to be looked at. */
-  remembered(login: Login): string | undefined;
+  remembered(login: Secret): string | undefined;
   /** Whether the secret is one of those hashed: costs time and memory. */
-  verify(login: Login, hashes: readonly string[]): Promise<boolean>;
+  verify(login: Secret, hashes: readonly string[]): Promise<boolean>;
 }
 
 /** Verifies secrets, and remembers for some minutes which one matched which hash, under a key of this process's own. */
 export function createSecretVerifier(now: Now): SecretVerifier {
   const key = randomBytes(32);
   const matched = new Map<string, { hash: string; until: number }>();
-  const nameOf = ({ client_id, secret }: Login) => createHmac('sha256', key).update(`${client_id}\0${secret}`).digest('base64');
+  const nameOf = ({ client_id, secret }: Secret) => createHmac('sha256', key).update(`${client_id}\0${secret}`).digest('base64');
 
   function remember(name: string, hash: string): void {
     // Inserted anew, so that the map's order is by last use.

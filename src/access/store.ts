@@ -1,9 +1,10 @@
 import { type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { AgencyKind, Role, Scope } from '../core/codes.ts';
 import type { Db, Tx } from '../platform/database.ts';
-import type { AgencyTable, CaseworkerTable, ClientTable } from '../platform/tables.ts';
+import type { AgencyTable, CaseworkerTable, ClientAssertionTable, ClientSecretTable, ClientTable } from '../platform/tables.ts';
+import type { ClientKey } from './keys.ts';
 
-/** The SQL of clients, their secrets, and caseworkers; the only writer of these tables. */
+/** The SQL of clients, their secrets and keys, and caseworkers; the only writer of these tables. */
 
 export type ClientRow = Selectable<ClientTable>;
 export type CaseworkerRow = Selectable<CaseworkerTable> & { certifications: Certification[] };
@@ -81,20 +82,23 @@ export async function scopeIsHeld(tx: Tx, scope: Scope): Promise<boolean> {
   return found !== undefined;
 }
 
-/** The hashes of the secrets with which a client may log in at `now`, newest first. */
-export async function listSecretHashes(tx: Tx, client_id: string, now: Date): Promise<string[]> {
-  const rows = await tx
+export type KeptSecret = Pick<Selectable<ClientSecretTable>, 'hash' | 'tag'>;
+
+/** The secrets with which a client may log in at `now`, newest first. */
+export const listSecrets = (tx: Tx, client_id: string, now: Date): Promise<KeptSecret[]> =>
+  tx
     .selectFrom('client_secrets')
-    .select('hash')
+    .select(['hash', 'tag'])
     .where('client_id', '=', client_id)
     .where(eb => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', now)]))
     .orderBy('created_at', 'desc')
     .execute();
-  return rows.map(row => row.hash);
-}
 
-export async function insertSecret(tx: Tx, client_id: string, hash: string, now: Date): Promise<void> {
-  await tx.insertInto('client_secrets').values({ client_id, hash, created_at: now, expires_at: null }).execute();
+export async function insertSecret(tx: Tx, client_id: string, secret: KeptSecret, now: Date): Promise<void> {
+  await tx
+    .insertInto('client_secrets')
+    .values({ client_id, ...secret, created_at: now, expires_at: null })
+    .execute();
 }
 
 /** Lets the secret in use live on until `until`, and forgets all older ones. */
@@ -105,6 +109,47 @@ export async function retireSecrets(tx: Tx, client_id: string, until: Date): Pro
 
 export async function deleteSecrets(tx: Tx, client_id: string): Promise<void> {
   await tx.deleteFrom('client_secrets').where('client_id', '=', client_id).execute();
+}
+
+/** Whether the client has a secret that nothing ends. */
+export async function hasLastingSecret(tx: Tx, client_id: string): Promise<boolean> {
+  const found = await tx
+    .selectFrom('client_secrets')
+    .select('client_id')
+    .where('client_id', '=', client_id)
+    .where('expires_at', 'is', null)
+    .limit(1)
+    .executeTakeFirst();
+  return found !== undefined;
+}
+
+/** The public keys of these clients, by name. */
+export const listKeys = (tx: Tx, client_ids: readonly string[]): Promise<(ClientKey & { client_id: string })[]> =>
+  tx
+    .selectFrom('client_keys')
+    .select(['client_id', 'kid', 'alg', 'thumbprint', 'jwk'])
+    .where('client_id', 'in', client_ids)
+    .orderBy('kid')
+    .execute() as Promise<(ClientKey & { client_id: string })[]>;
+
+/** Gives the client these keys in place of those that it had. */
+export async function replaceKeys(tx: Tx, client_id: string, keys: readonly ClientKey[], now: Date): Promise<void> {
+  await tx.deleteFrom('client_keys').where('client_id', '=', client_id).execute();
+  if (keys.length === 0) return;
+  await tx
+    .insertInto('client_keys')
+    .values(keys.map(({ jwk, ...key }) => ({ client_id, ...key, jwk: JSON.stringify(jwk), created_at: now })))
+    .execute();
+}
+
+/** Uses an assertion up. @returns whether it was the first use; of two at the same time it is for one */
+export async function insertAssertion(tx: Tx, assertion: Insertable<ClientAssertionTable>): Promise<boolean> {
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('client_assertions')
+    .values(assertion)
+    .onConflict(conflict => conflict.doNothing())
+    .executeTakeFirst();
+  return numInsertedOrUpdatedRows === 1n;
 }
 
 export const findCaseworker = (tx: Tx, id: string): Promise<CaseworkerRow | undefined> =>

@@ -32,6 +32,9 @@ interface Issuing {
 export const issuerOf = ({ public_url, host, port }: Issuing['config']): string =>
   public_url ?? `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 
+/** Where tokens are issued. */
+export const tokenEndpointOf = (config: Issuing['config']): string => `${issuerOf(config)}/oauth/token`;
+
 /** A token for `client_id`, good for {@link TOKEN_LIFETIME_S} from now. */
 export function signToken({ vault, now, config }: Issuing, { client_id, scopes }: TokenContent): Promise<string> {
   const issuer = issuerOf(config);

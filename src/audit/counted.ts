@@ -22,6 +22,8 @@ interface Refusal {
   actor: Actor;
   action: string;
   code: string;
+  /** What the answer does not say: a code, for the audit body alone. */
+  reason?: string;
   request_id: string;
 }
 
@@ -97,7 +99,7 @@ export function createRefusalCounter(services: Services, { look_every_ms = LOOK_
 
 async function writeEntry(services: Services, who: string, it: Counted): Promise<void> {
   const { unrecorded, latest } = it;
-  const { actor, action, code, request_id, minute } = latest;
+  const { actor, action, code, reason, request_id, minute } = latest;
   await transact(services, actor, tx =>
     record(
       services,
@@ -108,7 +110,7 @@ async function writeEntry(services: Services, who: string, it: Counted): Promise
         outcome: 'denied',
         resource_type: action.split('.')[0]!,
         code,
-        subjects: [{ subject_id: who, refusals: String(unrecorded) }],
+        subjects: [{ subject_id: who, refusals: String(unrecorded), ...(reason ? { reason } : {}) }],
       },
       request_id,
     ),

@@ -19,7 +19,7 @@ export const PROBLEMS = {
   ],
   invalid_client: [
     'The client could not be authenticated',
-    'Check the client id and its secret; a revoked client gets no token.',
+    'Check the client id and its secret, or the key, claims and times of the assertion, which serves once; a revoked client gets no token.',
   ],
   invalid_grant_type: ['The grant type is not supported', 'Send `grant_type=client_credentials`.'],
   invalid_scope: ['The scope is not one that this client holds', 'Ask for a subset of the scopes given to the client.'],

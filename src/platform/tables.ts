@@ -1,4 +1,5 @@
 import type { Generated } from 'kysely';
+import type { AssertionAlgorithm } from '../core/client-assertion.ts';
 import type { TimerStep } from '../core/clock.ts';
 import type {
   AgencyKind,
@@ -24,6 +25,8 @@ export interface Tables {
   caseworkers: CaseworkerTable;
   clients: ClientTable;
   client_secrets: ClientSecretTable;
+  client_keys: ClientKeyTable;
+  client_assertions: ClientAssertionTable;
   services: ServiceTable;
   capacities: CapacityTable;
   idempotency_keys: IdempotencyKeyTable;
@@ -103,9 +106,30 @@ export interface ClientSecretTable {
   client_id: string;
   /** argon2id, PHC string */
   hash: string;
+  /** What tells a guess without the hash; null for a secret that was made before there were any. */
+  tag: Buffer | null;
   created_at: Date;
   /** null: until rotated */
   expires_at: Date | null;
+}
+
+export interface ClientKeyTable {
+  client_id: string;
+  kid: string;
+  alg: AssertionAlgorithm;
+  /** RFC 7638, SHA-256, base64url */
+  thumbprint: string;
+  /** JSON: the public key's own members and nothing else */
+  jwk: unknown;
+  created_at: Date;
+}
+
+export interface ClientAssertionTable {
+  client_id: string;
+  /** SHA-256 of the `jti` that was used */
+  jti_hash: Buffer;
+  /** Until then it would be refused for this alone. */
+  expires_at: Date;
 }
 
 export interface ServiceTable extends Versioned {

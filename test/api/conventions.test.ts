@@ -269,7 +269,11 @@ test('a client that asks too often waits', async t => {
     'request-id': /^[0-9a-f-]{36}$/,
   });
   for (let i = 0; i < 3; i += 1) t.equal((await client.get('/v1/agencies')).status, 200);
-  t.match(await client.get('/v1/agencies'), { status: 429, body: { code: 'rate_limited' }, headers: { 'retry-after': '1' } });
+  t.match(await client.get('/v1/agencies'), {
+    status: 429,
+    body: { code: 'rate_limited' },
+    headers: { 'retry-after': '1', ratelimit: '"client";r=0;t=2', 'ratelimit-policy': '"client";q=4;w=2' },
+  });
   t.equal((await client.get('/v1/agencies?colour=red')).status, 429, 'told before what else is wrong');
   t.equal((await as('shelter_a').get('/v1/agencies')).status, 200, 'others do not wait');
   const entries = await entriesOf(it.services, 'agency.list');

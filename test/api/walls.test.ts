@@ -89,6 +89,8 @@ const OTHER_TABLES = [
   'caseworkers',
   'clients',
   'client_secrets',
+  'client_keys',
+  'client_assertions',
   'idempotency_keys',
 ];
 
