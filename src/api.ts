@@ -27,6 +27,7 @@ import { publicRoutes } from './platform/http/public-routes.ts';
 import { createRateLimiter } from './platform/http/rate-limit.ts';
 import { VERSION } from './platform/version.ts';
 import { referralRoutes } from './referrals/routes.ts';
+import { timerEffects } from './referrals/timer-effects.ts';
 import { codeRoutes } from './rules/routes.ts';
 import type { Services } from './services.ts';
 import { timerRoutes } from './timers/routes.ts';
@@ -112,7 +113,7 @@ export async function buildApi(services: Services): Promise<App> {
   codeRoutes(app);
   caseRoutes(app, services);
   referralRoutes(app, services);
-  timerRoutes(app, services);
+  timerRoutes(app, services, timerEffects(services));
   webhookRoutes(app, services);
   auditRoutes(app, services);
 
