@@ -22,6 +22,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   for (const party of ['owner', 'sender', 'receiver']) {
     await sql`create index ${sql.ref(`timers_${party}`)} on timers (${sql.ref(`${party}_agency_id`)}, due_at)`.execute(db);
   }
+  await sql`create index timers_offer on timers (offer_id) where offer_id is not null`.execute(db);
   // What was only named in a request that was refused: by which case it is found.
   await sql`create policy trail on timers for select using ((select acting_as('trail')))`.execute(db);
 

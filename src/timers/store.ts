@@ -98,6 +98,17 @@ export const listDueTimers = (tx: Tx, now: Date, limit: number): Promise<DueTime
     .limit(limit)
     .execute();
 
+/** When the first of the clocks that end this offer fell due. */
+export async function findFirstExpiry(tx: Tx, offer_id: string): Promise<Date | null> {
+  const first = await tx
+    .selectFrom('timers')
+    .select(({ fn }) => fn.min('breached_at').as('at'))
+    .where('offer_id', '=', offer_id)
+    .where('on_breach', '=', 'expire_offer')
+    .executeTakeFirst();
+  return first?.at ?? null;
+}
+
 /** The timer, unless another process is at it. */
 export const tryLockTimer = (tx: Tx, id: string): Promise<TimerRow | undefined> =>
   tx.selectFrom('timers').selectAll().where('id', '=', id).forUpdate().skipLocked().executeTakeFirst();

@@ -5,7 +5,7 @@ import type { EventType } from '../core/events.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
-import { type DueTimer, listDueTimers, saveTimer, type TimerRow, tryLockTimer } from './store.ts';
+import { type DueTimer, findFirstExpiry, listDueTimers, saveTimer, type TimerRow, tryLockTimer } from './store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
@@ -84,8 +84,11 @@ const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Pr
 const falls = ({ kind }: TimerStep): boolean => kind === 'breach' || kind === 'expire';
 
 async function keptOpen(tx: Tx, subject: Subject, timer: TimerRow, now: Date): Promise<Date | null> {
-  if (timer.on_breach !== 'expire_offer') return null;
-  return keptOpenUntil(timer.due_at, await readUptime(tx, now), durationMs(subject.outage_grace), now);
+  if (timer.on_breach !== 'expire_offer' || timer.offer_id === null) return null;
+  // The offer is kept open, not the clock: another of its clocks may fall due while it is.
+  const first = await findFirstExpiry(tx, timer.offer_id);
+  const fell_due = first && first < timer.due_at ? first : timer.due_at;
+  return keptOpenUntil(fell_due, await readUptime(tx, now), durationMs(subject.outage_grace), now);
 }
 
 const TELLS = {

@@ -97,11 +97,19 @@ t.test('timers', async t => {
       handover: { state: 'running', due_at: after(48 * HOUR), responsible_agency_id: agencies.health.id },
     });
     await arrive(referral.id);
-    t.match(await timersOf(referral.id), { handover: { state: 'met' }, review: { state: 'running', clock: 'calendar_days', due_at: lastOfDay(14) } });
+    t.match(await timersOf(referral.id), {
+      handover: { state: 'met' },
+      review: { state: 'running', clock: 'calendar_days', due_at: lastOfDay(14) },
+    });
     await act(receiver, referral.id, 'complete', { outcome_code: 'service_provided' });
     t.match(await timersOf(referral.id), {
       review: { state: 'met' },
-      follow_up: { state: 'running', clock: 'calendar_days', due_at: lastOfDay(30), responsible_agency_id: agencies.helpline_a.id },
+      follow_up: {
+        state: 'running',
+        clock: 'calendar_days',
+        due_at: lastOfDay(30),
+        responsible_agency_id: agencies.helpline_a.id,
+      },
       deletion_confirmation: { state: 'running', due_at: after(10 * DAY), responsible_agency_id: agencies.health.id },
     });
     t.strictSame(await sweepAndListen(referral.id), [], 'what was met in time says nothing');
