@@ -29,6 +29,7 @@ import { VERSION } from './platform/version.ts';
 import { candidateRoutes } from './referrals/candidates/routes.ts';
 import { messageRoutes } from './referrals/messages/routes.ts';
 import { referralRoutes } from './referrals/routes.ts';
+import { timerEffects } from './referrals/timer-effects.ts';
 import { codeRoutes } from './rules/routes.ts';
 import type { Services } from './services.ts';
 import { timerRoutes } from './timers/routes.ts';
@@ -116,7 +117,7 @@ export async function buildApi(services: Services): Promise<App> {
   referralRoutes(app, services);
   candidateRoutes(app, services);
   messageRoutes(app, services);
-  timerRoutes(app, services);
+  timerRoutes(app, services, timerEffects(services));
   webhookRoutes(app, services);
   auditRoutes(app, services);
 

@@ -9,6 +9,7 @@ import { AGENCY_KINDS } from './core/codes.ts';
 import { isDemo, loadDemo } from './demo.ts';
 import { type Config, ConfigError, readConfig } from './platform/config.ts';
 import { lockDataDir, startEmbeddedPostgres } from './platform/embedded-postgres.ts';
+import { startHeartbeat } from './platform/heartbeat.ts';
 import { createLogger, type Logger } from './platform/log.ts';
 import { migrate } from './platform/migrate.ts';
 import { openVault } from './platform/vault.ts';
@@ -103,6 +104,8 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
     const app = await buildApi(services);
     opened.add(() => closeApi(app));
     await listen(() => app.listen({ host: config.host, port: config.port }), config);
+    const heartbeat = startHeartbeat(services, 'api');
+    opened.add(() => heartbeat.stop());
     const { port } = app.server.address() as AddressInfo;
     const base_url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
     if (demo) await loadDemo(services, { base_url, credentials_path: credentialsPath(config) });

@@ -1,4 +1,5 @@
-import { expireConsents } from './cases/consents.ts';
+import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
+import { startHeartbeat } from './platform/heartbeat.ts';
 import { type Loop, startLoop } from './platform/loop.ts';
 import { routeUnplaced } from './referrals/router.ts';
 import { timerEffects } from './referrals/timer-effects.ts';
@@ -13,14 +14,20 @@ export interface Worker {
 
 /** The contract's tick for what falls due; any number of processes may tick at once. */
 const SWEEP_EVERY_MS = 200;
+/** Of what lies days ahead. */
+const WARN_EVERY_MS = 10_000;
 
 /** Starts everything that happens without a request: clocks, routing again, ends of consents, events and their delivery. */
 export function startWorker(services: Services): Worker {
   const { log, wake_up } = services;
   const effects = timerEffects(services);
+  const heartbeat = startHeartbeat(services, 'worker');
   const loops: Loop[] = [
-    startLoop('timers', { every_ms: SWEEP_EVERY_MS, log }, () => fireDueTimers(services, effects)),
+    heartbeat,
+    // Not before it is known whether the service was down.
+    startLoop('timers', { every_ms: SWEEP_EVERY_MS, log }, async () => heartbeat.started && fireDueTimers(services, effects)),
     startLoop('consents', { every_ms: SWEEP_EVERY_MS, log }, () => expireConsents(services)),
+    startLoop('ends of consents', { every_ms: WARN_EVERY_MS, log }, () => warnExpiringConsents(services)),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up }, () => routeUnplaced(services)),
   ];
   const webhooks = startWebhookJobs(services);

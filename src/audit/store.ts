@@ -100,6 +100,12 @@ export async function findNamedSubject(tx: Tx, id: string): Promise<SubjectRecor
         ? { subject_id: found.case_id, referral_id: found.referral_id, resource_id: id }
         : { subject_id: id, exists: false };
     }
+    case 'tmr': {
+      const found = await tx.selectFrom('timers').select(['case_id', 'referral_id']).where('id', '=', id).executeTakeFirst();
+      if (!found) return { subject_id: id, exists: false };
+      const { case_id, referral_id } = found;
+      return { subject_id: case_id, resource_id: id, ...(referral_id ? { referral_id } : {}) };
+    }
     default:
       return { subject_id: id };
   }

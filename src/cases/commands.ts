@@ -163,16 +163,17 @@ export const closed = () =>
 
 /** What the owner itself is told of its case. */
 export const ownerNotice = (
-  type: 'case.opened' | 'case.closed' | 'consent.granted' | 'consent.withdrawn' | 'consent.expired',
+  type: 'case.opened' | 'case.closed' | 'consent.granted' | 'consent.withdrawn' | 'consent.expiring' | 'consent.expired',
   case_id: string,
   agency_id: string,
   risk: string,
+  detail: Record<string, string> = {},
 ) => ({
   type,
   subject_id: case_id,
   case_id,
   urgent: risk === 'immediate',
-  recipients: [{ agency_id, body: { case_id } }],
+  recipients: [{ agency_id, body: { case_id, ...detail } }],
 });
 
 /** How to reach the person safely changes after the case is closed, too, and whoever still holds it has to learn it. */

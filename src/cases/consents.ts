@@ -18,8 +18,10 @@ import {
   insertConsent,
   listConsents,
   listExpiredConsents,
+  listExpiringConsents,
   lockCase,
   saveConsent,
+  saveExpiryWarned,
 } from './store.ts';
 import { caseRelations } from './view.ts';
 
@@ -162,6 +164,47 @@ export async function expireConsents(services: Services): Promise<boolean> {
     await expired.catch(error => {
       failed += 1;
       services.log.error({ err: error, consent_id: id }, 'consent was not expired');
+    });
+    services.wake_up.notify();
+  }
+  return due.length === batch && failed === 0;
+}
+
+const HOUR_MS = 3_600_000;
+const WARN_BEFORE_MS = 72 * HOUR_MS;
+/** With less left than this, nobody could do anything about it any more. */
+const WARN_AT_LEAST_MS = HOUR_MS;
+
+/**
+ * Tells the owner, once per grant, that a consent ends within 72 hours.
+ * @returns whether there may be more
+ */
+export async function warnExpiringConsents(services: Services): Promise<boolean> {
+  const batch = 50;
+  const clock = systemActor('clock');
+  const from_now = (ms: number) => new Date(services.now().getTime() + ms);
+  const due = await transact(services, clock, tx =>
+    listExpiringConsents(tx, from_now(WARN_AT_LEAST_MS), from_now(WARN_BEFORE_MS), batch),
+  );
+  let failed = 0;
+  for (const { id, case_id } of due) {
+    const warned = transact(services, clock, async tx => {
+      await lockCase(tx, case_id, 'update');
+      const consent = await findConsent(tx, id);
+      const owned = await findCase(tx, case_id);
+      if (!owned || !consent?.expires_at || consent.expiry_warned_at || consent.withdrawn_at || consent.expired_at) return;
+      await saveExpiryWarned(tx, id, services.now());
+      const detail = { consent_id: id, expires_at: consent.expires_at.toISOString() };
+      await record(services, tx, clock, {
+        action: 'consent.warn',
+        resource_type: 'consent',
+        subjects: [{ subject_id: case_id, resource_id: id }],
+        events: [ownerNotice('consent.expiring', case_id, owned.owner_agency_id, owned.risk, detail)],
+      });
+    });
+    await warned.catch(error => {
+      failed += 1;
+      services.log.error({ err: error, consent_id: id }, 'end of a consent was not told');
     });
     services.wake_up.notify();
   }

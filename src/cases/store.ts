@@ -198,7 +198,10 @@ export const listGrants = (tx: Tx, case_id: string): Promise<Grant[]> => listCon
 export const findConsent = (tx: Tx, id: string): Promise<ConsentRow | undefined> =>
   tx.selectFrom('consents').selectAll().where('id', '=', id).executeTakeFirst();
 
-export async function insertConsent(tx: Tx, row: Omit<ConsentRow, 'version' | 'expired_at' | 'withdrawn_at'>): Promise<void> {
+export async function insertConsent(
+  tx: Tx,
+  row: Omit<ConsentRow, 'version' | 'expired_at' | 'withdrawn_at' | 'expiry_warned_at'>,
+): Promise<void> {
   await tx.insertInto('consents').values(row).execute();
 }
 
@@ -226,3 +229,22 @@ export const listExpiredConsents = (tx: Tx, now: Date, limit: number) =>
     .orderBy('expires_at')
     .limit(limit)
     .execute();
+
+/** Live grants that end after `from` and by `to`, and whose owner was not told yet. */
+export const listExpiringConsents = (tx: Tx, from: Date, to: Date, limit: number) =>
+  tx
+    .selectFrom('consents')
+    .select(['id', 'case_id'])
+    .where('expires_at', '>=', from)
+    .where('expires_at', '<=', to)
+    .where('withdrawn_at', 'is', null)
+    .where('expired_at', 'is', null)
+    .where('expiry_warned_at', 'is', null)
+    .orderBy('expires_at')
+    .limit(limit)
+    .execute();
+
+/** That the owner was told; the grant itself is what it was. */
+export async function saveExpiryWarned(tx: Tx, id: string, now: Date): Promise<void> {
+  await tx.updateTable('consents').set({ expiry_warned_at: now }).where('id', '=', id).execute();
+}

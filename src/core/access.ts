@@ -45,9 +45,19 @@ export const systemActor = (role: SystemRole): SystemActor => ({ type: 'system',
 
 /**
  * What an agency is to a thing. `holder`: an accepted receiver; `self`: it is the agency's own thing, or one to be made;
- * `reader`: it may see it, as everybody may see the directory, and no more.
+ * `reader`: it may see it, as everybody may see the directory, and no more; `responsible`: a clock is its to meet.
  */
-export type Relation = 'self' | 'reader' | 'owner' | 'sender' | 'receiver' | 'holder' | 'former_holder' | 'coordinator' | 'admin';
+export type Relation =
+  | 'self'
+  | 'reader'
+  | 'owner'
+  | 'sender'
+  | 'receiver'
+  | 'responsible'
+  | 'holder'
+  | 'former_holder'
+  | 'coordinator'
+  | 'admin';
 
 interface Permission {
   relations: readonly Relation[];
@@ -92,6 +102,10 @@ const PERMISSIONS = {
   'message.send': { relations: ['sender', 'receiver'], roles: ['caseworker'] },
   'message.list': { relations: ['sender', 'receiver'], roles: ['caseworker'] },
   'timer.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'timer.pause': { relations: ['responsible', 'coordinator'], roles: [...SUPERVISOR, 'coordinator'] },
+  'timer.resume': { relations: ['responsible', 'coordinator'], roles: [...SUPERVISOR, 'coordinator'] },
+  'timer.meet': { relations: ['owner', 'sender', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
+  'timer.meet_as_receiver': { relations: ['receiver'], roles: FOR_RECEIVER },
   'agency.create': { relations: ['admin'], roles: [] },
   'agency.change': { relations: ['admin', 'self'], roles: SUPERVISOR },
   'caseworker.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },
@@ -121,15 +135,19 @@ export const hasRole = (actor: AgencyActor, role: Role): boolean =>
  */
 export function authorise(actor: AgencyActor, action: Action, relations: readonly Relation[]): void {
   if (relations.length === 0) throw new Problem('not_found');
+  if (!isAllowed(actor, action, relations)) throw new Problem('forbidden');
+}
+
+/** Whether relation and role suffice for `action`. */
+export function isAllowed(actor: AgencyActor, action: Action, relations: readonly Relation[]): boolean {
   const permission: Permission = PERMISSIONS[action];
   const counted = relations.filter(relation => permission.relations.includes(relation));
-  if (counted.includes('admin')) return;
-  const allowed = counted.some(relation =>
+  if (counted.includes('admin')) return true;
+  return counted.some(relation =>
     relation === 'coordinator'
       ? permission.roles.includes('coordinator') && hasRole(actor, 'coordinator')
       : permission.roles.length === 0 || permission.roles.some(role => role !== 'coordinator' && hasRole(actor, role)),
   );
-  if (!allowed) throw new Problem('forbidden');
 }
 
 /** Whether `actor` is the coordination committee of `jurisdiction`. */

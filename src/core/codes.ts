@@ -157,6 +157,17 @@ export const CLOSE_REASONS = list(
   'error',
 );
 export const LAWFUL_GROUNDS = list('imminent_danger_to_life', 'child_safeguarding', 'mandatory_report', 'court_order');
+/** Why a clock rests; these by hand, and `information_requested` by the lifecycle alone. */
+export const PAUSE_REASONS = list(
+  'person_unavailable',
+  'awaiting_authority',
+  'awaiting_document',
+  'court_recess',
+  'force_majeure',
+  'person_requested',
+  'other',
+);
+export const PAUSE_CODES = [...PAUSE_REASONS, 'information_requested'] as const;
 export const CRISIS_PHASES = list('preparedness', 'response', 'post_crisis');
 export const ROLES = list('operator', 'caseworker', 'screener', 'supervisor', 'coordinator', 'auditor');
 export const SCOPES = list(
@@ -231,6 +242,8 @@ export type Sex = (typeof SEXES)[number];
 export type ProtectionStatus = (typeof PROTECTION_STATUSES)[number];
 export type DangerFlag = (typeof DANGER_FLAGS)[number];
 export type LawfulGround = (typeof LAWFUL_GROUNDS)[number];
+export type PauseReason = (typeof PAUSE_REASONS)[number];
+export type PauseCode = (typeof PAUSE_CODES)[number];
 export type Role = (typeof ROLES)[number];
 export type Scope = (typeof SCOPES)[number];
 export type OperatingMode = (typeof OPERATING_MODES)[number];
@@ -258,6 +271,7 @@ export const CODE_LISTS = {
   outcome: OUTCOMES,
   close_reason: CLOSE_REASONS,
   lawful_ground: LAWFUL_GROUNDS,
+  pause_reason: PAUSE_CODES,
   crisis_phase: CRISIS_PHASES,
   role: ROLES,
   scope: SCOPES,

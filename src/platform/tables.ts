@@ -1,12 +1,13 @@
 import type { Generated } from 'kysely';
 import type { AssertionAlgorithm } from '../core/client-assertion.ts';
-import type { TimerStep } from '../core/clock.ts';
+import type { BreachEffect, Clock, TimerStep } from '../core/clock.ts';
 import type {
   AgencyKind,
   Category,
   LawfulGround,
   OfferStatus,
   OperatingMode,
+  PauseCode,
   ProtectionStatus,
   Purpose,
   ReferralStatus,
@@ -42,6 +43,7 @@ export interface Tables {
   disclosures: DisclosureTable;
   messages: MessageTable;
   timers: TimerTable;
+  heartbeats: HeartbeatTable;
   events: EventTable;
   event_positions: EventPositionTable;
   event_sequences: EventSequenceTable;
@@ -243,6 +245,8 @@ export interface ConsentTable extends Versioned {
   /** When the service saw that it had expired, and drew the consequences. */
   expired_at: Date | null;
   withdrawn_at: Date | null;
+  /** When the owner was told that it ends soon. */
+  expiry_warned_at: Date | null;
 }
 
 export interface ReferralTable extends Versioned {
@@ -352,7 +356,7 @@ export interface TimerTable {
   id: string;
   name: string;
   kind: 'deadline' | 'floor';
-  clock: string;
+  clock: Clock;
   subject_type: 'case' | 'referral' | 'offer';
   subject_id: string;
   case_id: string;
@@ -374,14 +378,28 @@ export interface TimerTable {
   breached_at: Date | null;
   met_at: Date | null;
   escalation_level: Generated<number>;
-  on_breach: 'expire_offer' | 'resume_respond' | null;
+  on_breach: BreachEffect | null;
   /** JSON: what is still to happen, earliest first. */
   steps: TimerStep[];
   /** The instant of the first of `steps`; null when nothing is to happen. */
   next_step_at: Date | null;
   /** JSON: `{pack, version, source}` */
   rule: { pack: string; version: number; source: string };
+  /** Of the day clocks: along which zone's days they count, and whether the starting day is the first. */
+  time_zone: string;
+  count_first_day: boolean;
+  /** How long it rested, in all pauses that are over. */
+  rested_ms: Generated<number>;
+  pause_reason: PauseCode | null;
+  paused_by_agency_id: string | null;
   version: Generated<number>;
+}
+
+export interface HeartbeatTable {
+  role: string;
+  beat_at: Date;
+  /** Since when it has beaten without too long a silence. */
+  running_since: Date;
 }
 
 export interface EventTable {

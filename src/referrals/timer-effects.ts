@@ -6,12 +6,12 @@ import type { EventType } from '../core/events.ts';
 import { decide, isAwaitingAnswer } from '../core/referral.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { resumeTimer } from '../timers/apply.ts';
+import { resumeAnswered, startTimers } from '../timers/apply.ts';
 import { lockOpenTimers, type TimerRow } from '../timers/store.ts';
 import type { Subject, TimerEffects } from '../timers/sweep.ts';
 import { type LockedReferral, loadLocked } from './locked.ts';
 import { agencyOf, noticeOf, type Party } from './notices.ts';
-import { carryOut, finish } from './progress.ts';
+import { carryOut, finish, referralTimerContext } from './progress.ts';
 import { goOn } from './router.ts';
 import { listCoordinators } from './store.ts';
 
@@ -24,20 +24,25 @@ export const timerEffects = (services: Services): TimerEffects => ({
 });
 
 const referralSubject = (services: Services, locked: LockedReferral): Subject => ({
+  outage_grace: locked.pack.outage_grace,
   on_breach: (tx, timer, now) => onBreach(services, tx, locked, timer, now),
+  async start_again(tx, timer, now) {
+    const { stage } = (await findCase(tx, timer.case_id))!;
+    if (stage !== 'closed') await startTimers(tx, referralTimerContext(locked, now), [timer.name]);
+  },
   notice(type, timer, step) {
     const offer = locked.offers.find(({ id }) => id === timer.offer_id) ?? null;
     const notice = noticeOf(type, locked, {
       offer,
       parties: partiesOf(type, step),
       also: toldBeside(type, timer, step, locked.coordinators),
-      due_at: timer.due_at,
+      due_at: dueOf(type, timer),
     });
     return {
       ...notice,
       recipients: notice.recipients.map(({ agency_id, body }) => ({
         agency_id,
-        body: { ...body, ...timerDetail(locked, timer, step, agency_id) },
+        body: { ...body, ...timerDetail(type, locked, timer, step, agency_id) },
       })),
     };
   },
@@ -48,7 +53,9 @@ async function caseSubject(tx: Tx, case_id: string): Promise<Subject> {
   const found = (await findCase(tx, case_id))!;
   const coordinators = await listCoordinators(tx, found.jurisdiction);
   return {
+    outage_grace: 'PT0S',
     on_breach: async () => {},
+    start_again: async () => {},
     notice: (type, timer, step) => ({
       type,
       subject_id: case_id,
@@ -61,7 +68,8 @@ async function caseSubject(tx: Tx, case_id: string): Promise<Subject> {
           timer_id: timer.id,
           timer: timer.name,
           agency_id: timer.responsible_agency_id,
-          due_at: timer.due_at.toISOString(),
+          ...reasonOf(type, timer),
+          ...(type === 'timer.paused' ? {} : { due_at: timer.due_at.toISOString() }),
           ...notify(step),
         },
       })),
@@ -69,16 +77,28 @@ async function caseSubject(tx: Tx, case_id: string): Promise<Subject> {
   };
 }
 
-/** A warning goes to whoever has to act; a breach to everybody concerned; an escalation to the rung that it has reached. */
-const partiesOf = (type: EventType, step: TimerStep): readonly Party[] | undefined =>
-  type === 'timer.breached' ? undefined : step.to === 'coordinator' ? ['coordinator'] : [];
+/**
+ * A warning goes to whoever has to act; a breach to everybody concerned; an escalation to the rung that it has reached; that it
+ * rests or goes on to whoever has to act and to those who wait for it.
+ */
+function partiesOf(type: EventType, step: TimerStep | undefined): readonly Party[] | undefined {
+  if (type === 'timer.breached') return undefined;
+  if (step === undefined) return ['sender', 'owner', 'coordinator'];
+  return step.to === 'coordinator' ? ['coordinator'] : [];
+}
 
-function toldBeside(type: EventType, timer: TimerRow, step: TimerStep, coordinators: readonly string[]): string[] {
-  if (type === 'timer.breached') return [timer.responsible_agency_id, ...coordinators];
+function toldBeside(type: EventType, timer: TimerRow, step: TimerStep | undefined, coordinators: readonly string[]): string[] {
+  if (type === 'timer.breached' || step === undefined) return [timer.responsible_agency_id, ...coordinators];
   return step.to === 'coordinator' ? [...coordinators] : [timer.responsible_agency_id];
 }
 
-function timerDetail(locked: LockedReferral, timer: TimerRow, step: TimerStep, agency_id: string) {
+/** While it rests nobody knows when it will fall due. */
+const dueOf = (type: EventType, timer: TimerRow): Date | null => (type === 'timer.paused' ? null : timer.due_at);
+
+const reasonOf = (type: EventType, { pause_reason }: TimerRow) =>
+  type === 'timer.paused' && pause_reason ? { reason_code: pause_reason } : {};
+
+function timerDetail(type: EventType, locked: LockedReferral, timer: TimerRow, step: TimerStep | undefined, agency_id: string) {
   const responsible = {
     agency_id: timer.responsible_agency_id,
     location_protected: timer.location_protected && timer.responsible_agency_id === timer.receiver_agency_id,
@@ -87,15 +107,16 @@ function timerDetail(locked: LockedReferral, timer: TimerRow, step: TimerStep, a
     timer_id: timer.id,
     timer: timer.name,
     ...agencyOf(locked, responsible, agency_id),
-    ...(step.level ? { escalation_level: step.level } : {}),
+    ...reasonOf(type, timer),
+    ...(step?.level ? { escalation_level: step.level } : {}),
     ...notify(step),
   };
 }
 
-const notify = ({ to }: TimerStep): { notify?: { roles: Role[] } } =>
-  to === 'supervisor'
+const notify = (step: TimerStep | undefined): { notify?: { roles: Role[] } } =>
+  step?.to === 'supervisor'
     ? { notify: { roles: ['supervisor'] } }
-    : to === 'coordinator'
+    : step?.to === 'coordinator'
       ? { notify: { roles: ['coordinator'] } }
       : {};
 
@@ -104,7 +125,7 @@ async function onBreach(services: Services, tx: Tx, locked: LockedReferral, time
   if (timer.on_breach === null || !offer) return;
   if (timer.on_breach === 'resume_respond') {
     const open = await lockOpenTimers(tx, { offer_id: offer.id });
-    for (const paused of open.filter(({ name }) => name === 'respond')) await resumeTimer(tx, paused, now);
+    for (const paused of open.filter(({ name }) => name === 'respond')) await resumeAnswered(tx, paused, now);
     return;
   }
   // A timer outlives an answer by no more than this transaction; whoever answered first has won.

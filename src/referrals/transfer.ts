@@ -7,7 +7,7 @@ import { type Decision, decide, isTaken } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
-import { cancelTimer, OWNER_DUTIES } from '../timers/apply.ts';
+import { OWNER_DUTIES, setCancelled } from '../timers/apply.ts';
 import { lockOpenTimers } from '../timers/store.ts';
 import { type LockedReferral, loadLocked } from './locked.ts';
 import { carryOut, finish, ROUTER, startDeletion } from './progress.ts';
@@ -126,7 +126,7 @@ async function forgiveDeletion(tx: Tx, offer_id: string, owner_id: string): Prom
     if (row.agency_id === owner_id) await saveDisclosure(tx, row, { categories: [], deletion_due_at: null });
   }
   for (const timer of await lockOpenTimers(tx, { offer_id })) {
-    if (timer.name === 'deletion_confirmation' && timer.responsible_agency_id === owner_id) await cancelTimer(tx, timer);
+    if (timer.name === 'deletion_confirmation' && timer.responsible_agency_id === owner_id) await setCancelled(tx, timer);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Policy } from '../core/clock.ts';
+import { type BreachEffect, dueAt, durationMs, type Policy } from '../core/clock.ts';
 import { AGENCY_KINDS, type AgencyKind, type LawfulGround, type Urgency } from '../core/codes.ts';
 
 /**
@@ -11,17 +11,23 @@ export interface RulePack {
   name: string;
   version: number;
   policies: readonly Policy[];
+  /** IANA name: along whose days the day clocks of the jurisdiction count. */
+  time_zone: string;
+  /** ISO 8601: how long the service has to run again before an offer expires that fell due while it was down. */
+  outage_grace: string;
   /** Which agency kinds may refer on which ground. */
   lawful_grounds: Readonly<Record<LawfulGround, readonly AgencyKind[]>>;
 }
 
 const ILLUSTRATIVE = 'illustrative default';
+/** Also an illustrative default, where a jurisdiction has not said where it is. */
+const ILLUSTRATIVE_ZONE = 'Africa/Cairo';
 
-type Duration = string | { elapsed: string; stands_for: string };
+type Duration = string | Partial<Policy>;
 
 /** `count` working days, until calendars come: as many days of 24 hours. */
-const workingDays = (count: number): Duration => ({ elapsed: `P${count}D`, stands_for: `${count} working days` });
-const calendarDays = (count: number): Duration => ({ elapsed: `P${count}D`, stands_for: `${count} calendar days` });
+const workingDays = (count: number): Duration => ({ duration: `P${count}D`, stands_for: `${count} working days` });
+const calendarDays = (count: number): Duration => ({ clock: 'calendar_days', duration: `P${count}D` });
 
 const LADDER: Policy['escalate'] = [
   { after: '0%', to: 'responsible' },
@@ -30,32 +36,34 @@ const LADDER: Policy['escalate'] = [
 ];
 
 function policy(name: string, duration: Duration, more: Partial<Policy> = {}): Policy {
-  const { elapsed, stands_for } = typeof duration === 'string' ? { elapsed: duration, stands_for: undefined } : duration;
   return {
     name,
     applies_to: {},
     kind: 'deadline',
     clock: 'elapsed',
-    duration: elapsed,
-    ...(stands_for ? { stands_for } : {}),
+    duration: '',
     warn_at: ['50%', '80%'],
     escalate: LADDER,
     source: ILLUSTRATIVE,
+    ...(typeof duration === 'string' ? { duration } : duration),
     ...more,
   };
 }
 
-/** One policy per urgency. An offer that expires at breach is over: nothing is left to escalate. */
+/** An offer that expires at breach is over: nothing is left to escalate. */
+const atBreach = (effect: BreachEffect | undefined): Partial<Policy> =>
+  effect ? { on_breach: [effect], ...(effect === 'expire_offer' ? { escalate: [] } : {}) } : {};
+
+/** One policy per urgency. */
 function byUrgency(
   name: string,
   durations: Record<Urgency, Duration>,
-  on_breach: Partial<Record<Urgency, Policy['on_breach']>> = {},
+  on_breach: Partial<Record<Urgency, BreachEffect>> = {},
 ): Policy[] {
   return (Object.keys(durations) as Urgency[]).map(urgency =>
     policy(name, durations[urgency], {
       applies_to: { urgency },
-      ...(on_breach[urgency] ? { on_breach: on_breach[urgency] } : {}),
-      ...(on_breach[urgency] === 'expire_offer' ? { escalate: [] } : {}),
+      ...atBreach(on_breach[urgency]),
     }),
   );
 }
@@ -75,12 +83,17 @@ const POLICIES: readonly Policy[] = [
   ...byUrgency('handover', { emergency: 'PT6H', urgent: 'PT48H', routine: workingDays(5) }),
   ...byUrgency('review', { emergency: 'PT72H', urgent: calendarDays(14), routine: calendarDays(30) }),
   ...byUrgency('unplaced_review', { emergency: 'PT15M', urgent: 'PT4H', routine: workingDays(1) }),
+  policy('ground_review', 'PT24H'),
   policy('missing_person_check', 'PT1H'),
   policy('safety_ack', 'PT15M'),
   policy('deletion_confirmation', workingDays(10)),
-  policy('follow_up', calendarDays(30)),
+  // An emergency's clocks never follow a calendar.
+  ...byUrgency('follow_up', {
+    emergency: { duration: 'P30D', stands_for: '30 calendar days' },
+    urgent: calendarDays(30),
+    routine: calendarDays(30),
+  }),
   policy('welfare_check', 'PT24H'),
-  policy('ground_review', 'PT24H'),
 ];
 
 /** What a jurisdiction uses until it has a pack of its own. */
@@ -89,6 +102,8 @@ export const illustrativePack = (jurisdiction: string): RulePack => ({
   name: 'illustrative',
   version: 1,
   policies: POLICIES,
+  time_zone: ILLUSTRATIVE_ZONE,
+  outage_grace: 'PT10M',
   lawful_grounds: {
     imminent_danger_to_life: AGENCY_KINDS,
     child_safeguarding: AGENCY_KINDS,
@@ -97,7 +112,7 @@ export const illustrativePack = (jurisdiction: string): RulePack => ({
   },
 });
 
-const FAST: Readonly<Record<string, Pick<Policy, 'duration' | 'on_breach'>>> = {
+const FAST: Readonly<Record<string, { duration: string; on_breach?: BreachEffect }>> = {
   acknowledge: { duration: 'PT2S' },
   respond: { duration: 'PT4S', on_breach: 'expire_offer' },
   inform: { duration: 'PT4S', on_breach: 'resume_respond' },
@@ -111,11 +126,28 @@ export const fastPack = (jurisdiction: string): RulePack => {
   const pack = illustrativePack(jurisdiction);
   const source = 'demonstration: seconds instead of hours';
   const fast = Object.entries(FAST).map(([name, { duration, on_breach }]) =>
-    policy(name, duration, {
-      source,
-      ...(on_breach ? { on_breach } : {}),
-      ...(on_breach === 'expire_offer' ? { escalate: [] } : {}),
-    }),
+    policy(name, duration, { source, ...atBreach(on_breach) }),
   );
-  return { ...pack, name: 'demonstration-fast', policies: [...pack.policies.filter(({ name }) => !(name in FAST)), ...fast] };
+  return {
+    ...pack,
+    name: 'demonstration-fast',
+    outage_grace: 'PT0S',
+    policies: [...pack.policies.filter(({ name }) => !(name in FAST)), ...fast],
+  };
 };
+
+/**
+ * Refuses a pack that the clocks could not run under. A policy that fits emergencies must be `elapsed`: those never stretch.
+ * @throws RangeError
+ */
+export function requireSoundClocks({ policies, time_zone, outage_grace }: RulePack): void {
+  durationMs(outage_grace);
+  for (const policy of policies) {
+    // Reckoned once, so that what the clock does not know shows here: a duration, a time zone.
+    dueAt(policy, new Date(0), time_zone);
+    const { name, clock, applies_to, on_breach = [] } = policy;
+    if (clock !== 'elapsed' && (applies_to.urgency ?? 'emergency') === 'emergency')
+      throw new RangeError(`${name}: a clock of an emergency is elapsed`);
+    if (on_breach.length > 1) throw new RangeError(`${name}: a breach has one effect`);
+  }
+}

@@ -1,5 +1,5 @@
 import { findPolicy, type Policy, resumeSchedule, schedule } from '../core/clock.ts';
-import type { AgencyKind, Service, Urgency } from '../core/codes.ts';
+import type { AgencyKind, PauseCode, Service, Urgency } from '../core/codes.ts';
 import type { TimerChange } from '../core/referral.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
@@ -30,7 +30,7 @@ export interface TimerContext {
   due_at?: Date | null;
 }
 
-type Responsible = 'owner' | 'sender' | 'receiver' | 'coordinator';
+export type Responsible = 'owner' | 'sender' | 'receiver' | 'coordinator';
 
 const RESPONSIBLE: Readonly<Record<string, Responsible>> = {
   acknowledge: 'receiver',
@@ -48,6 +48,9 @@ const RESPONSIBLE: Readonly<Record<string, Responsible>> = {
   safety_ack: 'receiver',
 };
 
+/** Whose duty a timer of this name is. */
+export const partyResponsible = (name: string): Responsible => RESPONSIBLE[name] ?? 'owner';
+
 /** Duties that go over with the case; the coordinator's too, where they fell to the owner. */
 export const OWNER_DUTIES: readonly string[] = Object.entries(RESPONSIBLE)
   .filter(([, who]) => who === 'owner' || who === 'coordinator')
@@ -59,6 +62,8 @@ const OF_REFERRAL = ['missing_person_check', 'follow_up', 'unplaced_review', 'gr
 /** Those of them that are over when the referral is. */
 export const REFERRAL_CLOCKS = ['missing_person_check', 'unplaced_review'] as const;
 const OF_CASE = ['welfare_check'];
+/** While one is open for the offer, another is not started: the earlier day stands. */
+const ONE_AT_A_TIME = ['safety_ack'];
 
 /**
  * Starts the timers of these names, each under the most specific policy of the pack; one without a policy is not kept.
@@ -66,13 +71,23 @@ const OF_CASE = ['welfare_check'];
  */
 export async function startTimers(tx: Tx, context: TimerContext, names: readonly string[]): Promise<Date | null> {
   const facts = { service: context.service, urgency: context.urgency, agency_kind: context.receiver_kind };
+  const open = await listOpenOnes(tx, context, names);
   const timers = names.flatMap(name => {
     const policy = findPolicy(context.pack.policies, name, facts);
-    return policy ? [timerRow(context, name, policy)] : [];
+    const running = open.find(timer => timer.name === name);
+    return running ?? (policy ? timerRow(context, name, policy) : []);
   });
-  await insertTimers(tx, timers);
+  await insertTimers(
+    tx,
+    timers.filter(timer => !('version' in timer)),
+  );
   return timers.at(-1)?.due_at ?? null;
 }
+
+const listOpenOnes = async (tx: Tx, { offer_id }: TimerContext, names: readonly string[]): Promise<TimerRow[]> =>
+  offer_id !== null && names.some(name => ONE_AT_A_TIME.includes(name))
+    ? (await lockOpenTimers(tx, { offer_id })).filter(({ name }) => ONE_AT_A_TIME.includes(name))
+    : [];
 
 function timerRow(context: TimerContext, name: string, policy: Policy) {
   const { pack, now, service: _service, receiver_kind: _kind, coordinator_agency_id, due_at = null, ...columns } = context;
@@ -89,16 +104,17 @@ function timerRow(context: TimerContext, name: string, policy: Policy) {
       : (['offer', context.offer_id!] as const);
   return {
     ...columns,
-    ...schedule(policy, now, due_at),
+    ...schedule(policy, now, pack.time_zone, due_at),
+    time_zone: pack.time_zone,
+    count_first_day: policy.count_first_day ?? false,
     id: newId('tmr'),
     name,
     kind: policy.kind,
-    clock: policy.clock,
     subject_type,
     subject_id,
     ...(subject_type === 'offer' ? {} : { offer_id: null, receiver_agency_id: null, location_protected: false }),
-    responsible_agency_id: responsible[RESPONSIBLE[name]!] ?? context.owner_agency_id,
-    on_breach: policy.on_breach ?? null,
+    responsible_agency_id: responsible[partyResponsible(name)] ?? context.owner_agency_id,
+    on_breach: policy.on_breach?.[0] ?? null,
     rule: {
       pack: pack.name,
       version: pack.version,
@@ -111,10 +127,11 @@ function timerRow(context: TimerContext, name: string, policy: Policy) {
 export async function applyTimers(tx: Tx, context: TimerContext & { offer_id: string }, change: TimerChange): Promise<void> {
   const open = await lockOpenTimers(tx, { offer_id: context.offer_id });
   for (const timer of open) {
-    if (names(change.meet, timer)) await meetTimer(tx, timer, context.now);
-    else if (names(change.cancel, timer)) await cancelTimer(tx, timer);
-    else if (names(change.pause, timer) && context.urgency !== 'emergency') await pauseTimer(tx, timer, context.now);
-    else if (names(change.resume, timer)) await resumeTimer(tx, timer, context.now);
+    if (names(change.meet, timer)) await setMet(tx, timer, context.now);
+    else if (names(change.cancel, timer)) await setCancelled(tx, timer);
+    else if (names(change.pause, timer) && context.urgency !== 'emergency') {
+      await setPaused(tx, timer, { reason: 'information_requested', by_agency_id: context.receiver_agency_id }, context.now);
+    } else if (names(change.resume, timer)) await resumeAnswered(tx, timer, context.now);
   }
   if (change.start) await startTimers(tx, context, change.start);
 }
@@ -123,31 +140,55 @@ export async function applyTimers(tx: Tx, context: TimerContext & { offer_id: st
 const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): boolean =>
   list === 'rest' ? timer.name !== 'deletion_confirmation' : (list?.includes(timer.name) ?? false);
 
-/** A breached timer may still be met, late; what was breached stays told by `breached_at`. */
-const meetTimer = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>
-  saveTimer(tx, timer.id, { state: 'met', met_at: now, next_step_at: null, steps: [] });
+const NOT_PAUSED = { paused_at: null, pause_reason: null, paused_by_agency_id: null } as const;
 
-/** Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. */
-export const cancelTimer = (tx: Tx, timer: TimerRow): Promise<void> =>
-  saveTimer(tx, timer.id, {
-    ...(timer.state === 'breached' && timer.on_breach === 'expire_offer' ? {} : { state: 'cancelled' as const }),
+/** A breached timer may still be met, late; what was breached stays told by `breached_at`. */
+export const setMet = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>
+  saveTimer(tx, timer.id, { ...NOT_PAUSED, state: 'met', met_at: now, next_step_at: null, steps: [] });
+
+/**
+ * Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. Not one
+ * whose offer was kept open after an outage and ended otherwise.
+ */
+export const setCancelled = (tx: Tx, timer: TimerRow): Promise<void> => {
+  const ended_offer =
+    timer.state === 'breached' && timer.on_breach === 'expire_offer' && !timer.steps.some(({ kind }) => kind === 'expire');
+  return saveTimer(tx, timer.id, {
+    ...NOT_PAUSED,
+    ...(ended_offer ? {} : { state: 'cancelled' as const }),
     next_step_at: null,
     steps: [],
   });
+};
 
-async function pauseTimer(tx: Tx, timer: TimerRow, now: Date): Promise<void> {
-  if (timer.state !== 'running') return;
-  await saveTimer(tx, timer.id, { state: 'paused', paused_at: now, next_step_at: null });
+/** One that rests already goes on resting, for the newer reason; without effect on one that does not run. */
+export async function setPaused(
+  tx: Tx,
+  timer: TimerRow,
+  { reason, by_agency_id }: { reason: PauseCode; by_agency_id: string | null },
+  now: Date,
+): Promise<void> {
+  if (timer.state !== 'running' && timer.state !== 'paused') return;
+  await saveTimer(tx, timer.id, {
+    state: 'paused',
+    paused_at: timer.paused_at ?? now,
+    pause_reason: reason,
+    paused_by_agency_id: by_agency_id,
+    next_step_at: null,
+  });
 }
 
-/** Goes on with what was left; without effect on a timer that is not paused. */
-export async function resumeTimer(tx: Tx, timer: TimerRow, now: Date): Promise<void> {
-  if (timer.state !== 'paused' || !timer.paused_at) return;
-  await saveTimer(tx, timer.id, {
-    ...resumeSchedule({ ...timer, paused_at: timer.paused_at }, now),
-    state: 'running',
-    paused_at: null,
-  });
+/** Goes on with what was left. @returns the timer as it then is; without effect on one that is not paused */
+export async function setRunning(tx: Tx, timer: TimerRow, now: Date): Promise<TimerRow> {
+  if (timer.state !== 'paused' || !timer.paused_at) return timer;
+  const change = { ...NOT_PAUSED, ...resumeSchedule({ ...timer, paused_at: timer.paused_at }, now), state: 'running' as const };
+  await saveTimer(tx, timer.id, change);
+  return { ...timer, ...change };
+}
+
+/** Ends the lifecycle's own pause: a question was answered, or not in time. One that people made stays. */
+export async function resumeAnswered(tx: Tx, timer: TimerRow, now: Date): Promise<void> {
+  if (timer.pause_reason === 'information_requested') await setRunning(tx, timer, now);
 }
 
 /** Ends the timers of the referral itself that wait for it to be placed, or for anything at all. */
@@ -159,7 +200,7 @@ export async function endReferralTimers(
 ): Promise<void> {
   const open = await lockOpenTimers(tx, { referral_id });
   for (const timer of open.filter(timer => timer.subject_type === 'referral')) {
-    if (names(end.meet, timer)) await meetTimer(tx, timer, now);
-    else if (names(end.cancel, timer)) await cancelTimer(tx, timer);
+    if (names(end.meet, timer)) await setMet(tx, timer, now);
+    else if (names(end.cancel, timer)) await setCancelled(tx, timer);
   }
 }

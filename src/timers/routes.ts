@@ -1,12 +1,22 @@
 import type { App } from '../api.ts';
 import { answer } from '../platform/http/answer.ts';
-import { operation } from '../platform/http/openapi.ts';
+import { Closed, Id, operation } from '../platform/http/openapi.ts';
 import { PageQuery, pageOf } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
-import { TimerQuery, TimerView } from './schema.ts';
+import { meetTimer, pauseTimer, resumeTimer } from './commands.ts';
+import { PauseBody, TimerQuery, TimerView } from './schema.ts';
+import type { TimerEffects } from './sweep.ts';
 import { listOwnTimers } from './view.ts';
 
-export function timerRoutes(app: App, services: Services): void {
+const write = {
+  tag: 'Clocks',
+  scopes: ['clocks'],
+  caseworker: true,
+  params: Closed({ id: Id('tmr') }),
+  answer: TimerView,
+} as const;
+
+export function timerRoutes(app: App, services: Services, effects: TimerEffects): void {
   app.get(
     '/v1/timers',
     operation({
@@ -20,5 +30,26 @@ export function timerRoutes(app: App, services: Services): void {
       answer: pageOf(TimerView),
     }),
     async (request, reply) => answer(reply, await listOwnTimers(services, request.actor, request.query)),
+  );
+  app.post(
+    '/v1/timers/:id/pause',
+    operation({ ...write, id: 'pauseTimer', summary: 'Let a clock rest, for a reason', action: 'timer.pause', body: PauseBody }),
+    async (request, reply) => answer(reply, await pauseTimer(services, effects, request.actor, request.params.id, request.body)),
+  );
+  app.post(
+    '/v1/timers/:id/resume',
+    operation({ ...write, id: 'resumeTimer', summary: 'Let it go on with what was left', action: 'timer.resume' }),
+    async (request, reply) => answer(reply, await resumeTimer(services, effects, request.actor, request.params.id)),
+  );
+  app.post(
+    '/v1/timers/:id/meet',
+    operation({
+      ...write,
+      id: 'meetTimer',
+      summary: 'Say that what the duty asks for was done',
+      description: 'For `missing_person_check`, `welfare_check`, `follow_up` (which starts again) and `safety_ack`.',
+      action: 'timer.meet',
+    }),
+    async (request, reply) => answer(reply, await meetTimer(services, effects, request.actor, request.params.id)),
   );
 }

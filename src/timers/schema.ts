@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
-import { Closed, Code, Id, Instant, Named, Nullable, Region, Text } from '../platform/http/openapi.ts';
+import { PAUSE_CODES, PAUSE_REASONS, URGENCIES } from '../core/codes.ts';
+import { Closed, Code, Id, Instant, Jurisdiction, Named, Nullable, Region, Text } from '../platform/http/openapi.ts';
 
 export const TIMER_STATES = ['running', 'paused', 'met', 'breached', 'cancelled'] as const;
 
@@ -10,16 +11,25 @@ export const TimerView = Named('Timer', {
   clock: Code(['elapsed', 'calendar_days', 'calendar_months', 'working_days', 'working_time']),
   subject: Closed({ type: Code(['case', 'referral', 'offer']), id: Type.String() }),
   referral_id: Nullable(Id('ref')),
+  case_id: Type.Optional(Id('cas')),
+  jurisdiction: Jurisdiction(),
+  urgency: Code(URGENCIES),
   responsible_agency_id: Type.Optional(Id('agy')),
   placed: Type.Optional(Closed({ region: Nullable(Region()), duty_contact: Nullable(Type.String()) })),
   started_at: Instant(),
   due_at: Instant(),
   state: Code(TIMER_STATES),
+  paused_at: Nullable(Instant()),
+  pause_reason: Nullable(Code(PAUSE_CODES)),
+  paused_by_agency_id: Type.Optional(
+    Type.Union([Id('agy'), Type.Null()], { description: 'Left out where it would tell who is in a protected place' }),
+  ),
   warned_at: Nullable(Instant()),
   breached_at: Nullable(Instant()),
   met_at: Nullable(Instant()),
   escalation_level: Type.Integer(),
   rule: Closed({ pack: Type.String(), version: Type.Integer(), source: Type.String() }),
+  version: Type.Integer(),
 });
 export type TimerView = Static<typeof TimerView>;
 
@@ -27,6 +37,13 @@ export const TimerQuery = {
   state: Type.Optional(Code(TIMER_STATES)),
   name: Type.Optional(Text(60, 1)),
   subject_id: Type.Optional(Text(40, 1)),
+  referral_id: Type.Optional(Id('ref')),
+  case_id: Type.Optional(Id('cas')),
   agency_id: Type.Optional(Id('agy')),
+  urgency: Type.Optional(Code(URGENCIES)),
+  jurisdiction: Type.Optional(Jurisdiction()),
+  overdue: Type.Optional(Type.Boolean({ description: 'Breached and still to be met; a clock that ended its offer is over' })),
   due_before: Type.Optional(Instant()),
 };
+
+export const PauseBody = Closed({ reason_code: Code(PAUSE_REASONS) });

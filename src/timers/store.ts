@@ -1,11 +1,27 @@
-import type { Selectable } from 'kysely';
+import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { TimerStep } from '../core/clock.ts';
+import type { Urgency } from '../core/codes.ts';
 import type { Tx } from '../platform/database.ts';
-import type { TimerTable } from '../platform/tables.ts';
+import type { OfferTable, TimerTable } from '../platform/tables.ts';
 
 export type TimerRow = Selectable<TimerTable>;
 
-type NewTimer = Omit<TimerRow, 'version' | 'escalation_level' | 'paused_at' | 'warned_at' | 'breached_at' | 'met_at' | 'state'>;
+/** A timer as views show it: the receiver of its offer may know the case once it has accepted. */
+export type ShownTimer = TimerRow & { receiver_accepted_at: Date | null };
+
+type NewTimer = Omit<
+  TimerRow,
+  | 'version'
+  | 'escalation_level'
+  | 'paused_at'
+  | 'pause_reason'
+  | 'paused_by_agency_id'
+  | 'rested_ms'
+  | 'warned_at'
+  | 'breached_at'
+  | 'met_at'
+  | 'state'
+>;
 
 export async function insertTimers(tx: Tx, timers: readonly NewTimer[]): Promise<void> {
   if (timers.length === 0) return;
@@ -40,7 +56,17 @@ export async function saveTimer(
   change: Partial<
     Pick<
       TimerRow,
-      'state' | 'due_at' | 'next_step_at' | 'paused_at' | 'warned_at' | 'breached_at' | 'met_at' | 'escalation_level'
+      | 'state'
+      | 'due_at'
+      | 'next_step_at'
+      | 'paused_at'
+      | 'pause_reason'
+      | 'paused_by_agency_id'
+      | 'rested_ms'
+      | 'warned_at'
+      | 'breached_at'
+      | 'met_at'
+      | 'escalation_level'
     >
   > & {
     steps?: readonly TimerStep[];
@@ -54,81 +80,147 @@ export async function saveTimer(
     .execute();
 }
 
-/** Which timers have something to do by `now`, the most overdue first. */
-export const listDueTimers = (tx: Tx, now: Date, limit: number) =>
+export interface DueTimer {
+  id: string;
+  case_id: string;
+  referral_id: string | null;
+}
+
+/** Which timers have something to do by `now`, the most overdue first, and of those equally due the emergencies. */
+export const listDueTimers = (tx: Tx, now: Date, limit: number): Promise<DueTimer[]> =>
   tx
     .selectFrom('timers')
     .select(['id', 'case_id', 'referral_id'])
     .where('next_step_at', '<=', now)
     .orderBy('next_step_at')
+    .orderBy(sql`urgency <> 'emergency'`)
+    .orderBy('id')
     .limit(limit)
     .execute();
 
+/** When the first of the clocks that end this offer fell due. */
+export async function findFirstExpiry(tx: Tx, offer_id: string): Promise<Date | null> {
+  const first = await tx
+    .selectFrom('timers')
+    .select(({ fn }) => fn.min('breached_at').as('at'))
+    .where('offer_id', '=', offer_id)
+    .where('on_breach', '=', 'expire_offer')
+    .executeTakeFirst();
+  return first?.at ?? null;
+}
+
 /** The timer, unless another process is at it. */
-export const lockTimer = (tx: Tx, id: string): Promise<TimerRow | undefined> =>
+export const tryLockTimer = (tx: Tx, id: string): Promise<TimerRow | undefined> =>
   tx.selectFrom('timers').selectAll().where('id', '=', id).forUpdate().skipLocked().executeTakeFirst();
+
+/** The timer, locked: after case, referral and offers. Runs as the router. */
+export const lockTimer = (tx: Tx, id: string): Promise<TimerRow> =>
+  tx.selectFrom('timers').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
+
+const shownTimers = (tx: Tx) =>
+  tx
+    .selectFrom('timers as t')
+    .leftJoin('offers as o', 'o.id', 't.offer_id')
+    .selectAll('t')
+    .select('o.accepted_at as receiver_accepted_at');
+
+/** The timer as whoever runs `tx` may know of it. */
+export const findTimer = (tx: Tx, id: string): Promise<ShownTimer | undefined> =>
+  shownTimers(tx).where('t.id', '=', id).executeTakeFirst();
 
 export interface TimerFilter {
   state?: string;
   name?: string;
   subject_id?: string;
+  referral_id?: string;
+  case_id?: string;
   agency_id?: string;
+  urgency?: Urgency;
+  jurisdiction?: string;
+  /** Breached and still to be met. */
+  overdue?: boolean;
   due_before?: Date;
 }
+
+/** For whom timers are listed: what concerns the agency, and all in the jurisdictions that it coordinates. */
+interface Whose {
+  agency_id: string;
+  coordinated: readonly string[];
+}
+
+type Shown = ExpressionBuilder<{ t: TimerTable; o: { [K in keyof OfferTable]: OfferTable[K] | null } }, 't' | 'o'>;
 
 /** Timers that concern an agency, and all those of the jurisdictions that it coordinates; the next due first. */
 export const listTimers = (
   tx: Tx,
-  whose: { agency_id: string; coordinated: readonly string[] },
+  whose: Whose,
   filter: TimerFilter,
   after: { due_at: Date; id: string } | undefined,
   limit: number,
-): Promise<TimerRow[]> =>
-  tx
-    .selectFrom('timers')
-    .selectAll()
+): Promise<ShownTimer[]> =>
+  shownTimers(tx)
     .where(eb => {
       const parties = [
-        eb('responsible_agency_id', '=', whose.agency_id),
-        eb('owner_agency_id', '=', whose.agency_id),
-        eb('sender_agency_id', '=', whose.agency_id),
-        eb('receiver_agency_id', '=', whose.agency_id),
+        eb('t.responsible_agency_id', '=', whose.agency_id),
+        eb('t.owner_agency_id', '=', whose.agency_id),
+        eb('t.sender_agency_id', '=', whose.agency_id),
+        eb('t.receiver_agency_id', '=', whose.agency_id),
       ];
-      return eb.or(whose.coordinated.length > 0 ? [...parties, eb('jurisdiction', 'in', [...whose.coordinated])] : parties);
+      return eb.or(whose.coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...whose.coordinated])] : parties);
     })
-    .$if(filter.state !== undefined, query => query.where('state', '=', filter.state as TimerRow['state']))
-    .$if(filter.name !== undefined, query => query.where('name', '=', filter.name!))
+    .$if(filter.state !== undefined, query => query.where('t.state', '=', filter.state as TimerRow['state']))
+    .$if(filter.name !== undefined, query => query.where('t.name', '=', filter.name!))
+    .$if(filter.urgency !== undefined, query => query.where('t.urgency', '=', filter.urgency!))
+    .$if(filter.jurisdiction !== undefined, query => query.where('t.jurisdiction', '=', filter.jurisdiction!))
+    .$if(filter.overdue !== undefined, query => query.where(OVERDUE, '=', filter.overdue!))
+    .$if(filter.referral_id !== undefined, query => query.where('t.referral_id', '=', filter.referral_id!))
+    .$if(filter.case_id !== undefined, query => query.where(eb => isOfCase(eb, whose, filter.case_id!)))
     .$if(filter.subject_id !== undefined, query =>
       query.where(eb =>
         eb.or([
-          eb('subject_id', '=', filter.subject_id!),
-          eb('referral_id', '=', filter.subject_id!),
-          eb('case_id', '=', filter.subject_id!),
+          eb('t.subject_id', '=', filter.subject_id!),
+          eb('t.referral_id', '=', filter.subject_id!),
+          isOfCase(eb, whose, filter.subject_id!),
         ]),
       ),
     )
     // A protected receiver is not found by its id either.
     .$if(filter.agency_id !== undefined, query =>
       query
-        .where('responsible_agency_id', '=', filter.agency_id!)
+        .where('t.responsible_agency_id', '=', filter.agency_id!)
         .where(eb =>
           eb.or([
-            eb('location_protected', '=', false),
-            eb('receiver_agency_id', 'is distinct from', filter.agency_id!),
-            eb('receiver_agency_id', '=', eb.fn<string>('me')),
+            eb('t.location_protected', '=', false),
+            eb('t.receiver_agency_id', 'is distinct from', filter.agency_id!),
+            eb('t.receiver_agency_id', '=', eb.fn<string>('me')),
           ]),
         ),
     )
-    .$if(filter.due_before !== undefined, query => query.where('due_at', '<', filter.due_before!))
+    .$if(filter.due_before !== undefined, query => query.where('t.due_at', '<', filter.due_before!))
     .$if(after !== undefined, query =>
       query.where(eb =>
-        eb.or([eb('due_at', '>', after!.due_at), eb.and([eb('due_at', '=', after!.due_at), eb('id', '>', after!.id)])]),
+        eb.or([eb('t.due_at', '>', after!.due_at), eb.and([eb('t.due_at', '=', after!.due_at), eb('t.id', '>', after!.id)])]),
       ),
     )
-    .orderBy('due_at')
-    .orderBy('id')
+    .orderBy('t.due_at')
+    .orderBy('t.id')
     .limit(limit)
     .execute();
+
+/** One that ended its offer is over; one whose offer is kept open after an outage is not. */
+const OVERDUE = sql<boolean>`(t.state = 'breached' and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null))`;
+
+/** By its case a timer is found by those who may know the case. */
+const isOfCase = (eb: Shown, { agency_id, coordinated }: Whose, case_id: string) =>
+  eb.and([
+    eb('t.case_id', '=', case_id),
+    eb.or([
+      eb('t.owner_agency_id', '=', agency_id),
+      eb('t.sender_agency_id', '=', agency_id),
+      eb.and([eb('t.receiver_agency_id', '=', agency_id), eb('o.accepted_at', 'is not', null)]),
+      ...(coordinated.length > 0 ? [eb('t.jurisdiction', 'in', [...coordinated])] : []),
+    ]),
+  ]);
 
 export const listReferralTimers = (tx: Tx, referral_id: string): Promise<TimerRow[]> =>
   tx

@@ -1,10 +1,11 @@
 import { type Notice, record } from '../audit/record.ts';
 import { systemActor } from '../core/access.ts';
-import { type TimerStep, takeDue } from '../core/clock.ts';
+import { durationMs, keptOpenUntil, type TimerStep, takeDue, withExpiry } from '../core/clock.ts';
 import type { EventType } from '../core/events.ts';
 import { type Tx, transact } from '../platform/database.ts';
+import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
-import { listDueTimers, lockTimer, saveTimer, type TimerRow } from './store.ts';
+import { type DueTimer, findFirstExpiry, listDueTimers, saveTimer, type TimerRow, tryLockTimer } from './store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
@@ -16,71 +17,105 @@ export interface TimerEffects {
   lock(tx: Tx, timer: { case_id: string; referral_id: string | null }): Promise<Subject>;
 }
 
-/** What a timer is about, as whoever owns it presents it to the sweep. */
+/** What a timer is about, as whoever owns it presents it to the sweep and to those who act on it. */
 export interface Subject {
+  /** ISO 8601: how long an offer is kept open after an outage in which it fell due. */
+  outage_grace: string;
   /** What a breach does beside being told. */
   on_breach(tx: Tx, timer: TimerRow, now: Date): Promise<void>;
-  /** Who is told of a step of the timer. */
-  notice(type: EventType, timer: TimerRow, step: TimerStep): Notice;
+  /** Who is told of a step of the timer, or that it was paused or goes on. */
+  notice(type: EventType, timer: TimerRow, step?: TimerStep): Notice;
+  /** Starts the next of a duty that recurs, unless the case is closed. */
+  start_again(tx: Tx, timer: TimerRow, now: Date): Promise<void>;
 }
 
 const CLOCK = systemActor('clock');
 const BATCH = 100;
+const AT_A_TIME = 4;
 const TRY_AGAIN_MS = 10_000;
 
 /**
- * One sweep over the rows that are due.
+ * One sweep over the rows that are due. Timers of one case fire one after another, those of different cases side by side.
  * @returns whether there may be more
  */
 export async function fireDueTimers(services: Services, effects: TimerEffects): Promise<boolean> {
   const due = await transact(services, CLOCK, tx => listDueTimers(tx, services.now(), BATCH));
-  for (const timer of due) {
-    try {
-      await fireTimer(services, effects, timer);
-    } catch (error) {
-      // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
-      services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
-      const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
-      await transact(services, CLOCK, tx => saveTimer(tx, timer.id, { next_step_at: again_at }));
-    }
-  }
+  const cases = Map.groupBy(due, ({ case_id }) => case_id).values();
+  const fireCases = async () => {
+    // One iterator for all: each takes the next case that none has taken.
+    for (const timers of cases) for (const timer of timers) await tryToFire(services, effects, timer);
+  };
+  const rounds = await Promise.allSettled(Array.from({ length: AT_A_TIME }, fireCases));
+  for (const round of rounds) if (round.status === 'rejected') throw round.reason;
   if (due.length > 0) services.wake_up.notify();
   return due.length === BATCH;
 }
 
-const fireTimer = (
-  services: Services,
-  effects: TimerEffects,
-  due: { id: string; case_id: string; referral_id: string | null },
-): Promise<void> =>
+async function tryToFire(services: Services, effects: TimerEffects, timer: DueTimer): Promise<void> {
+  try {
+    await fireTimer(services, effects, timer);
+  } catch (error) {
+    // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
+    services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
+    const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
+    await transact(services, CLOCK, tx => saveTimer(tx, timer.id, { next_step_at: again_at }));
+  }
+}
+
+const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<void> =>
   transact(services, CLOCK, async tx => {
     const subject = await effects.lock(tx, due);
-    const timer = await lockTimer(tx, due.id);
+    const timer = await tryLockTimer(tx, due.id);
     const now = services.now();
     if (!timer?.next_step_at || timer.next_step_at > now) return;
 
-    const { due: steps, left, next_step_at } = takeDue(timer.steps, now);
-    await saveTimer(tx, timer.id, { ...stateAfter(timer, steps), steps: left, next_step_at });
+    const { due: steps, left } = takeDue(timer.steps, now);
+    const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
+    const ahead = open_until ? withExpiry(left, open_until) : left;
+    const next_step_at = ahead[0] ? new Date(ahead[0].at) : null;
+    await saveTimer(tx, timer.id, { ...stateAfter(timer, steps), steps: ahead, next_step_at });
     for (const step of steps) {
-      const { action, type } = TELLS[step.kind];
-      await record(services, tx, CLOCK, {
-        action,
-        resource_type: 'timer',
-        code: timer.name,
-        subjects: [
-          { subject_id: timer.case_id, resource_id: timer.id, ...(timer.referral_id ? { referral_id: timer.referral_id } : {}) },
-        ],
-        events: [subject.notice(type, timer, step)],
-      });
-      if (step.kind === 'breach') await subject.on_breach(tx, timer, now);
+      if (step.kind !== 'expire') await tell(services, tx, subject, timer, step, step.kind);
+      if (falls(step) && !open_until) await subject.on_breach(tx, timer, now);
     }
   });
+
+/** A breach, or the end of an offer that a breach should have ended. */
+const falls = ({ kind }: TimerStep): boolean => kind === 'breach' || kind === 'expire';
+
+async function keptOpen(tx: Tx, subject: Subject, timer: TimerRow, now: Date): Promise<Date | null> {
+  if (timer.on_breach !== 'expire_offer' || timer.offer_id === null) return null;
+  // The offer is kept open, not the clock: another of its clocks may fall due while it is.
+  const first = await findFirstExpiry(tx, timer.offer_id);
+  const fell_due = first && first < timer.due_at ? first : timer.due_at;
+  return keptOpenUntil(fell_due, await readUptime(tx, now), durationMs(subject.outage_grace), now);
+}
 
 const TELLS = {
   warn: { action: 'timer.warn', type: 'timer.warned' },
   breach: { action: 'timer.breach', type: 'timer.breached' },
   escalate: { action: 'timer.escalate', type: 'timer.escalated' },
-} as const satisfies Record<TimerStep['kind'], { action: string; type: EventType }>;
+} as const satisfies Record<string, { action: string; type: EventType }>;
+
+async function tell(
+  services: Services,
+  tx: Tx,
+  subject: Subject,
+  timer: TimerRow,
+  step: TimerStep,
+  kind: keyof typeof TELLS,
+): Promise<void> {
+  const { action, type } = TELLS[kind];
+  await record(services, tx, CLOCK, {
+    action,
+    resource_type: 'timer',
+    code: timer.name,
+    subjects: [
+      { subject_id: timer.case_id, resource_id: timer.id, ...(timer.referral_id ? { referral_id: timer.referral_id } : {}) },
+    ],
+    events: [subject.notice(type, timer, step)],
+  });
+}
 
 /** Breaches are recorded as they fell due, however late the sweep comes. */
 function stateAfter(timer: TimerRow, steps: readonly TimerStep[]) {

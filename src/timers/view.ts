@@ -1,11 +1,11 @@
 import { record } from '../audit/record.ts';
-import { type AgencyActor, authorise, coordinates, hasRole } from '../core/access.ts';
-import { Problem } from '../core/problem.ts';
+import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
+import { Problem, raise } from '../core/problem.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
 import type { TimerView } from './schema.ts';
-import { listTimers, type TimerRow } from './store.ts';
+import { findTimer, listTimers, type ShownTimer, type TimerFilter, type TimerRow } from './store.ts';
 
 /** Where a protected receiver is, for those who may not know who it is. */
 export type Whereabouts = Map<string, { region: string | null; duty_contact: string | null }>;
@@ -28,47 +28,77 @@ export async function findWhereabouts(tx: Tx, viewer_id: string, timers: readonl
   return new Map(rows.map(({ id, region, duty_contact }) => [id, { region, duty_contact }]));
 }
 
-const isHidden = (timer: TimerRow, viewer_id: string): boolean =>
-  timer.location_protected &&
-  timer.responsible_agency_id === timer.receiver_agency_id &&
-  timer.responsible_agency_id !== viewer_id;
+const isHidden = (timer: TimerRow, viewer_id: string): boolean => hides(timer, timer.responsible_agency_id, viewer_id);
+
+/** Whether naming the agency would tell who is in a protected place. */
+const hides = (timer: TimerRow, agency_id: string | null, viewer_id: string): boolean =>
+  timer.location_protected && agency_id !== null && agency_id === timer.receiver_agency_id && agency_id !== viewer_id;
 
 export const timerView = (timer: TimerRow, viewer_id: string, whereabouts: Whereabouts): TimerView => ({
   id: timer.id,
   name: timer.name,
   kind: timer.kind,
-  clock: timer.clock as TimerView['clock'],
+  clock: timer.clock,
   subject: { type: timer.subject_type, id: timer.subject_id },
   referral_id: timer.referral_id,
   ...(isHidden(timer, viewer_id)
     ? { placed: whereabouts.get(timer.id) ?? { region: null, duty_contact: null } }
     : { responsible_agency_id: timer.responsible_agency_id }),
+  jurisdiction: timer.jurisdiction,
+  urgency: timer.urgency,
   started_at: timer.started_at.toISOString(),
   due_at: timer.due_at.toISOString(),
   state: timer.state,
+  paused_at: timer.paused_at?.toISOString() ?? null,
+  pause_reason: timer.pause_reason,
+  ...(hides(timer, timer.paused_by_agency_id, viewer_id) ? {} : { paused_by_agency_id: timer.paused_by_agency_id }),
   warned_at: timer.warned_at?.toISOString() ?? null,
   breached_at: timer.breached_at?.toISOString() ?? null,
   met_at: timer.met_at?.toISOString() ?? null,
   escalation_level: timer.escalation_level,
   rule: timer.rule,
+  version: timer.version,
 });
 
-export interface TimerListQuery {
-  state?: TimerRow['state'];
-  name?: string;
-  subject_id?: string;
-  agency_id?: string;
+/** One timer for the answer of an act on it. @throws Problem `not_found` */
+export async function viewTimer(tx: Tx, actor: AgencyActor, id: string): Promise<TimerView> {
+  const timer = (await findTimer(tx, id)) ?? raise('not_found');
+  if (timerRelations(actor, timer).length === 0) raise('not_found');
+  return shown(timer, actor, await findWhereabouts(tx, actor.agency_id, [timer]));
+}
+
+const shown = (timer: ShownTimer, actor: AgencyActor, whereabouts: Whereabouts): TimerView => ({
+  ...timerView(timer, actor.agency_id, whereabouts),
+  ...(knowsCase(actor, timer) ? { case_id: timer.case_id } : {}),
+});
+
+export interface TimerListQuery extends Omit<TimerFilter, 'due_before'> {
   due_before?: string;
   limit?: number;
   cursor?: string;
+}
+
+/** What the caller is to the timer. */
+export function timerRelations(actor: AgencyActor, timer: TimerRow): Relation[] {
+  const relations: Relation[] = [];
+  if (timer.responsible_agency_id === actor.agency_id) relations.push('responsible');
+  if (timer.owner_agency_id === actor.agency_id) relations.push('owner');
+  if (timer.sender_agency_id === actor.agency_id) relations.push('sender');
+  if (timer.receiver_agency_id === actor.agency_id) relations.push('receiver');
+  if (coordinates(actor, timer.jurisdiction)) relations.push('coordinator');
+  return relations;
 }
 
 /** Whether the timer concerns the agency as what it is to its subject; the coordinator's view is not meant. */
 export const isPartyTo = (timer: TimerRow, agency_id: string): boolean =>
   [timer.responsible_agency_id, timer.owner_agency_id, timer.sender_agency_id, timer.receiver_agency_id].includes(agency_id);
 
-const knowsCase = (actor: AgencyActor, timer: TimerRow): boolean =>
-  [timer.owner_agency_id, timer.sender_agency_id].includes(actor.agency_id) || coordinates(actor, timer.jurisdiction);
+/** Owner, sender and coordinator know the case, and a receiver that has accepted. */
+export const knowsCase = (actor: AgencyActor, timer: ShownTimer): boolean =>
+  timerRelations(actor, timer).some(
+    relation =>
+      ['owner', 'sender', 'coordinator'].includes(relation) || (relation === 'receiver' && timer.receiver_accepted_at !== null),
+  );
 
 /** The timers that concern the caller, the next due first. */
 export const listOwnTimers = (services: Services, actor: AgencyActor, query: TimerListQuery) =>
@@ -94,7 +124,7 @@ export const listOwnTimers = (services: Services, actor: AgencyActor, query: Tim
       rows,
       limit,
       row => encodeCursor(row.due_at.toISOString(), row.id),
-      row => timerView(row, actor.agency_id, whereabouts),
+      row => shown(row, actor, whereabouts),
     );
     const case_ids = new Set(rows.slice(0, limit).map(row => row.case_id));
     const receipt = await record(services, tx, actor, {

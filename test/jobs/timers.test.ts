@@ -47,6 +47,8 @@ t.test('timers', async t => {
   const timersOf = async (referral_id: string, who: Client = sender): Promise<Record<string, Timer>> =>
     Object.fromEntries((await all(who, `/v1/timers?subject_id=${referral_id}`)).map((timer: Timer) => [timer.name, timer]));
   const after = (ms: number) => new Date(services.now().getTime() + ms).toISOString();
+  /** The last millisecond of a day in Cairo, two hours east in winter. */
+  const lastOfDay = (days: number) => `${after(days * DAY).slice(0, 10)}T21:59:59.999Z`;
   const act = async (who: Client, referral_id: string, verb: string, body: object = {}) =>
     ok(await who.post(`/v1/referrals/${referral_id}/${verb}`, body));
   const arrive = (referral_id: string) =>
@@ -95,11 +97,19 @@ t.test('timers', async t => {
       handover: { state: 'running', due_at: after(48 * HOUR), responsible_agency_id: agencies.health.id },
     });
     await arrive(referral.id);
-    t.match(await timersOf(referral.id), { handover: { state: 'met' }, review: { state: 'running', due_at: after(14 * DAY) } });
+    t.match(await timersOf(referral.id), {
+      handover: { state: 'met' },
+      review: { state: 'running', clock: 'calendar_days', due_at: lastOfDay(14) },
+    });
     await act(receiver, referral.id, 'complete', { outcome_code: 'service_provided' });
     t.match(await timersOf(referral.id), {
       review: { state: 'met' },
-      follow_up: { state: 'running', due_at: after(30 * DAY), responsible_agency_id: agencies.helpline_a.id },
+      follow_up: {
+        state: 'running',
+        clock: 'calendar_days',
+        due_at: lastOfDay(30),
+        responsible_agency_id: agencies.helpline_a.id,
+      },
       deletion_confirmation: { state: 'running', due_at: after(10 * DAY), responsible_agency_id: agencies.health.id },
     });
     t.strictSame(await sweepAndListen(referral.id), [], 'what was met in time says nothing');

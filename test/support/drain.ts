@@ -1,4 +1,4 @@
-import { expireConsents } from '../../src/cases/consents.ts';
+import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import type { Services } from '../../src/services.ts';
@@ -9,6 +9,7 @@ import { relayEvents } from '../../src/webhooks/relay.ts';
 export async function drain(services: Services): Promise<void> {
   const effects = timerEffects(services);
   while (await expireConsents(services));
+  while (await warnExpiringConsents(services));
   while (await fireDueTimers(services, effects));
   while (await routeUnplaced(services));
   while (await relayEvents(services));

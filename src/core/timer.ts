@@ -1,0 +1,45 @@
+import type { PauseCode, Urgency } from './codes.ts';
+import { Problem } from './problem.ts';
+
+/** What people may do to a timer by hand, and when. Everything else that happens to one follows from acts and from time. */
+
+export type TimerAction = 'pause' | 'resume' | 'meet';
+
+export interface TimerState {
+  name: string;
+  kind: 'deadline' | 'floor';
+  state: 'running' | 'paused' | 'met' | 'breached' | 'cancelled';
+  urgency: Urgency;
+  due_at: Date;
+  pause_reason: PauseCode | null;
+}
+
+/** A life may hang on them: they never rest. */
+const NEVER_RESTS = ['safety_ack', 'missing_person_check', 'welfare_check'];
+
+/** Duties that no step of the lifecycle meets: whoever is responsible says that they were done. */
+const MET_BY_HAND = ['missing_person_check', 'welfare_check', 'follow_up', 'safety_ack'];
+
+/** Whether meeting a timer of this name starts the next. */
+export const recurs = (name: string): boolean => name === 'follow_up';
+
+const ALLOWS: Readonly<Record<TimerAction, (timer: TimerState, now: Date) => boolean>> = {
+  // One that has fallen due is over, though no sweep has said so yet.
+  pause: ({ name, kind, state, urgency, due_at }, now) =>
+    state === 'running' && kind === 'deadline' && urgency !== 'emergency' && !NEVER_RESTS.includes(name) && due_at > now,
+  // A pause of the lifecycle ends when the question is answered, or not answered in time.
+  resume: ({ state, pause_reason }) => state === 'paused' && pause_reason !== 'information_requested',
+  meet: ({ name, state }) => MET_BY_HAND.includes(name) && (state === 'running' || state === 'breached'),
+};
+
+/** Of what the caller `may` do to timers at all, what this one allows now. */
+export const allowedTimerActions = (timer: TimerState, may: readonly TimerAction[], now: Date): TimerAction[] =>
+  may.filter(action => ALLOWS[action](timer, now));
+
+/** @throws Problem `wrong_state`, with `state` and what is allowed instead */
+export function requireTimerAction(action: TimerAction, timer: TimerState, may: readonly TimerAction[], now: Date): void {
+  if (ALLOWS[action](timer, now)) return;
+  throw new Problem('wrong_state', {
+    members: { state: timer.state, allowed_actions: allowedTimerActions(timer, may, now) },
+  });
+}

@@ -1,0 +1,119 @@
+import { act } from '../audit/act.ts';
+import { type Notice, record } from '../audit/record.ts';
+import { type Action, type AgencyActor, authorise, expectVersion, isAllowed, type Relation } from '../core/access.ts';
+import type { PauseReason } from '../core/codes.ts';
+import { raise } from '../core/problem.ts';
+import { recurs, requireTimerAction, type TimerAction } from '../core/timer.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
+import type { Services } from '../services.ts';
+import { partyResponsible, setMet, setPaused, setRunning } from './apply.ts';
+import { findTimer, lockTimer, type TimerRow } from './store.ts';
+import type { Subject, TimerEffects } from './sweep.ts';
+import { knowsCase, timerRelations, viewTimer } from './view.ts';
+
+/** What people do to timers: they let them rest, let them go on, and say that a duty was done. */
+
+/**
+ * The responsible agency's supervisor, or the coordinator, lets a clock rest for a coded reason.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, and `wrong_state` for what never rests or does not run
+ */
+export const pauseTimer = (
+  services: Services,
+  effects: TimerEffects,
+  actor: AgencyActor,
+  id: string,
+  { reason_code }: { reason_code: PauseReason },
+) =>
+  actOn(services, effects, actor, id, 'pause', async (tx, { timer, subject, now }) => {
+    await setPaused(tx, timer, { reason: reason_code, by_agency_id: actor.agency_id }, now);
+    return { code: reason_code, events: [subject.notice('timer.paused', { ...timer, pause_reason: reason_code })] };
+  });
+
+/**
+ * It goes on with what was left. A pause that waits for the sender's answer ends with the answer alone.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
+ */
+export const resumeTimer = (services: Services, effects: TimerEffects, actor: AgencyActor, id: string) =>
+  actOn(services, effects, actor, id, 'resume', async (tx, { timer, subject, now }) => {
+    const resumed = await setRunning(tx, timer, now);
+    return { code: timer.pause_reason, events: [subject.notice('timer.resumed', resumed)] };
+  });
+
+/**
+ * The responsible agency says that what a duty asks for was done, where no step of the lifecycle says so; one that recurs starts
+ * again.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
+ */
+export const meetTimer = (services: Services, effects: TimerEffects, actor: AgencyActor, id: string) =>
+  actOn(services, effects, actor, id, 'meet', async (tx, { timer, subject, now }) => {
+    await setMet(tx, timer, now);
+    if (recurs(timer.name)) await subject.start_again(tx, timer, now);
+    return { code: timer.name, events: [] };
+  });
+
+interface Standing {
+  timer: TimerRow;
+  subject: Subject;
+  now: Date;
+}
+
+const actOn = (
+  services: Services,
+  effects: TimerEffects,
+  actor: AgencyActor,
+  id: string,
+  verb: TimerAction,
+  work: (tx: Tx, standing: Standing) => Promise<{ code: string | null; events: Notice[] }>,
+) => {
+  const action = `timer.${verb}` as const;
+  return act(
+    services,
+    actor,
+    action,
+    (tx, id) => viewTimer(tx, actor, id),
+    async (tx, now) => {
+      const seen = (await findTimer(tx, id)) ?? raise('not_found');
+      authorise(actor, ...standingFor(actor, verb, seen));
+      // A timer belongs to no one agency: what is done to it is done as the router.
+      const { code, events } = await asSystem(tx, 'router', async () => {
+        const subject = await effects.lock(tx, seen);
+        const timer = await lockTimer(tx, id);
+        expectVersion(actor, timer.version);
+        requireTimerAction(verb, timer, mayDo(actor, seen), now);
+        return work(tx, { timer, subject, now });
+      });
+      const receipt = await record(services, tx, actor, {
+        action,
+        resource_type: 'timer',
+        code,
+        subjects: [
+          {
+            subject_id: seen.case_id,
+            resource_id: id,
+            timer: seen.name,
+            ...(seen.referral_id ? { referral_id: seen.referral_id } : {}),
+          },
+        ],
+        subjects_withheld: knowsCase(actor, seen) ? [] : [seen.case_id],
+        events,
+      });
+      return { id, receipt };
+    },
+  );
+};
+
+/** As what an agency may do this to a timer, and under which permission. */
+function standingFor(actor: AgencyActor, verb: TimerAction, timer: TimerRow): [Action, readonly Relation[]] {
+  const relations = timerRelations(actor, timer);
+  if (verb !== 'meet') return [`timer.${verb}`, relations];
+  // A duty is met by whose it is, as which of the parties it has it.
+  const party = partyResponsible(timer.name);
+  const as: Relation[] = relations.includes('responsible') ? [party] : relations.length > 0 ? ['reader'] : [];
+  return [party === 'receiver' ? 'timer.meet_as_receiver' : 'timer.meet', as];
+}
+
+const VERBS: readonly TimerAction[] = ['pause', 'resume', 'meet'];
+
+/** What the caller may do at all to a timer like this one. */
+const mayDo = (actor: AgencyActor, timer: TimerRow): TimerAction[] =>
+  VERBS.filter(verb => isAllowed(actor, ...standingFor(actor, verb, timer)));
