@@ -1,5 +1,6 @@
 import { listCandidates, takePlaces } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
+import { requireAssigned } from '../cases/assignments.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
@@ -241,6 +242,7 @@ const actOn = (
       const { referral, offers } = locked;
       const relations = referralRelations(actor, referral, offers);
       authorise(actor, action, relations);
+      await requireAssigned(services, tx, actor, referral.case_id);
       const named = namedOffer(offers, offer_id);
       await check?.(tx, locked, now);
       expectVersion(actor, referral.version);

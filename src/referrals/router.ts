@@ -150,6 +150,7 @@ export async function makeOffer(
     accepted_at: null,
     ended_at: null,
     latest: true,
+    forgotten_at: null,
   };
   const due_at = await asSystem(tx, 'router', async () => {
     const profile = await findProfile(services, tx, referral.case_id);

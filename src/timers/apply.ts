@@ -120,6 +120,14 @@ const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): b
 const meetTimer = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>
   saveTimer(tx, timer.id, { state: 'met', met_at: now, next_step_at: null, steps: [] });
 
+/** The holder says that it deleted what it no longer may know; late, too. */
+export async function meetDeletionTimers(tx: Tx, offer_id: string, holder_id: string, now: Date): Promise<void> {
+  const open = await lockOpenTimers(tx, { offer_id });
+  for (const timer of open) {
+    if (timer.name === 'deletion_confirmation' && timer.responsible_agency_id === holder_id) await meetTimer(tx, timer, now);
+  }
+}
+
 /** Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. */
 const cancelTimer = (tx: Tx, timer: TimerRow): Promise<void> =>
   saveTimer(tx, timer.id, {

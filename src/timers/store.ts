@@ -5,7 +5,10 @@ import type { TimerTable } from '../platform/tables.ts';
 
 export type TimerRow = Selectable<TimerTable>;
 
-type NewTimer = Omit<TimerRow, 'version' | 'escalation_level' | 'paused_at' | 'warned_at' | 'breached_at' | 'met_at' | 'state'>;
+type NewTimer = Omit<
+  TimerRow,
+  'version' | 'forgotten' | 'escalation_level' | 'paused_at' | 'warned_at' | 'breached_at' | 'met_at' | 'state'
+>;
 
 export async function insertTimers(tx: Tx, timers: readonly NewTimer[]): Promise<void> {
   if (timers.length === 0) return;
@@ -89,10 +92,10 @@ export const listTimers = (
     .selectAll()
     .where(eb => {
       const parties = [
-        eb('responsible_agency_id', '=', whose.agency_id),
+        eb.and([eb('responsible_agency_id', '=', whose.agency_id), eb('forgotten', '=', false)]),
         eb('owner_agency_id', '=', whose.agency_id),
         eb('sender_agency_id', '=', whose.agency_id),
-        eb('receiver_agency_id', '=', whose.agency_id),
+        eb.and([eb('receiver_agency_id', '=', whose.agency_id), eb('forgotten', '=', false)]),
       ];
       return eb.or(whose.coordinated.length > 0 ? [...parties, eb('jurisdiction', 'in', [...whose.coordinated])] : parties);
     })
@@ -129,6 +132,12 @@ export const listTimers = (
     .orderBy('id')
     .limit(limit)
     .execute();
+
+/** Which offer each timer of a case is about. */
+export const listTimerOffers = async (tx: Tx, case_id: string): Promise<Map<string, string | null>> => {
+  const rows = await tx.selectFrom('timers').select(['id', 'offer_id']).where('case_id', '=', case_id).execute();
+  return new Map(rows.map(({ id, offer_id }) => [id, offer_id]));
+};
 
 export const listReferralTimers = (tx: Tx, referral_id: string): Promise<TimerRow[]> =>
   tx

@@ -65,7 +65,8 @@ export interface TimerListQuery {
 
 /** Whether the timer concerns the agency as what it is to its subject; the coordinator's view is not meant. */
 export const isPartyTo = (timer: TimerRow, agency_id: string): boolean =>
-  [timer.responsible_agency_id, timer.owner_agency_id, timer.sender_agency_id, timer.receiver_agency_id].includes(agency_id);
+  [timer.owner_agency_id, timer.sender_agency_id].includes(agency_id) ||
+  (!timer.forgotten && [timer.responsible_agency_id, timer.receiver_agency_id].includes(agency_id));
 
 const knowsCase = (actor: AgencyActor, timer: TimerRow): boolean =>
   [timer.owner_agency_id, timer.sender_agency_id].includes(actor.agency_id) || coordinates(actor, timer.jurisdiction);
