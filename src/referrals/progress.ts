@@ -1,5 +1,6 @@
 import { freePlaces } from '../agencies/store.ts';
 import { record, type SubjectRecord } from '../audit/record.ts';
+import { findCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { coveredCategories } from '../core/consent.ts';
 import { type Decision, isLive, isTaken, type Step } from '../core/referral.ts';
@@ -57,7 +58,11 @@ export async function carryOut(
     await saveSteps(tx, locked, decision, carrying, now);
     if (decision.follows === 'ended') {
       locked.referral.ended = decision.event === 'referral.completed' ? 'completed' : 'cancelled';
-      await endReferralTimers(tx, locked.referral.id, now, { cancel: REFERRAL_CLOCKS });
+      // Nobody follows up what was met once the case is closed.
+      const closed = (await findCase(tx, locked.referral.case_id))?.stage === 'closed';
+      await endReferralTimers(tx, locked.referral.id, now, {
+        cancel: closed ? [...REFERRAL_CLOCKS, 'follow_up'] : REFERRAL_CLOCKS,
+      });
     }
   });
   const offer = main && findOffer(locked, main);

@@ -117,9 +117,10 @@ t.test('assigned cases', async t => {
         [kase.id],
       );
     const before = await state();
+    const looked = (await entriesOf(services, 'case.access_unassigned')).length;
     for (const [name, call] of Object.entries(calls)) t.match(await call({}), required, name);
     t.strictSame(await state(), before, 'nothing was done');
-    t.strictSame(await entriesOf(services, 'case.access_unassigned'), [], 'nor looked at');
+    t.equal((await entriesOf(services, 'case.access_unassigned')).length, looked, 'nor looked at');
     const refusals = await entriesFor(supervisor, `case_id=${kase.id}&outcome=denied`);
     t.equal(
       refusals.filter(({ meta }) => meta.code === 'access_reason_required').length >= 7,
@@ -129,7 +130,7 @@ t.test('assigned cases', async t => {
 
     for (const list of ['/v1/cases', '/v1/referrals', '/v1/timers'])
       t.equal((await helpline.get(list)).status, 200, `${list} needs none`);
-    let count = 0;
+    let count = looked;
     for (const [name, call] of Object.entries(calls)) {
       const answer = await call(because(`CANARY-WHY ${name}`));
       t.ok(answer.status < 300, `${name} ${answer.status} ${JSON.stringify(answer.body).slice(0, 200)}`);

@@ -513,7 +513,7 @@ t.test('cases', async t => {
   });
 
   await t.test("are reopened by the owner's supervisor, with a reason in words", async t => {
-    const { kase, held } = await heldCase(['identity']);
+    const { kase, held, asked } = await heldCase(['identity']);
     const path = `/v1/cases/${kase.id}/reopen`;
     const reason = { reason: 'CANARY-AGAIN she called once more' };
     const lantern = as('civil_society');
@@ -557,6 +557,13 @@ t.test('cases', async t => {
     ok(await supervisor.post(path, { reason: 'a second time' }));
     t.equal((await read(kase.id)).reopenings.length, 2);
     t.strictSame(await followUps(), ['cancelled', 'cancelled', 'running']);
+    ok(await supervisor.post(`/v1/cases/${kase.id}/close`, { reason_code: 'returned' }));
+    ok(await as('health').post(`/v1/referrals/${asked.id}/confirm-handover`, { arrived_at: services.now().toISOString() }));
+    ok(await as('health').post(`/v1/referrals/${asked.id}/complete`, { outcome_code: 'service_provided' }));
+    const late = async () => (await all(helpline, `/v1/timers?subject_id=${asked.id}&name=follow_up`)).map(({ state }) => state);
+    t.strictSame(await late(), ['cancelled'], 'what is completed after the end is not followed up');
+    ok(await supervisor.post(path, { reason: 'a third time' }));
+    t.strictSame((await late()).toSorted(), ['cancelled', 'running'], 'until the case is open again');
     const [kept] = await lookAsOwner<{ text: string }>(services, 'select sealed::text as text from case_reopenings limit 1');
     t.notMatch(Buffer.from(kept!.text.slice(2), 'hex').toString('latin1'), /CANARY/, 'the words are sealed');
     ok(await helpline.post(`/v1/cases/${kase.id}/consents`, consentBody()));

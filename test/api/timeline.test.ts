@@ -93,14 +93,16 @@ t.test('the timeline', async t => {
       code: 'other',
       staff_code: undefined,
     });
-    t.match(of('timer.breach'), {
-      type: 'timer.breached',
-      by: 'system',
-      timer: String,
-      resource_id: /^tmr_/,
-      offer_id: /^off_/,
-      code: undefined,
-    });
+    t.match(
+      items.find(({ timer, type: it }) => timer === 'respond' && it === 'timer.breached'),
+      {
+        action: 'timer.breach',
+        by: 'system',
+        resource_id: /^tmr_/,
+        offer_id: /^off_/,
+        code: undefined,
+      },
+    );
     t.match(of('case.close'), { code: 'lost_contact' });
     t.match(of('case.amend'), { type: undefined });
     const accepted = items.find(({ action, referral_id }) => action === 'referral.accept' && referral_id === sheltered.id);
