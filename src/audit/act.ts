@@ -25,6 +25,7 @@ export interface Done {
 const SAID_FIRST: readonly ProblemCode[] = [
   'not_found',
   'forbidden',
+  'access_reason_required',
   'agency_suspended',
   'caseworker_not_active',
   'service_unavailable',
@@ -115,14 +116,17 @@ async function replay<View extends object>(
   }
   if (remembered.holds_secret) throw new Problem('secret_already_shown');
   const shown = await view(tx, remembered.resource_id);
-  const subject = await asSystem(tx, 'trail', () => findNamedSubject(tx, remembered.resource_id));
-  const receipt = await record(services, tx, actor, {
-    action,
-    outcome: 'read',
-    resource_type: action.split('.')[0]!,
-    code: 'idempotency_replayed',
-    subjects: [subject],
-    ...(subject.subject_id === remembered.resource_id ? {} : { subjects_withheld: [subject.subject_id] }),
+  // As the trail, which finds the case's key also where the act was the last that the caller could know of it.
+  const receipt = await asSystem(tx, 'trail', async () => {
+    const subject = await findNamedSubject(tx, remembered.resource_id);
+    return record(services, tx, actor, {
+      action,
+      outcome: 'read',
+      resource_type: action.split('.')[0]!,
+      code: 'idempotency_replayed',
+      subjects: [subject],
+      ...(subject.subject_id === remembered.resource_id ? {} : { subjects_withheld: [subject.subject_id] }),
+    });
   });
   return { view: shown, receipt, replayed: true };
 }

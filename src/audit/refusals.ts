@@ -8,6 +8,7 @@ import { findNamedSubject } from './store.ts';
 /** Refusals that are said only of what the caller may see: its own auditors may see what it was, too. */
 const OF_THE_VISIBLE: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
   'forbidden',
+  'access_reason_required',
   'wrong_state',
   'consent_missing',
   'no_capacity',

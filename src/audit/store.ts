@@ -76,6 +76,30 @@ export const listSubjects = (
     .$if(reader_agency_id !== undefined, query => query.where('reader_agency_id', '=', reader_agency_id!))
     .execute();
 
+const ACT_COLUMNS = ['r.number', 'r.at', 'r.action', 'r.resource_type', 'r.code', 'r.agency_id', 'r.caseworker'] as const;
+
+export type ActRow = Pick<EntryRow, 'number' | 'at' | 'action' | 'resource_type' | 'code' | 'agency_id' | 'caseworker'>;
+
+/** What was done on the case or report with this blind index, oldest first, with the sealed record about it. */
+export const listActsOf = (
+  tx: Tx,
+  subject_index: Buffer,
+  after: number | undefined,
+  limit: number,
+): Promise<(ActRow & Selectable<AuditSubjectTable>)[]> =>
+  tx
+    .selectFrom('audit_subjects as s')
+    .innerJoin('audit_records as r', 'r.entry_id', 's.entry_id')
+    .selectAll('s')
+    .select(ACT_COLUMNS)
+    .where('s.subject_index', '=', subject_index)
+    .where('r.outcome', '=', 'done')
+    .$if(after !== undefined, query => query.where('r.number', '>', after!))
+    .orderBy('r.number')
+    .orderBy('s.ordinal')
+    .limit(limit)
+    .execute();
+
 /**
  * What an entry says of something that was only named, perhaps by somebody who may not know of it: always one record, under its
  * case where there is one. Runs as the role `trail`.
@@ -105,6 +129,10 @@ export async function findNamedSubject(tx: Tx, id: string): Promise<SubjectRecor
       if (!found) return { subject_id: id, exists: false };
       const { case_id, referral_id } = found;
       return { subject_id: case_id, resource_id: id, ...(referral_id ? { referral_id } : {}) };
+    }
+    case 'dsc': {
+      const found = await tx.selectFrom('disclosures').select('case_id').where('id', '=', id).executeTakeFirst();
+      return found ? { subject_id: found.case_id, resource_id: id } : { subject_id: id, exists: false };
     }
     default:
       return { subject_id: id };

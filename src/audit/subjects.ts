@@ -82,11 +82,11 @@ export async function sealSubjects(
 export type OpenedSubject = { record: SubjectRecord; salt: string } | { erased: true };
 
 /** Opens the rows that the caller was let to see, whichever cases they are of: runs as the role `trail`. */
-export async function openSubjects(
+export async function openSubjects<Row extends AuditSubjectTable>(
   services: Sealing,
   tx: Tx,
-  rows: readonly AuditSubjectTable[],
-): Promise<(AuditSubjectTable & { opened: OpenedSubject })[]> {
+  rows: readonly Row[],
+): Promise<(Row & { opened: OpenedSubject })[]> {
   const key_ids = rows.flatMap(row => row.key_id ?? []);
   const keys = await findDataKeys(services, tx, key_ids);
   return rows.map(row => ({ ...row, opened: openSubject(services.vault, keys, row) }));

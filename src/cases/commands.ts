@@ -17,13 +17,16 @@ import { insertDataKey } from '../platform/data-keys.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { tellHolders } from '../referrals/coverage.ts';
+import { endFollowUps, startFollowUps } from '../referrals/follow-up.ts';
 import type { Services } from '../services.ts';
+import { requireAssigned } from './assignments.ts';
 import type { CaseBody, CasePatch } from './schema.ts';
 import {
   type CaseRow,
   findCase,
   findProfile,
   insertCase,
+  insertReopening,
   lockCase,
   readCaseData,
   saveCase,
@@ -79,7 +82,7 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
  */
 export const amendCase = (services: Services, actor: AgencyActor, id: string, patch: CasePatch) =>
   act(services, actor, 'case.amend', viewOf(services, actor), async (tx, now) => {
-    const found = await lockOwnCase(tx, actor, id, 'case.amend');
+    const found = await lockOwnCase(services, tx, actor, id, 'case.amend');
     requireRegionOf(found.jurisdiction, patch.region ?? undefined);
     const { track, region, risk, group_id, ...content } = patch;
     const before = await readCaseData(services, tx, id, shownToOwner(found));
@@ -110,12 +113,13 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
   });
 
 /**
- * The owner's supervisor ends the case, with a coded reason. Referrals that are under way go on.
+ * The owner's supervisor ends the case, with a coded reason. Referrals that are under way go on; what was completed is no
+ * longer followed up.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
  */
 export const closeCase = (services: Services, actor: AgencyActor, id: string, body: { reason_code: string }) =>
   act(services, actor, 'case.close', viewOf(services, actor), async (tx, now) => {
-    const found = await lockOwnCase(tx, actor, id, 'case.close');
+    const found = await lockOwnCase(services, tx, actor, id, 'case.close');
     expectVersion(actor, found.version);
     if (found.stage === 'closed') throw closed();
 
@@ -125,12 +129,42 @@ export const closeCase = (services: Services, actor: AgencyActor, id: string, bo
       { stage: 'closed', stage_before_close: found.stage, close_reason: body.reason_code, closed_at: now },
       now,
     );
+    await endFollowUps(tx, id, now);
     const receipt = await record(services, tx, actor, {
       action: 'case.close',
       resource_type: 'case',
       code: body.reason_code,
       subjects: [{ subject_id: id }],
       events: [ownerNotice('case.closed', id, actor.agency_id, found.risk)],
+    });
+    return { id, receipt };
+  });
+
+/**
+ * The owner's supervisor takes the end back: the case stands where it stood before, and what was completed is followed up again.
+ * Why is kept in words, sealed, for the owner.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
+ */
+export const reopenCase = (services: Services, actor: AgencyActor, id: string, body: { reason: string }) =>
+  act(services, actor, 'case.reopen', viewOf(services, actor), async (tx, now) => {
+    const found = await lockOwnCase(services, tx, actor, id, 'case.reopen');
+    expectVersion(actor, found.version);
+    if (found.stage !== 'closed' || found.stage_before_close === null) {
+      throw new Problem('wrong_state', {
+        detail: 'the case is not closed',
+        members: { state: found.stage, allowed_actions: ['close'] },
+      });
+    }
+
+    const open = { stage: found.stage_before_close, stage_before_close: null, close_reason: null, closed_at: null };
+    await saveStage(tx, id, open, now);
+    await insertReopening(services, tx, { case_id: id, version: found.version + 1, reason: body.reason, reopened_at: now });
+    await startFollowUps(tx, id, now);
+    const receipt = await record(services, tx, actor, {
+      action: 'case.reopen',
+      resource_type: 'case',
+      subjects: [{ subject_id: id }],
+      events: [ownerNotice('case.reopened', id, actor.agency_id, found.risk)],
     });
     return { id, receipt };
   });
@@ -144,6 +178,7 @@ const withheld = (category: Category) =>
 
 /** Locks a case for an act of its owner, which is the only one that may see it as such. */
 export async function lockOwnCase(
+  services: Services,
   tx: Tx,
   actor: AgencyActor,
   id: string,
@@ -153,6 +188,7 @@ export async function lockOwnCase(
   const found = (await findCase(tx, id)) ?? raise('not_found');
   const relations: Relation[] = await caseRelations(tx, actor, found);
   authorise(actor, action, relations);
+  await requireAssigned(services, tx, actor, id);
   return found;
 }
 
@@ -163,7 +199,14 @@ export const closed = () =>
 
 /** What the owner itself is told of its case. */
 export const ownerNotice = (
-  type: 'case.opened' | 'case.closed' | 'consent.granted' | 'consent.withdrawn' | 'consent.expiring' | 'consent.expired',
+  type:
+    | 'case.opened'
+    | 'case.closed'
+    | 'case.reopened'
+    | 'consent.granted'
+    | 'consent.withdrawn'
+    | 'consent.expiring'
+    | 'consent.expired',
   case_id: string,
   agency_id: string,
   risk: string,

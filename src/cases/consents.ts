@@ -9,6 +9,7 @@ import { newId } from '../platform/ids.ts';
 import { open, seal } from '../platform/vault.ts';
 import { applyConsentChange } from '../referrals/coverage.ts';
 import type { Services } from '../services.ts';
+import { requireAssigned } from './assignments.ts';
 import { closed, lockOwnCase, ownerNotice } from './commands.ts';
 import type { ConsentBody, ConsentView, WithdrawBody } from './schema.ts';
 import {
@@ -36,8 +37,8 @@ type Circumstances = Pick<
  * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_failed` (the case's version), `wrong_state`
  */
 export const giveConsent = (services: Services, actor: AgencyActor, case_id: string, body: ConsentBody) =>
-  act(services, actor, 'consent.give', viewOf(services), async (tx, now) => {
-    const owned = await lockOwnCase(tx, actor, case_id, 'consent.give');
+  act(services, actor, 'consent.give', viewOf(services, actor), async (tx, now) => {
+    const owned = await lockOwnCase(services, tx, actor, case_id, 'consent.give');
     requireGuardian(body);
     if (body.expires_at !== undefined && new Date(body.expires_at) <= now) throw fault('/expires_at', 'lies in the past');
     if (owned.track === 'anonymous')
@@ -82,9 +83,9 @@ export const giveConsent = (services: Services, actor: AgencyActor, case_id: str
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` for a grant that is over
  */
 export const withdrawConsent = (services: Services, actor: AgencyActor, id: string, body: WithdrawBody) =>
-  act(services, actor, 'consent.withdraw', viewOf(services), async (tx, now) => {
+  act(services, actor, 'consent.withdraw', viewOf(services, actor), async (tx, now) => {
     const { case_id } = (await findConsent(tx, id)) ?? raise('not_found');
-    const owned = await lockOwnCase(tx, actor, case_id, 'consent.withdraw');
+    const owned = await lockOwnCase(services, tx, actor, case_id, 'consent.withdraw');
     const consent = (await findConsent(tx, id)) ?? raise('not_found');
     if (body.categories && body.stop_service) throw fault('/stop_service', 'stops a service, which no category does');
     expectVersion(actor, consent.version);
@@ -115,6 +116,7 @@ export const listCaseConsents = (services: Services, actor: AgencyActor, case_id
     await lockCase(tx, case_id, 'share');
     const found = (await findCase(tx, case_id)) ?? raise('not_found');
     authorise(actor, 'consent.list', await caseRelations(tx, actor, found));
+    await requireAssigned(services, tx, actor, case_id);
     const rows = await listConsents(tx, case_id);
     const data = await Promise.all(rows.map(row => consentView(services, tx, row)));
     const receipt = await record(services, tx, actor, {
@@ -213,8 +215,11 @@ export async function warnExpiringConsents(services: Services): Promise<boolean>
 
 const place = (id: string) => ({ table: 'consents', row: id, category: 'consent', version: 1 });
 
-const viewOf = (services: Services) => async (tx: Tx, id: string) =>
-  consentView(services, tx, (await findConsent(tx, id)) ?? raise('not_found'));
+const viewOf = (services: Services, actor: AgencyActor) => async (tx: Tx, id: string) => {
+  const found = (await findConsent(tx, id)) ?? raise('not_found');
+  await requireAssigned(services, tx, actor, found.case_id);
+  return consentView(services, tx, found);
+};
 
 async function consentView(services: Services, tx: Tx, row: ConsentRow): Promise<ConsentView> {
   const circumstances = open<Circumstances>(await getDataKey(services, tx, row.case_id), place(row.id), row.sealed);

@@ -2,15 +2,32 @@ import type { App } from '../api.ts';
 import { answer } from '../platform/http/answer.ts';
 import { Closed, Id, operation } from '../platform/http/openapi.ts';
 import { PageQuery, pageOf } from '../platform/http/paging.ts';
+import { confirmDeletion, listCaseDisclosures } from '../referrals/disclosures.ts';
 import type { Services } from '../services.ts';
-import { amendCase, closeCase, openCase } from './commands.ts';
+import { assignCase, readAssignees } from './assignees.ts';
+import { amendCase, closeCase, openCase, reopenCase } from './commands.ts';
 import { giveConsent, listCaseConsents, withdrawConsent } from './consents.ts';
-import { CaseBody, CasePatch, CaseQuery, CaseView, CloseBody, ConsentBody, ConsentView, WithdrawBody } from './schema.ts';
+import {
+  AssigneesBody,
+  AssigneesView,
+  CaseBody,
+  CasePatch,
+  CaseQuery,
+  CaseView,
+  CloseBody,
+  ConsentBody,
+  ConsentView,
+  DisclosureView,
+  ReopenBody,
+  TimelineItem,
+  WithdrawBody,
+} from './schema.ts';
+import { readTimeline } from './timeline.ts';
 import { listOwnCases, readCase } from './view.ts';
 
 const write = { tag: 'Cases', scopes: ['cases'], caseworker: true } as const;
 const read = { tag: 'Cases', scopes: ['cases', 'cases.read'], caseworker: true } as const;
-const case_id = { params: Closed({ id: Id('cas') }) } as const;
+const case_id = { params: Closed({ id: Id('cas') }), access_reason: true } as const;
 
 export function caseRoutes(app: App, services: Services): void {
   app.post(
@@ -83,6 +100,96 @@ export function caseRoutes(app: App, services: Services): void {
     async (request, reply) => answer(reply, await closeCase(services, request.actor, request.params.id, request.body)),
   );
   app.post(
+    '/v1/cases/:id/reopen',
+    operation({
+      ...write,
+      ...case_id,
+      id: 'reopenCase',
+      summary: 'Reopen a closed case',
+      action: 'case.reopen',
+      body: ReopenBody,
+      answer: CaseView,
+    }),
+    async (request, reply) => answer(reply, await reopenCase(services, request.actor, request.params.id, request.body)),
+  );
+  app.get(
+    '/v1/cases/:id/timeline',
+    operation({
+      ...read,
+      ...case_id,
+      id: 'getCaseTimeline',
+      summary: 'Everything that happened and that the caller may know, oldest first',
+      action: 'case.timeline',
+      query: PageQuery,
+      answer: pageOf(TimelineItem),
+    }),
+    async (request, reply) => answer(reply, await readTimeline(services, request.actor, request.params.id, request.query)),
+  );
+  app.put(
+    '/v1/cases/:id/assignees',
+    operation({
+      ...write,
+      ...case_id,
+      id: 'assignCase',
+      summary: "Assign a case to caseworkers of the caller's agency",
+      description:
+        'Each agency that owns or holds the case has a list of its own. It always exists, empty and of version 0 at first: `If-Match: "0"`. While it is not empty, everybody else of the agency names an `Access-Reason`.',
+      action: 'case.assign',
+      body: AssigneesBody,
+      answer: AssigneesView,
+    }),
+    async (request, reply) => answer(reply, await assignCase(services, request.actor, request.params.id, request.body)),
+  );
+  app.get(
+    '/v1/cases/:id/assignees',
+    operation({
+      ...read,
+      ...case_id,
+      id: 'getAssignees',
+      summary: "To whom the caller's agency assigned the case",
+      action: 'case.assignees',
+      answer: AssigneesView,
+    }),
+    async (request, reply) => answer(reply, await readAssignees(services, request.actor, request.params.id)),
+  );
+  disclosureRoutes(app, services);
+  consentRoutes(app, services);
+}
+
+function disclosureRoutes(app: App, services: Services): void {
+  app.get(
+    '/v1/cases/:id/disclosures',
+    operation({
+      ...read,
+      ...case_id,
+      tag: 'Disclosures',
+      id: 'listDisclosures',
+      summary: 'To whom the case was disclosed, newest first',
+      action: 'disclosure.list',
+      query: PageQuery,
+      answer: pageOf(DisclosureView),
+    }),
+    async (request, reply) => answer(reply, await listCaseDisclosures(services, request.actor, request.params.id, request.query)),
+  );
+  app.post(
+    '/v1/disclosures/:id/confirm-deletion',
+    operation({
+      ...write,
+      scopes: ['cases', 'referrals'],
+      tag: 'Disclosures',
+      params: Closed({ id: Id('dsc') }),
+      access_reason: true,
+      id: 'confirmDeletion',
+      summary: 'Say that what may no longer be known was deleted',
+      action: 'disclosure.confirm_deletion',
+      answer: DisclosureView,
+    }),
+    async (request, reply) => answer(reply, await confirmDeletion(services, request.actor, request.params.id)),
+  );
+}
+
+function consentRoutes(app: App, services: Services): void {
+  app.post(
     '/v1/cases/:id/consents',
     operation({
       ...write,
@@ -119,6 +226,7 @@ export function caseRoutes(app: App, services: Services): void {
       ...write,
       tag: 'Consents',
       params: Closed({ id: Id('cns') }),
+      access_reason: true,
       id: 'withdrawConsent',
       summary: 'Withdraw a consent, wholly or in part',
       action: 'consent.withdraw',

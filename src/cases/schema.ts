@@ -7,6 +7,7 @@ import {
   CLOSE_REASONS,
   CONTACT_METHODS,
   DANGER_FLAGS,
+  LAWFUL_GROUNDS,
   PROTECTION_STATUSES,
   PURPOSES,
   RISKS,
@@ -15,6 +16,7 @@ import {
   STAGES,
   TRACKS,
 } from '../core/codes.ts';
+import { EVENT_TYPES } from '../core/events.ts';
 import { REFERENCE_PATTERN } from '../core/ids.ts';
 import {
   Closed,
@@ -159,6 +161,11 @@ export const CaseView = Named('Case', {
   opened_at: Optional(Instant()),
   closed_at: Optional(Nullable(Instant())),
   close_reason: Optional(Nullable(Code(CLOSE_REASONS))),
+  reopenings: Optional(
+    Type.Array(Closed({ reopened_at: Instant(), reason: Text(1000) }), {
+      description: 'For the owner: when, and in its own words why',
+    }),
+  ),
   version: Type.Integer(),
   updated_at: Optional(Instant()),
   data: Optional(CategoryData),
@@ -176,6 +183,56 @@ export const CaseQuery = {
 };
 
 export const CloseBody = Closed({ reason_code: Code(CLOSE_REASONS) });
+
+export const ReopenBody = Closed({ reason: Text(1000, 1) });
+
+export const AssigneesBody = Closed({ staff_codes: Type.Array(StaffCode(), { maxItems: 20, uniqueItems: true }) });
+export const AssigneesView = Named('Assignees', {
+  case_id: Id('cas'),
+  agency_id: Id('agy'),
+  staff_codes: Type.Array(StaffCode(), { description: "The agency's own; nobody: the case is open to all of them" }),
+  version: Type.Integer({ description: '0 until the list is first set' }),
+  updated_at: Nullable(Instant()),
+});
+export type AssigneesView = Static<typeof AssigneesView>;
+
+const Placed = () => Closed({ region: Nullable(Region()), duty_contact: Nullable(Type.String()) });
+
+export const DisclosureView = Named('DisclosureRecord', {
+  id: Id('dsc'),
+  case_id: Id('cas'),
+  agency_id: Optional(Id('agy')),
+  placed: Optional(Placed()),
+  referral_id: Id('ref'),
+  offer_id: Id('off'),
+  purpose: Code(SERVICES),
+  categories: Codes(CATEGORIES, { description: 'Open now' }),
+  categories_held: Codes(CATEGORIES, { description: 'Held, and not confirmed to be deleted while it goes on' }),
+  ground: Code(['consent', 'ownership', ...LAWFUL_GROUNDS]),
+  started_at: Instant(),
+  ended_at: Nullable(Instant()),
+  deletion_due_at: Nullable(Instant()),
+  deletion_confirmed_at: Nullable(Instant()),
+});
+export type DisclosureView = Static<typeof DisclosureView>;
+
+export const TimelineItem = Named('TimelineItem', {
+  at: Instant(),
+  action: Type.String({ description: 'Noun and verb, as in the trail: `referral.accept`' }),
+  type: Optional(Code(EVENT_TYPES)),
+  by: Optional(Code(['system'])),
+  agency_id: Optional(Id('agy')),
+  placed: Optional(Placed()),
+  staff_code: Optional(StaffCode()),
+  referral_id: Optional(Id('ref')),
+  referral_ids: Optional(Type.Array(Id('ref'), { description: 'What it meant something for' })),
+  offer_id: Optional(Id('off')),
+  consent_id: Optional(Id('cns')),
+  resource_id: Optional(Type.String()),
+  timer: Optional(Type.String({ description: 'Its name' })),
+  code: Optional(Type.String()),
+});
+export type TimelineItem = Static<typeof TimelineItem>;
 
 const Recipient = Type.Union([Closed({ agency_id: Id('agy') }), Closed({ agency_kind: Code(AGENCY_KINDS) })]);
 const Guardian = Closed({ relation: Text(100, 1), conflict: Code(['none', 'alleged', 'unassessed']) });

@@ -4,7 +4,7 @@ import type { Category } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import type { Tx } from '../platform/database.ts';
-import type { CaseTable, ConsentTable, SealedCategory } from '../platform/tables.ts';
+import type { CaseAssigneesTable, CaseTable, ConsentTable, SealedCategory } from '../platform/tables.ts';
 import { open, seal, type Vault } from '../platform/vault.ts';
 
 export type CaseRow = Selectable<CaseTable>;
@@ -247,4 +247,102 @@ export const listExpiringConsents = (tx: Tx, from: Date, to: Date, limit: number
 /** That the owner was told; the grant itself is what it was. */
 export async function saveExpiryWarned(tx: Tx, id: string, now: Date): Promise<void> {
   await tx.updateTable('consents').set({ expiry_warned_at: now }).where('id', '=', id).execute();
+}
+
+export type AssigneesRow = Selectable<CaseAssigneesTable>;
+
+/** Whom the agency assigned to the case; undefined until it first did. */
+export const findAssignees = (tx: Tx, case_id: string, agency_id: string): Promise<AssigneesRow | undefined> =>
+  tx
+    .selectFrom('case_assignees')
+    .selectAll()
+    .where('case_id', '=', case_id)
+    .where('agency_id', '=', agency_id)
+    .executeTakeFirst();
+
+export async function saveAssignees(tx: Tx, row: AssigneesRow): Promise<void> {
+  const { staff_codes, version, updated_at } = row;
+  await tx
+    .insertInto('case_assignees')
+    .values(row)
+    .onConflict(conflict => conflict.columns(['case_id', 'agency_id']).doUpdateSet({ staff_codes, version, updated_at }))
+    .execute();
+}
+
+/** Which of these codes are of somebody active at the agency. */
+export async function listActiveStaff(tx: Tx, agency_id: string, staff_codes: readonly string[]): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('caseworkers')
+    .select('staff_code')
+    .where('agency_id', '=', agency_id)
+    .where('staff_code', 'in', ['', ...staff_codes])
+    .where('status', '=', 'active')
+    .execute();
+  return rows.map(({ staff_code }) => staff_code);
+}
+
+/** By what an agency has a case: as its owner, or by the offer that it accepted. */
+export type CaseTie = { referral_id: null; offer_id: null } | { referral_id: string; offer_id: string };
+
+/** How the agency owns or holds the case now; undefined where it does neither. */
+export async function findCaseTie(tx: Tx, case_id: string, agency_id: string): Promise<CaseTie | undefined> {
+  const owned = await tx
+    .selectFrom('cases')
+    .select('id')
+    .where('id', '=', case_id)
+    .where('owner_agency_id', '=', agency_id)
+    .executeTakeFirst();
+  if (owned) return { referral_id: null, offer_id: null };
+  return tx
+    .selectFrom('disclosures')
+    .select(['referral_id', 'offer_id'])
+    .where('case_id', '=', case_id)
+    .where('agency_id', '=', agency_id)
+    .where('ended_at', 'is', null)
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** When the agency last confirmed that it deleted what it held of the case, and so forgot it. Runs as the router. */
+export async function findForgottenAt(tx: Tx, case_id: string, agency_id: string): Promise<Date | null> {
+  const row = await tx
+    .selectFrom('disclosures')
+    .select(({ fn }) => fn.max('forgotten_at').as('at'))
+    .where('case_id', '=', case_id)
+    .where('agency_id', '=', agency_id)
+    .executeTakeFirst();
+  return row?.at ?? null;
+}
+
+const reopeningPlace = (case_id: string, version: number) => ({
+  table: 'case_reopenings',
+  row: case_id,
+  category: 'reopening',
+  version,
+});
+
+/** Why the case was reopened, under its key; `version`: the case's from then on. */
+export async function insertReopening(
+  services: Sealing,
+  tx: Tx,
+  { case_id, version, reason, reopened_at }: { case_id: string; version: number; reason: string; reopened_at: Date },
+): Promise<void> {
+  const sealed = seal(await getDataKey(services, tx, case_id), reopeningPlace(case_id, version), reason);
+  await tx.insertInto('case_reopenings').values({ case_id, version, sealed, reopened_at }).execute();
+}
+
+/** Each time that the case was reopened, and why, oldest first. */
+export async function listReopenings(
+  services: Sealing,
+  tx: Tx,
+  case_id: string,
+): Promise<{ reopened_at: string; reason: string }[]> {
+  const rows = await tx.selectFrom('case_reopenings').selectAll().where('case_id', '=', case_id).orderBy('version').execute();
+  if (rows.length === 0) return [];
+  const key = await getDataKey(services, tx, case_id);
+  return rows.map(row => ({
+    reopened_at: row.reopened_at.toISOString(),
+    reason: open<string>(key, reopeningPlace(case_id, row.version), row.sealed),
+  }));
 }

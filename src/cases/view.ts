@@ -7,12 +7,22 @@ import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { type Disclosed, listDisclosed } from '../referrals/coverage.ts';
 import type { Services } from '../services.ts';
+import { requireAssigned } from './assignments.ts';
 import type { CaseView } from './schema.ts';
-import { type CaseFilter, type CaseRow, findCase, listCases, lockCase, type Ownership, readCaseData } from './store.ts';
+import {
+  type CaseFilter,
+  type CaseRow,
+  findCase,
+  listCases,
+  listReopenings,
+  lockCase,
+  type Ownership,
+  readCaseData,
+} from './store.ts';
 
 /**
  * Who sees what of a case. The owner sees it whole; whoever holds an accepted offer the categories that a grant or ground covers
- * now; whoever held one, that it did; a coordinator the case without the person. To anybody else there is no case.
+ * now; whoever held one, that it did, until it confirms that it deleted it; a coordinator the case without the person. To anybody else there is no case.
  */
 export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow): Promise<Relation[]> {
   if (found.owner_agency_id === actor.agency_id) return ['owner'];
@@ -21,6 +31,7 @@ export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow):
     .select(['ended_at'])
     .where('case_id', '=', found.id)
     .where('agency_id', '=', actor.agency_id)
+    .where('forgotten_at', 'is', null)
     .execute();
   const relations: Relation[] = [];
   if (disclosed.some(({ ended_at }) => ended_at === null)) relations.push('holder');
@@ -31,7 +42,7 @@ export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow):
 
 /**
  * Reads a case, and records it, before the answer.
- * @throws Problem `not_found`, `forbidden`
+ * @throws Problem `not_found`, `forbidden`, `access_reason_required`
  */
 export const readCase = (services: Services, actor: AgencyActor, id: string) =>
   transact(services, actor, async tx => {
@@ -51,11 +62,20 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
   const found = (await findCase(tx, id)) ?? raise('not_found');
   const relations = await caseRelations(tx, actor, found);
   authorise(actor, 'case.read', relations);
+  await requireAssigned(services, tx, actor, id);
 
   if (relations.includes('owner')) {
     const data = await readCaseData(services, tx, id, shownToOwner(found));
     const { close_reason, group_id } = found;
-    return { ...instants(masked(found)), close_reason, group_id, data, withheld: found.owner_withheld } as CaseView;
+    const reopenings = await listReopenings(services, tx, id);
+    return {
+      ...instants(masked(found)),
+      close_reason,
+      group_id,
+      ...(reopenings.length > 0 ? { reopenings } : {}),
+      data,
+      withheld: found.owner_withheld,
+    } as CaseView;
   }
   if (relations.includes('holder')) {
     const { categories } = await listDisclosed(tx, actor, found, services.now());

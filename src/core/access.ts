@@ -29,12 +29,14 @@ export interface RequestContext {
   /** Versions that the caller takes the resource to have; `any`: it must exist. */
   if_match?: readonly number[] | 'any';
   if_none_match?: 'any';
+  /** Why somebody who is not assigned to the case has to look at it: free words, kept sealed. */
+  access_reason?: string;
   /** `content`: everything that makes two requests the same; kept as a keyed hash only. */
   idempotency?: { key: string; content: string };
 }
 
 /** Jobs run as one of these; each has policies of its own in the database. */
-export type SystemRole = 'router' | 'clock' | 'relay' | 'access' | 'trail' | 'retention' | 'setup';
+export type SystemRole = 'router' | 'clock' | 'relay' | 'access' | 'trail' | 'retention' | 'setup' | 'timeline';
 
 export interface SystemActor {
   type: 'system';
@@ -76,6 +78,18 @@ const PERMISSIONS = {
   'case.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
   'case.amend': { relations: ['owner'], roles: ['caseworker'] },
   'case.close': { relations: ['owner'], roles: SUPERVISOR },
+  'case.reopen': { relations: ['owner'], roles: SUPERVISOR },
+  'case.assign': { relations: ['owner', 'holder'], roles: ['caseworker'] },
+  'case.assignees': { relations: ['owner', 'holder'], roles: CASE_ROLES },
+  'case.timeline': {
+    relations: ['owner', 'sender', 'holder', 'former_holder', 'coordinator'],
+    roles: [...CASE_ROLES, 'coordinator'],
+  },
+  'disclosure.list': {
+    relations: ['owner', 'holder', 'former_holder', 'coordinator'],
+    roles: [...CASE_ROLES, 'coordinator'],
+  },
+  'disclosure.confirm_deletion': { relations: ['holder', 'former_holder'], roles: FOR_RECEIVER },
   'consent.give': { relations: ['owner'], roles: FOR_SENDER },
   'consent.list': { relations: ['owner'], roles: CASE_ROLES },
   'consent.withdraw': { relations: ['owner'], roles: FOR_SENDER },

@@ -45,6 +45,7 @@ export const EVENT_TYPES = [
   'timer.resumed',
   'timer.moved',
   'access.emergency',
+  'access.unassigned',
   'duplicate.suspected',
   'coverage.gap',
   'crisis.started',

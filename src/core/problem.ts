@@ -33,6 +33,10 @@ export const PROBLEMS = {
     'The agency is suspended',
     'A suspended agency finishes its duties, but opens no cases and takes part in no new referral.',
   ],
+  access_reason_required: [
+    'A reason is required',
+    'The case is assigned to others of the agency: send `Access-Reason` with why you need it. The supervisor is told.',
+  ],
   forbidden: ['Not allowed', 'The caseworker named lacks the role for this act, or the act belongs to another party.'],
   not_found: ['Not found', 'There is nothing here that the caller may know of.'],
   idempotency_mismatch: ['The idempotency key was used for another request', 'Use a new key for a new request.'],

@@ -37,6 +37,8 @@ export interface Tables {
   case_keys: CaseKeyTable;
   case_data: CaseDataTable;
   case_data_history: CaseDataHistoryTable;
+  case_reopenings: CaseReopeningTable;
+  case_assignees: CaseAssigneesTable;
   consents: ConsentTable;
   referrals: ReferralTable;
   offers: OfferTable;
@@ -249,6 +251,23 @@ export interface ConsentTable extends Versioned {
   expiry_warned_at: Date | null;
 }
 
+/** Why a case was reopened, in words, under its key; `version` is the case's from then on. */
+export interface CaseReopeningTable {
+  case_id: string;
+  version: number;
+  sealed: Buffer;
+  reopened_at: Date;
+}
+
+/** Whom an agency assigned to a case: staff codes of its own. */
+export interface CaseAssigneesTable {
+  case_id: string;
+  agency_id: string;
+  staff_codes: string[];
+  version: number;
+  updated_at: Date;
+}
+
 export interface ReferralTable extends Versioned {
   id: string;
   reference: string;
@@ -318,6 +337,8 @@ export interface OfferTable {
   contestable_until: Date | null;
   /** The newest offer of this referral to this agency. */
   latest: Generated<boolean>;
+  /** When the receiver confirmed that it deleted what it knew: from then on it does not know of this offer. */
+  forgotten_at: Date | null;
 }
 
 export interface DisclosureTable {
@@ -336,6 +357,8 @@ export interface DisclosureTable {
   ended_at: Date | null;
   deletion_due_at: Date | null;
   deletion_confirmed_at: Date | null;
+  /** When its holder, after the end, confirmed the deletion: from then on it does not know of this. */
+  forgotten_at: Date | null;
 }
 
 /** What sender and accepted receiver wrote to each other. */
@@ -393,6 +416,8 @@ export interface TimerTable {
   pause_reason: PauseCode | null;
   paused_by_agency_id: string | null;
   version: Generated<number>;
+  /** Of an offer that its receiver no longer knows of. */
+  forgotten: Generated<boolean>;
 }
 
 export interface HeartbeatTable {

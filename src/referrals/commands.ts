@@ -1,5 +1,6 @@
 import { listCandidates, takePlaces } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
+import { requireAssigned } from '../cases/assignments.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
@@ -267,6 +268,7 @@ const actOn = (
       const { told_by } = telephone;
       const relations = referralRelations(actor, referral, offers);
       authorise(actor, told_by ? 'referral.record_by_telephone' : action, relations);
+      await requireAssigned(services, tx, actor, referral.case_id);
       const named = namedOffer(offers, telephone.offer_id ?? offer_id);
       requireTelephone(telephone, now);
       await check?.(tx, locked, now);

@@ -164,6 +164,7 @@ export async function applyConsentChange(
     subjects: main.subjects?.map(subject => ({
       ...subject,
       referral_ids: affected.filter(it => it.notices.length > 0).map(it => it.locked.referral.id),
+      offer_ids: offersTold(affected.flatMap(it => it.notices)),
     })),
     events: [...(main.events ?? []), ...affected.flatMap(it => it.notices)],
   });
@@ -179,6 +180,11 @@ export async function applyConsentChange(
   if ('given' in change) await requestRouting(tx, now, { case_id: found.id });
   return receipt;
 }
+
+/** The offers for which it meant something. */
+const offersTold = (notices: readonly Notice[]): string[] => [
+  ...new Set(notices.flatMap(({ recipients }) => recipients.flatMap(({ body }) => (body.offer_id as string | undefined) ?? []))),
+];
 
 /**
  * Withdraws the offers that neither grant nor ground covers any more; a service that was accepted only where the consent to that

@@ -53,14 +53,14 @@ export function referralRelations(actor: AgencyActor, referral: ReferralRow, off
   const relations: Relation[] = [];
   if (referral.owner_agency_id === actor.agency_id) relations.push('owner');
   if (referral.sender_agency_id === actor.agency_id) relations.push('sender');
-  if (offers.some(offer => offer.agency_id === actor.agency_id)) relations.push('receiver');
+  if (ownOffer(actor, offers)) relations.push('receiver');
   if (coordinates(actor, referral.jurisdiction)) relations.push('coordinator');
   return relations;
 }
 
-/** The caller's own latest offer. */
+/** The caller's own latest offer; one that it confirmed to have deleted is none. */
 export const ownOffer = (actor: AgencyActor, offers: readonly OfferRow[]): OfferRow | undefined =>
-  offers.findLast(offer => offer.agency_id === actor.agency_id);
+  offers.findLast(offer => offer.agency_id === actor.agency_id && offer.forgotten_at === null);
 
 /**
  * The offer that `offer_id` names, for acts of sender or coordinator where several are live.

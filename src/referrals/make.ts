@@ -1,6 +1,7 @@
 import { listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
+import { requireAssigned } from '../cases/assignments.ts';
 import { type CaseRow, findCase, findProfile, lockCase } from '../cases/store.ts';
 import { caseRelations } from '../cases/view.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
@@ -43,6 +44,7 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       authorise(actor, 'referral.make', relations);
       if (body.service === 'case_management' && !relations.includes('owner'))
         throw new Problem('forbidden', { detail: 'only its owner hands a case over' });
+      await requireAssigned(services, tx, actor, case_id);
       requireRouting(body);
       requireGroundInFull(body);
       if (found.track === 'anonymous' && body.service !== 'identification') {

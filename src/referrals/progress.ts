@@ -1,12 +1,20 @@
 import { freePlaces } from '../agencies/store.ts';
 import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
+import { findCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { coveredCategories } from '../core/consent.ts';
 import { type Decision, isLive, isTaken, type Step } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
-import { applyTimers, endReferralTimers, REFERRAL_CLOCKS, startTimers, type TimerContext } from '../timers/apply.ts';
+import {
+  applyTimers,
+  endDeletionTimers,
+  endReferralTimers,
+  REFERRAL_CLOCKS,
+  startTimers,
+  type TimerContext,
+} from '../timers/apply.ts';
 import { lockOpenTimers } from '../timers/store.ts';
 import type { LockedReferral } from './locked.ts';
 import { noticeOf, type Told } from './notices.ts';
@@ -58,7 +66,11 @@ export async function carryOut(
     const deletions = await saveSteps(tx, locked, decision, carrying, now);
     if (decision.follows === 'ended') {
       locked.referral.ended = decision.event === 'referral.completed' ? 'completed' : 'cancelled';
-      await endReferralTimers(tx, locked.referral.id, now, { cancel: REFERRAL_CLOCKS });
+      // Nobody follows up what was met once the case is closed.
+      const closed = (await findCase(tx, locked.referral.case_id))?.stage === 'closed';
+      await endReferralTimers(tx, locked.referral.id, now, {
+        cancel: closed ? [...REFERRAL_CLOCKS, 'follow_up'] : REFERRAL_CLOCKS,
+      });
     }
     return deletions;
   });
@@ -160,6 +172,8 @@ async function openDisclosure(tx: Tx, { referral, grants, agencies }: LockedRefe
     ground: referral.lawful_ground?.code ?? 'consent',
     started_at: now,
   });
+  // It contested an acceptance before, and now accepts: it may know again what it had to delete.
+  await endDeletionTimers(tx, { offer_id: offer.id, holder_id: offer.agency_id }, 'cancel', now);
 }
 
 /** What an offer that was accepted gives back when it ends: the places it took, and what it was let to know. */

@@ -150,6 +150,7 @@ export async function makeOffer(
     ended_at: null,
     contestable_until: null,
     latest: true,
+    forgotten_at: null,
   };
   const due_at = await asSystem(tx, 'router', async () => {
     const profile = await findProfile(services, tx, referral.case_id);

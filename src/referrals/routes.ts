@@ -29,7 +29,7 @@ import { listReferrals, readReferral } from './view.ts';
 
 const write = { tag: 'Referrals', scopes: ['referrals'], caseworker: true } as const;
 const read = { tag: 'Referrals', scopes: ['referrals', 'referrals.read'], caseworker: true } as const;
-const referral_id = { params: Closed({ id: Id('ref') }) } as const;
+const referral_id = { params: Closed({ id: Id('ref') }), access_reason: true } as const;
 
 type Command = (
   services: Services,
@@ -65,6 +65,7 @@ export function referralRoutes(app: App, services: Services): void {
       summary: 'Ask for one service for one person',
       action: 'referral.make',
       emergency: true,
+      access_reason: true,
       params: Closed({ id: Id('cas') }),
       body: schema.ReferralBody,
       status: 201,

@@ -154,6 +154,7 @@ export async function insertDisclosure(
         ended_at: null,
         deletion_due_at: null,
         deletion_confirmed_at: null,
+        forgotten_at: null,
       }),
     )
     .execute();
@@ -177,7 +178,8 @@ export async function saveDisclosure(
   const categories_held = [...new Set([...disclosure.categories_held, ...change.categories])];
   await tx
     .updateTable('disclosures')
-    .set({ ...change, categories_held })
+    // What was confirmed before says nothing of what is to be deleted now.
+    .set({ ...change, categories_held, ...(change.deletion_due_at ? { deletion_confirmed_at: null } : {}) })
     .where('id', '=', disclosure.id)
     .execute();
 }
@@ -255,12 +257,58 @@ export async function insertOwnership(
     .insertInto('disclosures')
     .values({ ...row, categories: [], ground: 'ownership' })
     .onConflict(conflict =>
-      conflict
-        .columns(['offer_id', 'agency_id'])
-        .doUpdateSet({ ended_at: row.ended_at, categories_held: row.categories_held, deletion_confirmed_at: null }),
+      conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
+        ended_at: row.ended_at,
+        categories_held: row.categories_held,
+        deletion_confirmed_at: null,
+        forgotten_at: null,
+      }),
     )
     .execute();
 }
+
+/** The completed referrals of a case, in the order in which they are locked, and whether they are being followed up. */
+export const listFollowedUp = (tx: Tx, case_id: string): Promise<{ id: string; followed_up: boolean }[]> =>
+  tx
+    .selectFrom('referrals as r')
+    .select('r.id')
+    .select(eb =>
+      eb
+        .exists(
+          eb
+            .selectFrom('timers as t')
+            .select('t.id')
+            .whereRef('t.referral_id', '=', 'r.id')
+            .where('t.name', '=', 'follow_up')
+            .where('t.state', 'in', ['running', 'paused', 'breached']),
+        )
+        .$castTo<boolean>()
+        .as('followed_up'),
+    )
+    .where('r.case_id', '=', case_id)
+    .where('r.ended', '=', 'completed')
+    .orderBy('r.id')
+    .execute();
+
+/** Every offer of a case that whoever runs `tx` may know of. */
+export const listCaseOffers = (tx: Tx, case_id: string) =>
+  tx
+    .selectFrom('offers as o')
+    .innerJoin('referrals as r', 'r.id', 'o.referral_id')
+    .select(['o.id', 'o.referral_id', 'o.agency_id', 'o.location_protected', 'o.forgotten_at', 'r.region'])
+    .where('o.case_id', '=', case_id)
+    .execute();
+
+/** The referrals of a case that the agency sent. */
+export const listSentReferralIds = async (tx: Tx, case_id: string, agency_id: string): Promise<string[]> => {
+  const rows = await tx
+    .selectFrom('referrals')
+    .select('id')
+    .where('case_id', '=', case_id)
+    .where('sender_agency_id', '=', agency_id)
+    .execute();
+  return rows.map(({ id }) => id);
+};
 
 export interface AgencyFacts {
   id: string;
@@ -310,7 +358,11 @@ export async function listInbox(
   const query = tx
     .selectFrom('referrals as r')
     .leftJoin('offers as own', join =>
-      join.onRef('own.referral_id', '=', 'r.id').on('own.agency_id', '=', agency_id).on('own.latest', '=', true),
+      join
+        .onRef('own.referral_id', '=', 'r.id')
+        .on('own.agency_id', '=', agency_id)
+        .on('own.latest', '=', true)
+        .on('own.forgotten_at', 'is', null),
     )
     .leftJoinLateral(
       eb =>

@@ -7,8 +7,7 @@ import { type Decision, decide, isTaken } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
-import { OWNER_DUTIES, setCancelled } from '../timers/apply.ts';
-import { lockOpenTimers } from '../timers/store.ts';
+import { endDeletionTimers, OWNER_DUTIES } from '../timers/apply.ts';
 import { type LockedReferral, loadLocked } from './locked.ts';
 import { carryOut, finish, ROUTER, startDeletion } from './progress.ts';
 import {
@@ -67,7 +66,7 @@ async function transferCase(
     const owner_withheld = withheldFromOwner(owner, opened_by_agency_id, await listGrants(tx, case_id), now);
     await saveOwner(tx, case_id, { owner_agency_id: owner_id, opened_by_agency_id, owned_since: now, owner_withheld }, now);
     await saveOwnerEverywhere(tx, case_id, { former: former_id, owner: owner_id, duties: OWNER_DUTIES });
-    await forgiveDeletion(tx, offer.id, owner_id);
+    await forgiveDeletion(tx, offer.id, owner_id, now);
     for (const row of [referral, ...locked.offers]) row.owner_agency_id = owner_id;
 
     // What a report holds of its source is nobody's to delete but the agency's that took it.
@@ -121,13 +120,11 @@ async function transferCase(
 }
 
 /** To whom a case comes back it is its own again: nothing is to be deleted. */
-async function forgiveDeletion(tx: Tx, offer_id: string, owner_id: string): Promise<void> {
+async function forgiveDeletion(tx: Tx, offer_id: string, owner_id: string, now: Date): Promise<void> {
   for (const row of await listOwnerships(tx, offer_id)) {
     if (row.agency_id === owner_id) await saveDisclosure(tx, row, { categories: [], deletion_due_at: null });
   }
-  for (const timer of await lockOpenTimers(tx, { offer_id })) {
-    if (timer.name === 'deletion_confirmation' && timer.responsible_agency_id === owner_id) await setCancelled(tx, timer);
-  }
+  await endDeletionTimers(tx, { offer_id, holder_id: owner_id }, 'cancel', now);
 }
 
 /** Whom else the former owner asked to take the case over: it is not its to give any more. */

@@ -1,4 +1,5 @@
 import { record } from '../audit/record.ts';
+import { requireAssigned } from '../cases/assignments.ts';
 import { findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
 import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
 import { shownProfile } from '../core/case.ts';
@@ -59,6 +60,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const offers = await listOffers(tx, id);
   const relations = referralRelations(actor, referral, offers);
   authorise(actor, 'referral.read', relations);
+  await requireAssigned(services, tx, actor, referral.case_id);
 
   const own = ownOffer(actor, offers);
   const sends = relations.includes('sender');

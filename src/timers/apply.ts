@@ -146,11 +146,24 @@ const NOT_PAUSED = { paused_at: null, pause_reason: null, paused_by_agency_id: n
 export const setMet = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>
   saveTimer(tx, timer.id, { ...NOT_PAUSED, state: 'met', met_at: now, next_step_at: null, steps: [] });
 
+/** The holder says that it deleted what it no longer may know, late, too; or it may know it again, and the clock is over. */
+export async function endDeletionTimers(
+  tx: Tx,
+  { offer_id, holder_id }: { offer_id: string; holder_id: string },
+  end: 'meet' | 'cancel',
+  now: Date,
+): Promise<void> {
+  for (const timer of await lockOpenTimers(tx, { offer_id })) {
+    if (timer.name !== 'deletion_confirmation' || timer.responsible_agency_id !== holder_id) continue;
+    await (end === 'meet' ? setMet(tx, timer, now) : setCancelled(tx, timer));
+  }
+}
+
 /**
  * Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. Not one
  * whose offer was kept open after an outage and ended otherwise.
  */
-export const setCancelled = (tx: Tx, timer: TimerRow): Promise<void> => {
+const setCancelled = (tx: Tx, timer: TimerRow): Promise<void> => {
   const ended_offer =
     timer.state === 'breached' && timer.on_breach === 'expire_offer' && !timer.steps.some(({ kind }) => kind === 'expire');
   return saveTimer(tx, timer.id, {

@@ -12,6 +12,7 @@ export type ShownTimer = TimerRow & { receiver_accepted_at: Date | null };
 type NewTimer = Omit<
   TimerRow,
   | 'version'
+  | 'forgotten'
   | 'escalation_level'
   | 'paused_at'
   | 'pause_reason'
@@ -161,10 +162,10 @@ export const listTimers = (
   shownTimers(tx)
     .where(eb => {
       const parties = [
-        eb('t.responsible_agency_id', '=', whose.agency_id),
+        eb.and([eb('t.responsible_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
         eb('t.owner_agency_id', '=', whose.agency_id),
         eb('t.sender_agency_id', '=', whose.agency_id),
-        eb('t.receiver_agency_id', '=', whose.agency_id),
+        eb.and([eb('t.receiver_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
       ];
       return eb.or(whose.coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...whose.coordinated])] : parties);
     })
@@ -221,6 +222,12 @@ const isOfCase = (eb: Shown, { agency_id, coordinated }: Whose, case_id: string)
       ...(coordinated.length > 0 ? [eb('t.jurisdiction', 'in', [...coordinated])] : []),
     ]),
   ]);
+
+/** Which offer each timer of a case is about. */
+export const listTimerOffers = async (tx: Tx, case_id: string): Promise<Map<string, string | null>> => {
+  const rows = await tx.selectFrom('timers').select(['id', 'offer_id']).where('case_id', '=', case_id).execute();
+  return new Map(rows.map(({ id, offer_id }) => [id, offer_id]));
+};
 
 export const listReferralTimers = (tx: Tx, referral_id: string): Promise<TimerRow[]> =>
   tx

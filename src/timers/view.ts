@@ -91,7 +91,8 @@ export function timerRelations(actor: AgencyActor, timer: TimerRow): Relation[] 
 
 /** Whether the timer concerns the agency as what it is to its subject; the coordinator's view is not meant. */
 export const isPartyTo = (timer: TimerRow, agency_id: string): boolean =>
-  [timer.responsible_agency_id, timer.owner_agency_id, timer.sender_agency_id, timer.receiver_agency_id].includes(agency_id);
+  [timer.owner_agency_id, timer.sender_agency_id].includes(agency_id) ||
+  (!timer.forgotten && [timer.responsible_agency_id, timer.receiver_agency_id].includes(agency_id));
 
 /** Owner, sender and coordinator know the case, and a receiver that has accepted. */
 export const knowsCase = (actor: AgencyActor, timer: ShownTimer): boolean =>

@@ -512,6 +512,63 @@ t.test('cases', async t => {
     t.ok((await eventsOf(services, as('civil_society'), held.id)).some(({ type }) => type === 'safety.changed'));
   });
 
+  await t.test("are reopened by the owner's supervisor, with a reason in words", async t => {
+    const { kase, held, asked } = await heldCase(['identity']);
+    const path = `/v1/cases/${kase.id}/reopen`;
+    const reason = { reason: 'CANARY-AGAIN she called once more' };
+    const lantern = as('civil_society');
+    const followUps = async () =>
+      (await all(helpline, `/v1/timers?subject_id=${held.id}&name=follow_up`)).map(({ state }) => state).toSorted();
+    t.match(
+      await supervisor.post(path, reason),
+      { status: 409, body: { code: 'wrong_state', state: 'reported', allowed_actions: ['close'] } },
+      'only what is closed',
+    );
+    ok(await lantern.post(`/v1/referrals/${held.id}/confirm-handover`, { arrived_at: services.now().toISOString() }));
+    ok(await lantern.post(`/v1/referrals/${held.id}/complete`, { outcome_code: 'service_provided' }));
+    t.strictSame(await followUps(), ['running']);
+    ok(await supervisor.post(`/v1/cases/${kase.id}/close`, { reason_code: 'needs_met' }));
+    t.strictSame(await followUps(), ['cancelled'], 'nobody follows up what is closed');
+
+    t.match(await helpline.post(path, reason), { status: 403, body: { code: 'forbidden' } }, 'not its worker');
+    t.match(await as('civil_society', 'supervisor').post(path, reason), { status: 403 });
+    t.match(await as('committee', 'supervisor').post(path, reason), { status: 403 });
+    t.match(await as('helpline_b', 'supervisor').post(path, reason), { status: 404 });
+    for (const body of [{}, { reason: '' }, { reason: 'x'.repeat(1001) }, { ...reason, stage: 'recovery' }])
+      t.equal((await supervisor.post(path, body)).status, 400);
+    t.match(await supervisor.post(path, reason, { 'if-match': '"1"' }), { status: 412 });
+
+    const opened = await supervisor.post(path, reason, { 'if-match': '"2"' });
+    const reopenings = [{ reopened_at: services.now().toISOString(), reason: reason.reason }];
+    t.match(opened, {
+      status: 200,
+      headers: { etag: '"3"' },
+      body: { stage: 'reported', close_reason: null, closed_at: null, version: 3, reopenings },
+    });
+    t.strictSame(await read(kase.id), opened.body);
+    for (const key of ['civil_society', 'committee'] as const)
+      t.notOk((await read(kase.id, as(key))).reopenings, `not for ${key}`);
+    t.strictSame(await followUps(), ['cancelled', 'running'], 'what was completed is followed up again');
+    t.equal((await supervisor.post(path, reason)).status, 409);
+    t.equal((await eventsOf(services, helpline, kase.id)).filter(({ type }) => type === 'case.reopened').length, 1);
+    for (const key of ['civil_society', 'committee'] as const)
+      t.notOk((await eventsOf(services, as(key))).some(({ type }) => type === 'case.reopened'));
+    ok(await supervisor.post(`/v1/cases/${kase.id}/close`, { reason_code: 'returned' }));
+    ok(await supervisor.post(path, { reason: 'a second time' }));
+    t.equal((await read(kase.id)).reopenings.length, 2);
+    t.strictSame(await followUps(), ['cancelled', 'cancelled', 'running']);
+    ok(await supervisor.post(`/v1/cases/${kase.id}/close`, { reason_code: 'returned' }));
+    ok(await as('health').post(`/v1/referrals/${asked.id}/confirm-handover`, { arrived_at: services.now().toISOString() }));
+    ok(await as('health').post(`/v1/referrals/${asked.id}/complete`, { outcome_code: 'service_provided' }));
+    const late = async () => (await all(helpline, `/v1/timers?subject_id=${asked.id}&name=follow_up`)).map(({ state }) => state);
+    t.strictSame(await late(), ['cancelled'], 'what is completed after the end is not followed up');
+    ok(await supervisor.post(path, { reason: 'a third time' }));
+    t.strictSame((await late()).toSorted(), ['cancelled', 'running'], 'until the case is open again');
+    const [kept] = await lookAsOwner<{ text: string }>(services, 'select sealed::text as text from case_reopenings limit 1');
+    t.notMatch(Buffer.from(kept!.text.slice(2), 'hex').toString('latin1'), /CANARY/, 'the words are sealed');
+    ok(await helpline.post(`/v1/cases/${kase.id}/consents`, consentBody()));
+  });
+
   await t.test('age with the person, from the day of the estimate', async t => {
     const kase = await openCase({ person: { estimated_age: 17, sex: 'female' } });
     ok(await helpline.post(`/v1/cases/${kase.id}/consents`, consentBody(MEDICAL.consent as never)));

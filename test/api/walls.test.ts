@@ -57,6 +57,11 @@ async function buildCase({ services }: TestApp, { as, agencies }: Mechanism) {
     await as('helpline_a', 'supervisor').post('/v1/webhook-endpoints', { url: 'http://127.0.0.1:9/hook', event_types: ['*'] }),
   );
   ok(await owner.post(`/v1/cases/${kase.id}/consents`, consentBody()));
+  const chief = as('helpline_a', 'supervisor');
+  ok(await chief.post(`/v1/cases/${kase.id}/close`, { reason_code: 'error' }));
+  ok(await chief.post(`/v1/cases/${kase.id}/reopen`, { reason: 'CANARY-REASON' }));
+  const staff_codes = agencies.helpline_a.caseworkers.map(({ staff_code }) => staff_code);
+  ok(await owner.put(`/v1/cases/${kase.id}/assignees`, { staff_codes }, { 'if-match': '"0"' }));
   await drain(services);
   return { kase, consent, held, asked, over, moved, endpoint };
 }
@@ -67,6 +72,8 @@ const CASE_TABLES = [
   'case_keys',
   'case_data',
   'case_data_history',
+  'case_reopenings',
+  'case_assignees',
   'consents',
   'referrals',
   'offers',
@@ -220,8 +227,14 @@ t.test('row-level security alone', async t => {
     t.strictSame(await seen('civil_society'), { ...nothing, ...of(it.over), disclosures: 1 }, 'a former holder: that it was one');
     t.strictSame(await seen('shelter_a'), { ...nothing, ...of(it.moved) }, 'whoever declined: that it was asked');
     const committee = await seen('committee');
-    t.match(committee, { ...nothing, ...of(it.held, it.asked, it.over, it.moved), offers: 5, foreign_timers: Number });
-    t.ok(committee.foreign_timers > 0, 'the coordinator: queues and clocks, no data');
+    t.match(committee, {
+      ...nothing,
+      ...of(it.held, it.asked, it.over, it.moved),
+      offers: 5,
+      disclosures: 2,
+      foreign_timers: Number,
+    });
+    t.ok(committee.foreign_timers > 0, 'the coordinator: queues, clocks and the accounting, no data');
     t.strictSame(await seen('audit_body'), nothing, 'the audit body: nothing of a case');
     const owner = await seen('helpline_a');
     t.strictSame(owner.categories, [
@@ -236,7 +249,7 @@ t.test('row-level security alone', async t => {
       'protection_status',
       'source',
     ]);
-    t.match(owner, { history: 1, consents: 4, disclosures: 0, offers: 5, foreign_events: 0, endpoints: 1 });
+    t.match(owner, { history: 1, consents: 4, disclosures: 2, offers: 5, foreign_events: 0, endpoints: 1 });
   });
 
   await t.test('opens no contents to the service itself, but what each of its roles needs', async t => {
@@ -250,6 +263,12 @@ t.test('row-level security alone', async t => {
         t.equal(await count(tx, 'audit_records'), 0);
       });
     }
+    await as(systemActor('timeline'), async tx => {
+      t.ok((await count(tx, 'audit_records')) > 0, 'the timeline reads the trail');
+      for (const table of CASE_TABLES.filter(table => !/^(audit_|case_keys)/.test(table))) {
+        t.equal(await count(tx, table), 0, `and no ${table}`);
+      }
+    });
     for (const role of ['access', 'retention', 'setup'] as const) {
       await as(systemActor(role), async tx => {
         for (const table of ['cases', 'case_keys', 'consents', 'referrals', 'offers', 'disclosures', 'timers']) {
@@ -286,8 +305,8 @@ t.test('row-level security alone', async t => {
           attempt(sql`insert into ${sql.table(table)} overriding system value
             select * from jsonb_populate_record(null::${sql.table(table)}, ${JSON.stringify(json)}::jsonb)`);
         t.equal(await insert(row!.row), REFUSED, `${key} writes no ${table}`);
-        // Whoever accepted writes to the sender.
-        if (OWNED.includes(table) || (table === 'messages' && key === 'shelter_b')) continue;
+        // Whoever accepted writes to the sender, and assigns what it holds to its own people.
+        if (OWNED.includes(table) || (['messages', 'case_assignees'].includes(table) && key === 'shelter_b')) continue;
         const mine = Object.fromEntries(
           Object.entries(row!.row).map(([name, value]) => [
             name,
@@ -332,7 +351,7 @@ t.test('the application alone', async t => {
     '/v1/cases?limit=200',
     `/v1/cases?reference=${it.kase.reference}`,
     `/v1/cases/${it.kase.id}`,
-    `/v1/cases/${it.kase.id}/consents`,
+    ...['consents', 'disclosures', 'timeline', 'assignees'].map(part => `/v1/cases/${it.kase.id}/${part}`),
     ...['all', 'incoming', 'outgoing'].map(box => `/v1/referrals?box=${box}`),
     '/v1/referrals?overdue=false&sort=due_at',
     ...[it.held, it.asked, it.over, it.moved].flatMap(({ id }) =>
@@ -382,15 +401,34 @@ t.test('the application alone', async t => {
   });
 
   await t.test('answers strangers as if there were nothing', async t => {
-    type Ids = { case_id: string; consent_id: string; referral_id: string; endpoint_id: string };
-    const real: Ids = { case_id: it.kase.id, consent_id: it.consent.id, referral_id: it.asked.id, endpoint_id: it.endpoint.id };
-    const absent: Ids = { case_id: newId('cas'), consent_id: newId('cns'), referral_id: newId('ref'), endpoint_id: newId('whe') };
+    type Ids = Record<'case_id' | 'consent_id' | 'referral_id' | 'endpoint_id' | 'disclosure_id', string>;
+    const [disclosure] = await lookAsOwner<{ id: string }>(services, 'select id from disclosures limit 1');
+    const real: Ids = {
+      case_id: it.kase.id,
+      consent_id: it.consent.id,
+      referral_id: it.asked.id,
+      endpoint_id: it.endpoint.id,
+      disclosure_id: disclosure!.id,
+    };
+    const absent: Ids = {
+      case_id: newId('cas'),
+      consent_id: newId('cns'),
+      referral_id: newId('ref'),
+      endpoint_id: newId('whe'),
+      disclosure_id: newId('dsc'),
+    };
     const any = { 'if-match': '*' };
     const reason_code = 'error';
     const routes: Record<string, (client: Client, ids: Ids) => Promise<Answer>> = {
       getCase: (client, { case_id }) => client.get(`/v1/cases/${case_id}`),
       amendCase: (client, { case_id }) => client.patch(`/v1/cases/${case_id}`, { risk: 'low' }, any),
       closeCase: (client, { case_id }) => client.post(`/v1/cases/${case_id}/close`, { reason_code }),
+      reopenCase: (client, { case_id }) => client.post(`/v1/cases/${case_id}/reopen`, { reason: 'x' }),
+      assignCase: (client, { case_id }) => client.put(`/v1/cases/${case_id}/assignees`, { staff_codes: [] }, any),
+      getAssignees: (client, { case_id }) => client.get(`/v1/cases/${case_id}/assignees`),
+      listDisclosures: (client, { case_id }) => client.get(`/v1/cases/${case_id}/disclosures`),
+      getCaseTimeline: (client, { case_id }) => client.get(`/v1/cases/${case_id}/timeline`),
+      confirmDeletion: (client, { disclosure_id }) => client.post(`/v1/disclosures/${disclosure_id}/confirm-deletion`),
       giveConsent: (client, { case_id }) => client.post(`/v1/cases/${case_id}/consents`, consentBody()),
       listConsents: (client, { case_id }) => client.get(`/v1/cases/${case_id}/consents`),
       withdrawConsent: (client, { consent_id }) =>

@@ -81,10 +81,12 @@ export function requestContext(request: FastifyRequest, staff_code: string | und
   const if_match = parseVersions('if-match', request.headers['if-match']);
   const if_none_match = parseVersions('if-none-match', request.headers['if-none-match']);
   const key = request.headers['idempotency-key'];
+  const access_reason = request.headers['access-reason'];
   return {
     id: request.id,
     ...(if_match !== undefined ? { if_match } : {}),
     ...(if_none_match === 'any' ? { if_none_match } : {}),
+    ...(access_reason === undefined ? {} : { access_reason: checkedReason(String(access_reason)) }),
     ...(typeof key === 'string' && request.method === 'POST'
       ? { idempotency: { key: checkedKey(key), content: contentOf(request, staff_code) } }
       : {}),
@@ -104,6 +106,13 @@ function checkedKey(key: string): string {
   if (/^[\x20-\x7e]{1,255}$/.test(key)) return key;
   throw new Problem('invalid_request', {
     errors: [{ pointer: 'headers:idempotency-key', detail: 'must be 1 to 255 printable characters' }],
+  });
+}
+
+function checkedReason(reason: string): string {
+  if (/^[\x20-\x7e]{1,200}$/.test(reason) && reason.trim() !== '') return reason;
+  throw new Problem('invalid_request', {
+    errors: [{ pointer: 'headers:access-reason', detail: 'must be 1 to 200 printable characters' }],
   });
 }
 

@@ -57,6 +57,8 @@ interface Operation {
   scopes?: readonly Scope[];
   caseworker?: true | 'unless_admin';
   emergency?: true;
+  /** Of one case: whoever is not assigned to it sends `Access-Reason`. */
+  access_reason?: true;
   params?: TObject;
   query?: TProperties;
   body?: TSchema;
@@ -66,6 +68,8 @@ interface Operation {
   answer?: TSchema;
   consumes?: string[];
 }
+
+type OperationConfig = Pick<Operation, 'caseworker' | 'may_create' | 'access_reason'>;
 
 /**
  * Everything that a route says of itself, in Fastify's form: schema, security, and the conventions that hold for its method.
@@ -98,10 +102,10 @@ export function operation<const T extends Operation>(
       default: { description: 'A problem document', content: { 'application/problem+json': { schema: Type.Ref('Problem#') } } },
     },
   };
-  const { action, scopes, caseworker, emergency, may_create } = it;
+  const { action, scopes, caseworker, emergency, may_create, access_reason } = it;
   return {
     schema: schema as never,
-    config: { action, ...(it.public ? { public: true } : { scopes, caseworker, emergency, may_create }) },
+    config: { action, ...(it.public ? { public: true } : { scopes, caseworker, emergency, may_create, access_reason }) },
   };
 }
 
@@ -123,15 +127,13 @@ export function registerSchemas(app: FastifyInstance): void {
 }
 
 /** What a header or a status means is told once, here, for every operation that has it. */
-function withConventions(
-  document: OpenApiDocument,
-  configs: Map<string, Pick<Operation, 'caseworker' | 'may_create'>>,
-): OpenApiDocument {
+function withConventions(document: OpenApiDocument, configs: Map<string, OperationConfig>): OpenApiDocument {
   for (const [path, item] of Object.entries(document.paths ?? {})) {
     for (const [method, op] of Object.entries(item)) {
-      const { caseworker, may_create } = configs.get(op.operationId) ?? {};
+      const { caseworker, may_create, access_reason } = configs.get(op.operationId) ?? {};
       op.parameters ??= [];
       if (caseworker) op.parameters.push({ ...HEADERS.acting_caseworker, required: caseworker === true });
+      if (access_reason) op.parameters.push(HEADERS.access_reason);
       if (method === 'post' && path !== '/oauth/token') op.parameters.push(HEADERS.idempotency_key);
       if (['put', 'patch', 'post', 'delete'].includes(method) && path !== '/oauth/token') op.parameters.push(HEADERS.if_match);
       if (may_create) op.parameters.push(HEADERS.if_none_match);
@@ -186,6 +188,11 @@ const HEADERS = {
     'Staff code of the person behind the request',
     true,
   ),
+  access_reason: header(
+    'Access-Reason',
+    { type: 'string', minLength: 1, maxLength: 200 },
+    'Why somebody needs the case to whom the agency has not assigned it; the supervisor is told',
+  ),
   idempotency_key: header(
     'Idempotency-Key',
     { type: 'string', minLength: 1, maxLength: 255 },
@@ -221,10 +228,10 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
         String(json.$id ?? `def-${i}`),
     },
   });
-  const configs = new Map<string, Pick<Operation, 'caseworker' | 'may_create'>>();
+  const configs = new Map<string, OperationConfig>();
   app.addHook('onRoute', route => {
     const id = (route.schema as { operationId?: string } | undefined)?.operationId;
-    if (id) configs.set(id, route.config as Pick<Operation, 'caseworker' | 'may_create'>);
+    if (id) configs.set(id, route.config as OperationConfig);
   });
   app.decorate('openapi', () =>
     withNames(withConventions(structuredClone(app.swagger()) as unknown as OpenApiDocument, configs)),

@@ -17,6 +17,7 @@ const STATUS: Record<ProblemCode, number> = {
   insufficient_scope: 403,
   caseworker_not_active: 403,
   agency_suspended: 403,
+  access_reason_required: 403,
   forbidden: 403,
   not_found: 404,
   wrong_state: 409,

@@ -1,0 +1,76 @@
+import { sql } from 'kysely';
+import type { Tx } from '../platform/database.ts';
+import type { DisclosureRow, ReferralRow } from './store.ts';
+
+/** The SQL of the accounting: to whom a case was disclosed, and what a confirmed deletion takes away. */
+
+/** The disclosures of a case that whoever runs `tx` may know of, newest first; of one agency where it is named. */
+export const listAccounting = (
+  tx: Tx,
+  where: { case_id: string; agency_id?: string },
+  before_id: string | undefined,
+  limit: number,
+): Promise<DisclosureRow[]> =>
+  tx
+    .selectFrom('disclosures')
+    .selectAll()
+    .where('case_id', '=', where.case_id)
+    // What it confirmed to have deleted it does not find again.
+    .$if(where.agency_id !== undefined, query =>
+      query.where('agency_id', '=', where.agency_id!).where('forgotten_at', 'is', null),
+    )
+    .$if(before_id !== undefined, query => query.where('id', '<', before_id!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+
+/** The disclosure as whoever runs `tx` may know of it. */
+export const findDisclosure = (tx: Tx, id: string): Promise<DisclosureRow | undefined> =>
+  tx.selectFrom('disclosures').selectAll().where('id', '=', id).executeTakeFirst();
+
+/** What the accounting says of the offers behind disclosures: the service, and whose place must not become known. */
+export const listOfferFacts = (tx: Tx, offer_ids: readonly string[]) =>
+  tx
+    .selectFrom('offers')
+    .select(['id', 'agency_id', 'service', 'location_protected', 'referral_id'])
+    .where('id', 'in', ['', ...offer_ids])
+    .execute();
+
+export const listReferralsById = (tx: Tx, ids: readonly string[]): Promise<ReferralRow[]> =>
+  tx
+    .selectFrom('referrals')
+    .selectAll()
+    .where('id', 'in', ['', ...ids])
+    .execute();
+
+/** A holder deleted what it lost while it goes on holding the rest. */
+export async function saveConfirmation(tx: Tx, disclosure: DisclosureRow, now: Date): Promise<void> {
+  await tx
+    .updateTable('disclosures')
+    .set({ categories_held: disclosure.categories, deletion_confirmed_at: now, deletion_due_at: null })
+    .where('id', '=', disclosure.id)
+    .execute();
+}
+
+/**
+ * The holder of a disclosure that ended deleted all of it: it no longer knows of the disclosure, nor of what it was asked by the
+ * same referral and is over, unless another disclosure of it is still to be deleted. The referral must be locked.
+ */
+export async function forgetDisclosure(
+  tx: Tx,
+  { id, referral_id, offer_id, agency_id }: DisclosureRow,
+  now: Date,
+): Promise<void> {
+  await tx.updateTable('disclosures').set({ deletion_confirmed_at: now, forgotten_at: now }).where('id', '=', id).execute();
+  await sql`
+    with forgotten as (
+      update offers o set forgotten_at = ${now}
+      where o.referral_id = ${referral_id} and o.agency_id = ${agency_id} and o.ended_at is not null and o.forgotten_at is null
+        and not exists (select from disclosures d where d.offer_id = o.id and d.agency_id = o.agency_id
+          and d.id <> ${id} and d.forgotten_at is null)
+      returning o.id)
+    update timers t set forgotten = true
+    where t.receiver_agency_id = ${agency_id} and (t.offer_id in (select id from forgotten)
+      -- What was contested is offered anew, and goes on.
+      or t.offer_id = ${offer_id} and t.name = 'deletion_confirmation')`.execute(tx);
+}

@@ -1,0 +1,25 @@
+import { asSystem, type Tx } from '../platform/database.ts';
+import { endReferralTimers, startTimers } from '../timers/apply.ts';
+import { loadLocked } from './locked.ts';
+import { referralTimerContext } from './progress.ts';
+import { listFollowedUp } from './store.ts';
+
+/**
+ * The owner looks after a need that was met (`follow_up`) for as long as the case is open. The case must be locked for update.
+ */
+
+/** The case is closed: nobody follows anything up any more. */
+export const endFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> =>
+  asSystem(tx, 'router', async () => {
+    for (const { id, followed_up } of await listFollowedUp(tx, case_id)) {
+      if (followed_up) await endReferralTimers(tx, id, now, { cancel: ['follow_up'] });
+    }
+  });
+
+/** The case is open again: each referral of it whose need was met is followed up again. */
+export const startFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> =>
+  asSystem(tx, 'router', async () => {
+    for (const { id, followed_up } of await listFollowedUp(tx, case_id)) {
+      if (!followed_up) await startTimers(tx, referralTimerContext(await loadLocked(tx, id), now), ['follow_up']);
+    }
+  });
