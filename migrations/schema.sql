@@ -57,6 +57,12 @@ CREATE OR REPLACE FUNCTION public.is_audit_body()
  STABLE PARALLEL SAFE
 AS $function$ select exists (select from agencies where id = me() and kind = 'audit_body') $function$;
 
+CREATE OR REPLACE FUNCTION public.is_system()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ select coalesce(current_setting('aman.system', true), '') <> '' $function$;
+
 CREATE OR REPLACE FUNCTION public.keep_mandate()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -97,14 +103,16 @@ AS $function$
           select from referrals r where r.id = event.referral_id and (
             recipient.id in (r.owner_agency_id, r.sender_agency_id)
             or (recipient.kind = 'coordination_committee' and r.jurisdiction = any (recipient.jurisdictions))
-            or (exists (select from offers o where o.referral_id = r.id and o.agency_id = recipient.id)
-              and not exists (select from offers o where o.id = event.body ->> 'offer_id' and o.agency_id <> recipient.id))));
+            or (exists (select from offers o where o.referral_id = r.id and o.agency_id = recipient.id and o.forgotten_at is null)
+              and not exists (select from offers o where o.id = event.body ->> 'offer_id'
+                and (o.agency_id <> recipient.id or o.forgotten_at is not null)))));
       end if;
       return exists (
         select from cases c where c.id = event.case_id and (
           c.owner_agency_id = recipient.id
           or (recipient.kind = 'coordination_committee' and c.jurisdiction = any (recipient.jurisdictions))
-          or exists (select from offers o where o.case_id = c.id and recipient.id in (o.agency_id, o.sender_agency_id))));
+          or exists (select from offers o where o.case_id = c.id
+            and (o.sender_agency_id = recipient.id or (o.agency_id = recipient.id and o.forgotten_at is null)))));
     end $function$;
 
 CREATE OR REPLACE FUNCTION public.me()
@@ -190,6 +198,8 @@ CREATE POLICY anyone_acts ON audit_records AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (true);
 CREATE POLICY auditors ON audit_records AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+CREATE POLICY timeline ON audit_records AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
 GRANT INSERT, SELECT ON audit_records TO aman_app;
 
 CREATE TABLE audit_subject_referrals (
@@ -224,6 +234,8 @@ CREATE POLICY anyone_acts ON audit_subjects AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (true);
 CREATE POLICY auditors ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (reader_agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+CREATE POLICY timeline ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
 GRANT INSERT, SELECT ON audit_subjects TO aman_app;
 
 CREATE TABLE capacities (
@@ -247,6 +259,29 @@ CREATE POLICY write_own ON capacities AS PERMISSIVE FOR ALL TO PUBLIC
   WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR ( SELECT is_admin() AS is_admin));
 GRANT INSERT, SELECT, UPDATE ON capacities TO aman_app;
 
+CREATE TABLE case_assignees (
+  case_id text NOT NULL,
+  agency_id text NOT NULL,
+  staff_codes text[] NOT NULL,
+  version integer NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT case_assignees_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT case_assignees_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT case_assignees_pkey PRIMARY KEY (case_id, agency_id)
+);
+ALTER TABLE case_assignees ENABLE ROW LEVEL SECURITY;
+ALTER TABLE case_assignees FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON case_assignees AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) AND (EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_assignees.case_id)))
+  WITH CHECK (agency_id = (( SELECT me() AS me)) AND ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_assignees.case_id AND c.owner_agency_id = (( SELECT me() AS me)))) OR (EXISTS ( SELECT
+   FROM disclosures d
+  WHERE d.case_id = case_assignees.case_id AND d.agency_id = (( SELECT me() AS me)) AND d.ended_at IS NULL))));
+GRANT INSERT, SELECT, UPDATE ON case_assignees TO aman_app;
+
 CREATE TABLE case_data (
   case_id text NOT NULL,
   category text NOT NULL,
@@ -265,10 +300,10 @@ CREATE POLICY holders ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
 CREATE POLICY owner ON case_data AS PERMISSIVE FOR ALL TO PUBLIC
   USING ((EXISTS ( SELECT
    FROM cases c
-  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)))))
+  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data.category = ANY (c.owner_withheld)))))
   WITH CHECK ((EXISTS ( SELECT
    FROM cases c
-  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data.category = ANY (c.owner_withheld)))));
 CREATE POLICY profile ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (category = 'profile'::text AND (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as) OR (EXISTS ( SELECT
    FROM offers o
@@ -289,10 +324,10 @@ ALTER TABLE case_data_history FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON case_data_history AS PERMISSIVE FOR ALL TO PUBLIC
   USING ((EXISTS ( SELECT
    FROM cases c
-  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)))))
+  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data_history.category = ANY (c.owner_withheld)))))
   WITH CHECK ((EXISTS ( SELECT
    FROM cases c
-  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data_history.category = ANY (c.owner_withheld)))));
 GRANT INSERT, SELECT, UPDATE ON case_data_history TO aman_app;
 
 CREATE TABLE case_keys (
@@ -314,7 +349,32 @@ CREATE POLICY parties ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
   WHERE c.id = case_keys.case_id)) OR ( SELECT is_audit_body() AS is_audit_body) OR (EXISTS ( SELECT
    FROM offers o
   WHERE o.case_id = case_keys.case_id AND o.agency_id = (( SELECT me() AS me)))));
+CREATE POLICY senders ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM offers o
+  WHERE o.case_id = case_keys.case_id AND o.sender_agency_id = (( SELECT me() AS me)))));
+CREATE POLICY timeline ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
 GRANT INSERT, SELECT, UPDATE ON case_keys TO aman_app;
+
+CREATE TABLE case_reopenings (
+  case_id text NOT NULL,
+  version integer NOT NULL,
+  sealed bytea NOT NULL,
+  reopened_at timestamp with time zone NOT NULL,
+  CONSTRAINT case_reopenings_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT case_reopenings_pkey PRIMARY KEY (case_id, version)
+);
+ALTER TABLE case_reopenings ENABLE ROW LEVEL SECURITY;
+ALTER TABLE case_reopenings FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON case_reopenings AS PERMISSIVE FOR ALL TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_reopenings.case_id AND c.owner_agency_id = (( SELECT me() AS me)))))
+  WITH CHECK ((EXISTS ( SELECT
+   FROM cases c
+  WHERE c.id = case_reopenings.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+GRANT INSERT, SELECT ON case_reopenings TO aman_app;
 
 CREATE TABLE cases (
   id text COLLATE "C" NOT NULL,
@@ -332,6 +392,10 @@ CREATE TABLE cases (
   closed_at timestamp with time zone,
   version integer NOT NULL DEFAULT 1,
   updated_at timestamp with time zone NOT NULL,
+  opened_by_agency_id text,
+  owned_since timestamp with time zone,
+  owner_withheld text[] NOT NULL DEFAULT '{}'::text[],
+  CONSTRAINT cases_opened_by_agency_id_fkey FOREIGN KEY (opened_by_agency_id) REFERENCES agencies(id),
   CONSTRAINT cases_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
   CONSTRAINT cases_pkey PRIMARY KEY (id),
   CONSTRAINT cases_reference_key UNIQUE (reference)
@@ -373,21 +437,70 @@ CREATE POLICY own ON caseworkers AS PERMISSIVE FOR ALL TO PUBLIC
   WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin));
 GRANT INSERT, SELECT, UPDATE ON caseworkers TO aman_app;
 
+CREATE TABLE client_assertions (
+  client_id text NOT NULL,
+  jti_hash bytea NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT client_assertions_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id),
+  CONSTRAINT client_assertions_pkey PRIMARY KEY (client_id, jti_hash)
+);
+CREATE INDEX client_assertions_expiry ON client_assertions USING btree (expires_at);
+ALTER TABLE client_assertions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE client_assertions FORCE ROW LEVEL SECURITY;
+CREATE POLICY add ON client_assertions AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['access'::text]) AS acting_as));
+CREATE POLICY remove ON client_assertions AS PERMISSIVE FOR DELETE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as));
+CREATE POLICY see ON client_assertions AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['access'::text, 'retention'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT ON client_assertions TO aman_app;
+
+CREATE TABLE client_keys (
+  client_id text NOT NULL,
+  kid text NOT NULL,
+  alg text NOT NULL,
+  thumbprint text NOT NULL,
+  jwk jsonb NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT client_keys_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id),
+  CONSTRAINT client_keys_client_id_thumbprint_key UNIQUE (client_id, thumbprint),
+  CONSTRAINT client_keys_pkey PRIMARY KEY (client_id, kid)
+);
+ALTER TABLE client_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE client_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY keep ON client_keys AS PERMISSIVE FOR ALL TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM clients c
+  WHERE c.id = client_keys.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))))
+  WITH CHECK ((EXISTS ( SELECT
+   FROM clients c
+  WHERE c.id = client_keys.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))));
+CREATE POLICY see ON client_keys AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM clients c
+  WHERE c.id = client_keys.client_id)));
+GRANT DELETE, INSERT, SELECT ON client_keys TO aman_app;
+
 CREATE TABLE client_secrets (
   client_id text NOT NULL,
   hash text NOT NULL,
   created_at timestamp with time zone NOT NULL,
   expires_at timestamp with time zone,
+  tag bytea,
   CONSTRAINT client_secrets_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id),
   CONSTRAINT client_secrets_pkey PRIMARY KEY (client_id, hash)
 );
 ALTER TABLE client_secrets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE client_secrets FORCE ROW LEVEL SECURITY;
-CREATE POLICY own ON client_secrets AS PERMISSIVE FOR ALL TO PUBLIC
+CREATE POLICY keep ON client_secrets AS PERMISSIVE FOR ALL TO PUBLIC
   USING ((EXISTS ( SELECT
    FROM clients c
-  WHERE c.id = client_secrets.client_id)))
+  WHERE c.id = client_secrets.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))))
   WITH CHECK ((EXISTS ( SELECT
+   FROM clients c
+  WHERE c.id = client_secrets.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))));
+CREATE POLICY see ON client_secrets AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
    FROM clients c
   WHERE c.id = client_secrets.client_id)));
 GRANT DELETE, INSERT, SELECT, UPDATE ON client_secrets TO aman_app;
@@ -426,6 +539,7 @@ CREATE TABLE consents (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
+  expiry_warned_at timestamp with time zone,
   CONSTRAINT consents_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT consents_check CHECK ((recipient_agency_id IS NULL) <> (recipient_agency_kind IS NULL)),
   CONSTRAINT consents_pkey PRIMARY KEY (id),
@@ -521,21 +635,32 @@ CREATE TABLE disclosures (
   ended_at timestamp with time zone,
   deletion_due_at timestamp with time zone,
   deletion_confirmed_at timestamp with time zone,
+  forgotten_at timestamp with time zone,
   CONSTRAINT disclosures_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT disclosures_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT disclosures_offer_id_agency_id_key UNIQUE (offer_id, agency_id),
   CONSTRAINT disclosures_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
-  CONSTRAINT disclosures_offer_id_key UNIQUE (offer_id),
   CONSTRAINT disclosures_pkey PRIMARY KEY (id),
   CONSTRAINT disclosures_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
 );
 CREATE INDEX disclosures_case ON disclosures USING btree (case_id, agency_id);
 ALTER TABLE disclosures ENABLE ROW LEVEL SECURITY;
 ALTER TABLE disclosures FORCE ROW LEVEL SECURITY;
+CREATE POLICY accounting ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM offers o
+  WHERE o.id = disclosures.offer_id AND (o.owner_agency_id = (( SELECT me() AS me)) OR (o.jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]))))));
+CREATE POLICY forgotten ON disclosures AS RESTRICTIVE FOR SELECT TO PUBLIC
+  USING (forgotten_at IS NULL OR agency_id IS DISTINCT FROM (( SELECT me() AS me)) OR ( SELECT is_system() AS is_system) OR (EXISTS ( SELECT
+   FROM offers o
+  WHERE o.id = disclosures.offer_id AND (o.owner_agency_id = (( SELECT me() AS me)) OR (o.jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]))))));
 CREATE POLICY parties ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
 CREATE POLICY system ON disclosures AS PERMISSIVE FOR ALL TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
   WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+CREATE POLICY trail ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
 GRANT INSERT, SELECT, UPDATE ON disclosures TO aman_app;
 
 CREATE TABLE event_positions (
@@ -599,6 +724,19 @@ CREATE POLICY retention ON events AS PERMISSIVE FOR DELETE TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as));
 GRANT DELETE, INSERT, SELECT, UPDATE ON events TO aman_app;
 
+CREATE TABLE heartbeats (
+  role text NOT NULL,
+  beat_at timestamp with time zone NOT NULL,
+  running_since timestamp with time zone NOT NULL,
+  CONSTRAINT heartbeats_pkey PRIMARY KEY (role)
+);
+ALTER TABLE heartbeats ENABLE ROW LEVEL SECURITY;
+ALTER TABLE heartbeats FORCE ROW LEVEL SECURITY;
+CREATE POLICY system ON heartbeats AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['clock'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['clock'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON heartbeats TO aman_app;
+
 CREATE TABLE idempotency_keys (
   client_id text NOT NULL,
   key text NOT NULL,
@@ -646,6 +784,36 @@ CREATE VIEW masked_cases WITH (security_invoker=true, security_barrier=true) AS
    FROM cases;
 GRANT SELECT ON masked_cases TO aman_app;
 
+CREATE TABLE messages (
+  id text COLLATE "C" NOT NULL,
+  referral_id text NOT NULL,
+  case_id text NOT NULL,
+  offer_id text NOT NULL,
+  author_agency_id text NOT NULL,
+  staff_code text NOT NULL,
+  sealed bytea NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT messages_author_agency_id_fkey FOREIGN KEY (author_agency_id) REFERENCES agencies(id),
+  CONSTRAINT messages_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT messages_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
+  CONSTRAINT messages_pkey PRIMARY KEY (id),
+  CONSTRAINT messages_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
+);
+CREATE INDEX messages_referral ON messages USING btree (referral_id, id);
+ALTER TABLE messages ENABLE ROW LEVEL SECURITY;
+ALTER TABLE messages FORCE ROW LEVEL SECURITY;
+CREATE POLICY parties ON messages AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((EXISTS ( SELECT
+   FROM offers o
+  WHERE o.id = messages.offer_id AND (o.sender_agency_id = (( SELECT me() AS me)) OR o.agency_id = (( SELECT me() AS me)) AND (o.status = ANY (ARRAY['accepted'::text, 'in_progress'::text]))))));
+CREATE POLICY parties_write ON messages AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (author_agency_id = (( SELECT me() AS me)) AND (EXISTS ( SELECT
+   FROM offers o
+  WHERE o.id = messages.offer_id AND o.referral_id = messages.referral_id AND o.case_id = messages.case_id AND (o.status = ANY (ARRAY['accepted'::text, 'in_progress'::text])) AND ((( SELECT me() AS me)) = o.sender_agency_id OR (( SELECT me() AS me)) = o.agency_id))));
+CREATE POLICY trail ON messages AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
+GRANT INSERT, SELECT ON messages TO aman_app;
+
 CREATE TABLE offers (
   id text COLLATE "C" NOT NULL,
   referral_id text NOT NULL,
@@ -667,6 +835,8 @@ CREATE TABLE offers (
   accepted_at timestamp with time zone,
   ended_at timestamp with time zone,
   latest boolean NOT NULL DEFAULT true,
+  contestable_until timestamp with time zone,
+  forgotten_at timestamp with time zone,
   CONSTRAINT offers_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT offers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT offers_pkey PRIMARY KEY (id),
@@ -677,6 +847,8 @@ CREATE INDEX offers_case ON offers USING btree (case_id, agency_id);
 CREATE INDEX offers_inbox ON offers USING btree (agency_id, referral_id) WHERE latest;
 ALTER TABLE offers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE offers FORCE ROW LEVEL SECURITY;
+CREATE POLICY forgotten ON offers AS RESTRICTIVE FOR SELECT TO PUBLIC
+  USING (forgotten_at IS NULL OR agency_id IS DISTINCT FROM (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT is_system() AS is_system));
 CREATE POLICY parties ON offers AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (agency_id = (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) AS acting_as));
 CREATE POLICY system ON offers AS PERMISSIVE FOR ALL TO PUBLIC
@@ -808,6 +980,12 @@ CREATE TABLE timers (
   next_step_at timestamp with time zone,
   rule jsonb NOT NULL,
   version integer NOT NULL DEFAULT 1,
+  time_zone text NOT NULL DEFAULT 'UTC'::text,
+  count_first_day boolean NOT NULL DEFAULT false,
+  rested_ms bigint NOT NULL DEFAULT 0,
+  pause_reason text,
+  paused_by_agency_id text,
+  forgotten boolean NOT NULL DEFAULT false,
   CONSTRAINT timers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT timers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
   CONSTRAINT timers_pkey PRIMARY KEY (id),
@@ -816,16 +994,24 @@ CREATE TABLE timers (
 CREATE INDEX timers_case ON timers USING btree (case_id);
 CREATE INDEX timers_due ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL;
 CREATE INDEX timers_jurisdiction ON timers USING btree (jurisdiction, due_at);
+CREATE INDEX timers_offer ON timers USING btree (offer_id) WHERE offer_id IS NOT NULL;
+CREATE INDEX timers_owner ON timers USING btree (owner_agency_id, due_at);
+CREATE INDEX timers_receiver ON timers USING btree (receiver_agency_id, due_at);
 CREATE INDEX timers_referral ON timers USING btree (referral_id) WHERE referral_id IS NOT NULL;
 CREATE INDEX timers_responsible ON timers USING btree (responsible_agency_id, due_at);
+CREATE INDEX timers_sender ON timers USING btree (sender_agency_id, due_at);
 CREATE INDEX timers_subject ON timers USING btree (subject_id);
 ALTER TABLE timers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE timers FORCE ROW LEVEL SECURITY;
+CREATE POLICY forgotten ON timers AS RESTRICTIVE FOR SELECT TO PUBLIC
+  USING (NOT forgotten OR receiver_agency_id IS DISTINCT FROM (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT is_system() AS is_system));
 CREATE POLICY parties ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (responsible_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR receiver_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY system ON timers AS PERMISSIVE FOR ALL TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
   WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+CREATE POLICY trail ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
 GRANT INSERT, SELECT, UPDATE ON timers TO aman_app;
 
 CREATE TABLE webhook_endpoints (

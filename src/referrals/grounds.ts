@@ -1,5 +1,6 @@
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
+import { requireAssigned } from '../cases/assignments.ts';
 import { findCase, lockCase } from '../cases/store.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { Problem, raise } from '../core/problem.ts';
@@ -30,6 +31,7 @@ export const reviewGround = (services: Services, actor: AgencyActor, id: string,
       const locked = await asSystem(tx, 'router', () => loadLocked(tx, id));
       const { referral, offers } = locked;
       authorise(actor, 'referral.review_ground', referralRelations(actor, referral, offers));
+      await requireAssigned(services, tx, actor, case_id);
       const ground = referral.lawful_ground;
       const reviewer = actor.caseworker!.staff_code;
       if (actor.agency_id === referral.sender_agency_id && ground?.staff_code === reviewer)

@@ -1,4 +1,5 @@
 import { record } from '../../audit/record.ts';
+import { requireAssigned } from '../../cases/assignments.ts';
 import { listGrants, lockCase } from '../../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../../core/access.ts';
 import { type Reader, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
@@ -24,6 +25,7 @@ export const listReferralCandidates = (services: Services, actor: AgencyActor, i
     const offers = await listOffers(tx, id);
     const relations = referralRelations(actor, referral, offers);
     authorise(actor, 'referral.candidates', relations);
+    await requireAssigned(services, tx, actor, case_id);
     if (referral.ended) throw new Problem('wrong_state', { members: { state: referral.status, allowed_actions: [] } });
 
     const now = services.now();

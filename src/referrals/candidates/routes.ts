@@ -17,6 +17,7 @@ export function candidateRoutes(app: App, services: Services): void {
       scopes: ['referrals', 'referrals.read'],
       caseworker: true,
       params: CandidateParams,
+      access_reason: true,
       answer: pageOf(CandidateView),
     }),
     async (request, reply) => answer(reply, await listReferralCandidates(services, request.actor, request.params.id)),

@@ -1,5 +1,6 @@
 import { act } from '../../audit/act.ts';
 import { record } from '../../audit/record.ts';
+import { requireAssigned } from '../../cases/assignments.ts';
 import { lockCase } from '../../cases/store.ts';
 import { type AgencyActor, authorise, expectVersion, type Relation } from '../../core/access.ts';
 import { Problem, raise } from '../../core/problem.ts';
@@ -33,7 +34,7 @@ export const sendMessage = (services: Services, actor: AgencyActor, referral_id:
     actor,
     'message.send',
     async (tx, id) => {
-      const correspondence = await openCorrespondence(tx, actor, referral_id, 'message.send');
+      const correspondence = await openCorrespondence(services, tx, actor, referral_id, 'message.send');
       const row = (await findMessage(tx, correspondence.scope, id)) ?? raise('not_found');
       return messageView(services, tx, actor, correspondence, row);
     },
@@ -41,6 +42,7 @@ export const sendMessage = (services: Services, actor: AgencyActor, referral_id:
       const locked = await lockReferral(tx, referral_id);
       const { referral, offers } = locked;
       authorise(actor, 'message.send', correspondents(actor, referral, offers));
+      await requireAssigned(services, tx, actor, referral.case_id);
       expectVersion(actor, referral.version);
       const offer = offers.find(isTaken);
       if (!offer) throw new Problem('wrong_state', { members: { state: referral.status, allowed_actions: [] } });
@@ -77,7 +79,7 @@ export const listReferralMessages = (
   transact(services, actor, async tx => {
     const { case_id } = (await findReferral(tx, referral_id)) ?? raise('not_found');
     await lockCase(tx, case_id, 'share');
-    const correspondence = await openCorrespondence(tx, actor, referral_id, 'message.list');
+    const correspondence = await openCorrespondence(services, tx, actor, referral_id, 'message.list');
     const limit = pageLimit(query);
     const [before_id] = decodeCursor(query.cursor, 1) ?? [];
     const rows = await listMessages(tx, correspondence.scope, before_id as string | undefined, limit + 1);
@@ -114,6 +116,7 @@ interface Correspondence {
 }
 
 async function openCorrespondence(
+  services: Services,
   tx: Tx,
   actor: AgencyActor,
   referral_id: string,
@@ -123,6 +126,7 @@ async function openCorrespondence(
   const offers = await listOffers(tx, referral_id);
   const relations = correspondents(actor, referral, offers);
   authorise(actor, action, relations);
+  await requireAssigned(services, tx, actor, referral.case_id);
   const own = offers.find(offer => offer.agency_id === actor.agency_id && isTaken(offer));
   const facts = await listAgencyFacts(
     tx,

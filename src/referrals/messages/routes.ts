@@ -6,7 +6,7 @@ import type { Services } from '../../services.ts';
 import { listReferralMessages, sendMessage } from './commands.ts';
 import { MessageBody, MessageParams, MessageView } from './schema.ts';
 
-const messages = { tag: 'Referrals', caseworker: true, params: MessageParams } as const;
+const messages = { tag: 'Referrals', caseworker: true, params: MessageParams, access_reason: true } as const;
 
 export function messageRoutes(app: App, services: Services): void {
   app.post(
