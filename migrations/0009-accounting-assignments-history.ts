@@ -51,7 +51,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     db,
   );
   await sql`create policy forgotten on timers as restrictive for select
-    using (not forgotten or receiver_agency_id is distinct from (select me()) or sender_agency_id = (select me())
+    using (not forgotten or (select me()) is null
+      or (select me()) not in (responsible_agency_id, coalesce(receiver_agency_id, '')) or sender_agency_id = (select me())
       or owner_agency_id = (select me()) or jurisdiction = any ((select coordinated())::text[]) or (select is_system()))`.execute(
     db,
   );
@@ -79,12 +80,20 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       if event.reaches_always or (event.referral_id is null and event.case_id is null) then return true; end if;
       select * into recipient from agencies where id = event.agency_id;
       if recipient.kind = 'audit_body' then return true; end if;
+      if event.type = 'disclosure.updated' then
+        return exists (
+          select from disclosures d
+          where d.offer_id = event.body ->> 'offer_id' and d.agency_id = recipient.id and d.ended_at is null);
+      end if;
       if event.referral_id is not null then
         return exists (
           select from referrals r where r.id = event.referral_id and (
             recipient.id in (r.owner_agency_id, r.sender_agency_id)
             or (recipient.kind = 'coordination_committee' and r.jurisdiction = any (recipient.jurisdictions))
-            or (exists (select from offers o where o.referral_id = r.id and o.agency_id = recipient.id and o.forgotten_at is null)
+            or (exists (select from offers o where o.referral_id = event.referral_id and o.agency_id = recipient.id
+                and o.forgotten_at is null
+                and (event.type <> 'referral.message' or (o.status in ('accepted', 'in_progress')
+                  and o.id = coalesce(event.body ->> 'offer_id', o.id))))
               and not exists (select from offers o where o.id = event.body ->> 'offer_id'
                 and (o.agency_id <> recipient.id or o.forgotten_at is not null)))));
       end if;

@@ -70,7 +70,7 @@ export async function forgetDisclosure(
           and d.id <> ${id} and d.forgotten_at is null)
       returning o.id)
     update timers t set forgotten = true
-    where t.receiver_agency_id = ${agency_id} and (t.offer_id in (select id from forgotten)
+    where ${agency_id} in (t.receiver_agency_id, t.responsible_agency_id) and (t.offer_id in (select id from forgotten)
       -- What was contested is offered anew, and goes on.
       or t.offer_id = ${offer_id} and t.name = 'deletion_confirmation')`.execute(tx);
 }

@@ -382,8 +382,9 @@ export async function listInbox(
           })
           .select(({ fn }) => [
             fn.min('t.due_at').filterWhere('t.state', '=', 'running').as('due_at'),
-            // A clock that ended its offer is over; every other breached one is still to be met.
-            sql<boolean>`coalesce(bool_or(t.state = 'breached' and t.on_breach is distinct from 'expire_offer'), false)`.as(
+            // A clock that ended its offer is over, but not one whose offer is kept open after an outage.
+            sql<boolean>`coalesce(bool_or(t.state = 'breached'
+              and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null)), false)`.as(
               'overdue',
             ),
           ])
