@@ -141,9 +141,10 @@ export const fastPack = (jurisdiction: string): RulePack => {
  * @throws RangeError
  */
 export function requireSoundClocks({ policies, time_zone, outage_grace }: RulePack): void {
+  // Reckoned once, so that what no clock knows shows here: a time zone, a duration.
+  dueAt({ clock: 'calendar_days', duration: 'P1D' }, new Date(0), time_zone);
   durationMs(outage_grace);
   for (const policy of policies) {
-    // Reckoned once, so that what the clock does not know shows here: a duration, a time zone.
     dueAt(policy, new Date(0), time_zone);
     const { name, clock, applies_to, on_breach = [] } = policy;
     if (clock !== 'elapsed' && (applies_to.urgency ?? 'emergency') === 'emergency')

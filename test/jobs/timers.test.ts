@@ -1,5 +1,8 @@
 import t from 'tap';
+import { systemActor } from '../../src/core/access.ts';
+import { transact } from '../../src/platform/database.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
+import { listDueTimers } from '../../src/timers/store.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
@@ -359,6 +362,26 @@ t.test('timers', async t => {
     await fireDueTimers(services, effects);
     t.equal(ok(await sender.get(`/v1/referrals/${sound.id}`)).status, 'unplaced');
     await lookAsOwner(services, `update timers set steps = '[]', next_step_at = null where referral_id = $1`, [broken.id]);
+  });
+
+  await t.test('of those equally due, emergencies come first', async t => {
+    const nights = [];
+    for (const urgency of ['urgent', 'emergency', 'routine', 'emergency', 'urgent']) nights.push(await ask({ urgency }));
+    const ids = nights.map(({ referral }) => referral.id);
+    await lookAsOwner(services, `update timers set next_step_at = $1 where referral_id = any ($2) and name = 'respond'`, [
+      services.now(),
+      ids,
+    ]);
+    const due = await transact(services, systemActor('clock'), tx => listDueTimers(tx, services.now(), 100));
+    const asked = due.filter(({ referral_id }) => ids.includes(referral_id!)).map(({ referral_id }) => ids.indexOf(referral_id!));
+    t.strictSame(
+      [asked.slice(0, 2).sort(), asked.slice(2).sort()],
+      [
+        [1, 3],
+        [0, 2, 4],
+      ],
+    );
+    for (const { referral } of nights) await act(sender, referral.id, 'cancel', { reason_code: 'error' });
   });
 
   await t.test('of the fast jurisdiction run in seconds', async t => {

@@ -203,6 +203,11 @@ t.test('on a database server of its own', async t => {
   t.same(await (await fetch(`${base_url}/readyz`)).json(), { status: 'ok' });
   t.equal((await plain.end('SIGINT')).code, 0);
   t.equal(await countAgencies(), 0, 'no demonstration unless it is asked for');
+  const beats = await onDatabase(
+    DATABASE_URL,
+    async client => (await client.query('select role from heartbeats order by role')).rows,
+  );
+  t.same(beats, [{ role: 'api' }, { role: 'worker' }], 'it has beaten for each of its roles');
   t.same((await readdir(dir)).sort(), ['keyring.json'], 'and no database of its own');
 
   const wrong_password = new URL(DATABASE_URL);
