@@ -9,21 +9,18 @@ import { asSystem, type Tx } from '../platform/database.ts';
 import { getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { endReferralTimers, REFERRAL_CLOCKS, startTimers } from '../timers/apply.ts';
-import { lockOpenTimers } from '../timers/store.ts';
+import { type DisclosureRow, listDisclosures, saveDisclosure } from './disclosure-store.ts';
 import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { finish, saveSteps, startDeletion, timerContext } from './progress.ts';
 import { askNext } from './router.ts';
 import {
-  type DisclosureRow,
   listAgencyFacts,
   listCoordinators,
-  listDisclosures,
   listOpenReferralIds,
   type OfferRow,
   refreshProtection,
   requestRouting,
-  saveDisclosure,
 } from './store.ts';
 
 /** What consent covers, and what follows for referrals when that changes. */
@@ -111,10 +108,7 @@ export async function tellHolders(
   });
 }
 
-/** One clock per offer, from the change that is not acknowledged yet. */
 async function askToAcknowledge(tx: Tx, { referral_id, offer_id }: DisclosureRow, now: Date): Promise<void> {
-  const open = await lockOpenTimers(tx, { offer_id });
-  if (open.some(({ name }) => name === 'safety_ack')) return;
   const locked = await loadLocked(tx, referral_id);
   const offer = locked.offers.find(({ id }) => id === offer_id)!;
   await startTimers(tx, { ...timerContext(locked, offer, now), urgency: 'emergency' }, ['safety_ack']);

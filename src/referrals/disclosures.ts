@@ -11,6 +11,7 @@ import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../pla
 import type { Services } from '../services.ts';
 import { endDeletionTimers } from '../timers/apply.ts';
 import {
+  type DisclosureRow,
   findDisclosure,
   forgetDisclosure,
   listAccounting,
@@ -19,7 +20,7 @@ import {
   saveConfirmation,
 } from './disclosure-store.ts';
 import { agencyOf } from './notices.ts';
-import { type DisclosureRow, listAgencyFacts, lockReferralRows } from './store.ts';
+import { listAgencyFacts, lockReferralRows } from './store.ts';
 
 /**
  * The accounting: to whom a case was disclosed, since when, which categories, on which ground, and whether what had to be

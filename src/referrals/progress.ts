@@ -16,18 +16,10 @@ import {
   type TimerContext,
 } from '../timers/apply.ts';
 import { lockOpenTimers } from '../timers/store.ts';
+import { insertDisclosure, listDisclosures, saveDisclosure } from './disclosure-store.ts';
 import type { LockedReferral } from './locked.ts';
 import { noticeOf, type Told } from './notices.ts';
-import {
-  insertDisclosure,
-  listDisclosures,
-  type OfferChange,
-  type OfferRow,
-  requestRouting,
-  saveDisclosure,
-  saveOfferStatus,
-  saveReferralStatus,
-} from './store.ts';
+import { type OfferChange, type OfferRow, requestRouting, saveOfferStatus, saveReferralStatus } from './store.ts';
 
 /**
  * Carries out what core/referral.ts decided: statuses, timers, places, disclosures, trail and events of one act, in its

@@ -1,12 +1,11 @@
 import { type Selectable, sql } from 'kysely';
-import type { AgencyKind, Category, OfferStatus, Service } from '../core/codes.ts';
+import type { AgencyKind, OfferStatus, Service } from '../core/codes.ts';
 import { referralStatus } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
-import type { DisclosureTable, OfferTable, ReferralTable } from '../platform/tables.ts';
+import type { OfferTable, ReferralTable } from '../platform/tables.ts';
 
 export type ReferralRow = Selectable<ReferralTable>;
 export type OfferRow = Selectable<OfferTable>;
-export type DisclosureRow = Selectable<DisclosureTable>;
 
 /** The referral as whoever runs `tx` may know of it. */
 export const findReferral = (tx: Tx, id: string): Promise<ReferralRow | undefined> =>
@@ -139,51 +138,6 @@ export async function saveRoutingDue(tx: Tx, id: string, at: Date | null): Promi
   await tx.updateTable('referrals').set({ router_due_at: at }).where('id', '=', id).execute();
 }
 
-/** Opens what `offer` may hold, or opens it again where the same offer was contested meanwhile. */
-export async function insertDisclosure(
-  tx: Tx,
-  row: Pick<DisclosureRow, 'id' | 'case_id' | 'referral_id' | 'offer_id' | 'agency_id' | 'categories' | 'ground' | 'started_at'>,
-): Promise<void> {
-  await tx
-    .insertInto('disclosures')
-    .values({ ...row, categories_held: row.categories })
-    .onConflict(conflict =>
-      conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
-        categories: row.categories,
-        ground: row.ground,
-        ended_at: null,
-        deletion_due_at: null,
-        deletion_confirmed_at: null,
-        forgotten_at: null,
-      }),
-    )
-    .execute();
-}
-
-export const listDisclosures = (tx: Tx, where: { case_id: string; agency_id?: string }): Promise<DisclosureRow[]> =>
-  tx
-    .selectFrom('disclosures')
-    .selectAll()
-    .where('case_id', '=', where.case_id)
-    .$if(where.agency_id !== undefined, query => query.where('agency_id', '=', where.agency_id!))
-    .orderBy('id')
-    .execute();
-
-/** What is open now; what was ever open only grows. */
-export async function saveDisclosure(
-  tx: Tx,
-  disclosure: DisclosureRow,
-  change: { categories: Category[]; ended_at?: Date; deletion_due_at?: Date | null },
-): Promise<void> {
-  const categories_held = [...new Set([...disclosure.categories_held, ...change.categories])];
-  await tx
-    .updateTable('disclosures')
-    // What was confirmed before says nothing of what is to be deleted now.
-    .set({ ...change, categories_held, ...(change.deletion_due_at ? { deletion_confirmed_at: null } : {}) })
-    .where('id', '=', disclosure.id)
-    .execute();
-}
-
 /**
  * Brings up to date who is hidden: a receiver in a protected place, unless a live grant names it. Offers and their timers carry
  * it, so that views, events and filters need no second look. Called when consent or the service's protection changes.
@@ -239,31 +193,6 @@ export async function saveOwnerEverywhere(
     .where('responsible_agency_id', '=', former)
     .where('name', 'in', duties)
     .where('state', 'in', ['running', 'paused', 'breached'])
-    .execute();
-}
-
-/** The disclosures that keep account of agencies' times as owner, which ended or began with this offer. */
-export const listOwnerships = (tx: Tx, offer_id: string): Promise<DisclosureRow[]> =>
-  tx.selectFrom('disclosures').selectAll().where('offer_id', '=', offer_id).where('ground', '=', 'ownership').execute();
-
-export async function insertOwnership(
-  tx: Tx,
-  row: Pick<
-    DisclosureRow,
-    'id' | 'case_id' | 'referral_id' | 'offer_id' | 'agency_id' | 'categories_held' | 'started_at' | 'ended_at'
-  >,
-): Promise<void> {
-  await tx
-    .insertInto('disclosures')
-    .values({ ...row, categories: [], ground: 'ownership' })
-    .onConflict(conflict =>
-      conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
-        ended_at: row.ended_at,
-        categories_held: row.categories_held,
-        deletion_confirmed_at: null,
-        forgotten_at: null,
-      }),
-    )
     .execute();
 }
 
@@ -384,9 +313,7 @@ export async function listInbox(
             fn.min('t.due_at').filterWhere('t.state', '=', 'running').as('due_at'),
             // A clock that ended its offer is over, but not one whose offer is kept open after an outage.
             sql<boolean>`coalesce(bool_or(t.state = 'breached'
-              and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null)), false)`.as(
-              'overdue',
-            ),
+              and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null)), false)`.as('overdue'),
           ])
           .as('next'),
       join => join.onTrue(),

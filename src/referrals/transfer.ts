@@ -8,16 +8,10 @@ import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers, OWNER_DUTIES } from '../timers/apply.ts';
+import { insertOwnership, listOwnerships, saveDisclosure } from './disclosure-store.ts';
 import { type LockedReferral, loadLocked } from './locked.ts';
 import { carryOut, finish, ROUTER, startDeletion } from './progress.ts';
-import {
-  insertOwnership,
-  listOpenReferralIds,
-  listOwnerships,
-  type OfferRow,
-  saveDisclosure,
-  saveOwnerEverywhere,
-} from './store.ts';
+import { listOpenReferralIds, type OfferRow, saveOwnerEverywhere } from './store.ts';
 
 /**
  * Accepting a `case_management` offer moves ownership of the case; contesting what was accepted by telephone moves it back. The

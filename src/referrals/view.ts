@@ -14,6 +14,7 @@ import type { Services } from '../services.ts';
 import { listReferralTimers } from '../timers/store.ts';
 import { findWhereabouts, isPartyTo, timerView } from '../timers/view.ts';
 import { openCategories } from './coverage.ts';
+import { listDisclosures } from './disclosure-store.ts';
 import { ownOffer, referralRelations } from './locked.ts';
 import { agencyOf } from './notices.ts';
 import type { InboxRow, OfferView, ReferralView } from './schema.ts';
@@ -23,7 +24,6 @@ import {
   findReferral,
   type InboxFilter,
   listAgencyFacts,
-  listDisclosures,
   listInbox,
   listOffers,
   type OfferRow,

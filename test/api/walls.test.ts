@@ -6,8 +6,9 @@ import { CATEGORIES } from '../../src/core/codes.ts';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
+import { listDisclosures } from '../../src/referrals/disclosure-store.ts';
 import { listMessages } from '../../src/referrals/messages/store.ts';
-import { findReferral, listDisclosures, listInbox, listOffers } from '../../src/referrals/store.ts';
+import { findReferral, listInbox, listOffers } from '../../src/referrals/store.ts';
 import { listReferralTimers, listTimers } from '../../src/timers/store.ts';
 import { listEvents } from '../../src/webhooks/outbox-store.ts';
 import { findEndpoint, listDeliveries, listEndpoints } from '../../src/webhooks/store.ts';
@@ -20,7 +21,7 @@ import { lookAsOwner } from '../support/trail.ts';
 import { demoActors } from '../support/webhooks.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(180_000);
 
 /**
  * Two walls stand between a case and whoever is no party to it: what the application decides, and row-level security. Here each

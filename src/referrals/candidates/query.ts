@@ -7,9 +7,10 @@ import { isNamed } from '../../core/consent.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import { asSystem, type Tx, transact } from '../../platform/database.ts';
 import type { Services } from '../../services.ts';
+import { listDisclosures } from '../disclosure-store.ts';
 import { referralRelations } from '../locked.ts';
 import { rank } from '../router.ts';
-import { findReferral, listDisclosures, listOffers, type ReferralRow } from '../store.ts';
+import { findReferral, listOffers, type ReferralRow } from '../store.ts';
 import type { CandidateView } from './schema.ts';
 
 /**
