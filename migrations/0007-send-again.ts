@@ -10,6 +10,10 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   // The endpoint's `stops` when somebody asked for it again: until the next stop it is sent although the endpoint is off.
   await sql`alter table deliveries add column asked_after_stop integer`.execute(db);
 
+  // An index is of use in a join only where both columns are compared in its collation, and ids are in "C".
+  await sql`alter table deliveries alter column endpoint_id type text collate "C"`.execute(db);
+  await sql`alter table delivery_attempts alter column delivery_id type text collate "C"`.execute(db);
+
   // Row-level security binds the owner too.
   await sql`select set_config('aman.system', 'relay', true)`.execute(db);
   await sql`update deliveries d set position = e.position from events e where e.number = d.event_number`.execute(db);
@@ -61,7 +65,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
           select from referrals r where r.id = event.referral_id and (
             recipient.id in (r.owner_agency_id, r.sender_agency_id)
             or (recipient.kind = 'coordination_committee' and r.jurisdiction = any (recipient.jurisdictions))
-            or (exists (select from offers o where o.referral_id = r.id and o.agency_id = recipient.id
+            or (exists (select from offers o where o.referral_id = event.referral_id and o.agency_id = recipient.id
                 and (event.type <> 'referral.message' or (o.status in ('accepted', 'in_progress')
                   and o.id = coalesce(event.body ->> 'offer_id', o.id))))
               and not exists (select from offers o where o.id = event.body ->> 'offer_id' and o.agency_id <> recipient.id))));
@@ -70,6 +74,6 @@ export async function up(db: Kysely<unknown>): Promise<void> {
         select from cases c where c.id = event.case_id and (
           c.owner_agency_id = recipient.id
           or (recipient.kind = 'coordination_committee' and c.jurisdiction = any (recipient.jurisdictions))
-          or exists (select from offers o where o.case_id = c.id and recipient.id in (o.agency_id, o.sender_agency_id))));
+          or exists (select from offers o where o.case_id = event.case_id and recipient.id in (o.agency_id, o.sender_agency_id))));
     end $$`.execute(db);
 }

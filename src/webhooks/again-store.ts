@@ -15,22 +15,43 @@ export async function lockRecovery(tx: Tx, endpoint_id: string): Promise<void> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`recover ${endpoint_id}`}, 0))`.execute(tx);
 }
 
-/** Which events: those of the endpoint's types since an instant, up to a position. */
+/** Events that are asked for at once: what a window of positions holds, so that no statement takes long. */
+const AT_ONCE = 5_000;
+
+/**
+ * Makes due at `now` every event of the agency and of the endpoint's types since `since`, delivered or not, as far as they are
+ * numbered by now.
+ */
+export async function askForAll(tx: Tx, endpoint: EndpointRow, since: Date, now: Date): Promise<void> {
+  const { rows } = await sql<{ first: number | null; last: number | null }>`
+    select min(position) as first, max(position) as last from events
+    where agency_id = ${endpoint.agency_id} and position is not null and occurred_at >= ${since}`.execute(tx);
+  const { first, last } = rows[0]!;
+  if (first === null || last === null) return;
+  for (let from = first; from <= last; from += AT_ONCE) {
+    const range = { since, from, to: Math.min(last, from + AT_ONCE - 1) };
+    await askAgain(tx, endpoint, range, now);
+    await makeMissing(tx, endpoint, range, now);
+  }
+}
+
 interface Range {
   since: Date;
-  last: number;
+  /** Positions, both inclusive. */
+  from: number;
+  to: number;
 }
 
 /** A test concerns the endpoint that it tests, and no other. */
-const isIn = ({ id, agency_id, event_types }: EndpointRow, { since, last }: Range) => sql<boolean>`(
-  e.agency_id = ${agency_id} and e.position <= ${last} and e.occurred_at >= ${since}
+const isIn = ({ id, agency_id, event_types }: EndpointRow, { since, from, to }: Range) => sql<boolean>`(
+  e.agency_id = ${agency_id} and e.position between ${from} and ${to} and e.occurred_at >= ${since}
   and (e.type = any (${event_types}) or '*' = any (${event_types})) and (e.type <> 'endpoint.test' or e.subject_id = ${id}))`;
 
 /**
- * Makes due at `now` what was ever due of these events, but for what has arrived since `now`. What is under way is left to its
- * attempt: if that fails, it goes on by the schedule that it has.
+ * The deliveries that there are, but for what has arrived since `now`. What is under way is left to its attempt: if that fails,
+ * it goes on by the schedule that it has.
  */
-export async function askAgain(tx: Tx, endpoint: EndpointRow, range: Range, now: Date): Promise<void> {
+async function askAgain(tx: Tx, endpoint: EndpointRow, range: Range, now: Date): Promise<void> {
   await sql`
     update deliveries d set asked_after_stop = ${endpoint.stops},
       state = case when found.running then d.state else 'pending' end,
@@ -39,19 +60,21 @@ export async function askAgain(tx: Tx, endpoint: EndpointRow, range: Range, now:
       claimed_until = case when found.running then d.claimed_until end,
       delivered_at = null
     from (
-      select d.id, coalesce(d.claimed_until > now(), false) as running
-      from events e join deliveries d on d.event_number = e.number and d.endpoint_id = ${endpoint.id}
-      where ${isIn(endpoint, range)} and (d.delivered_at is null or d.delivered_at <= ${now})
-      for update of d skip locked) found
+      select d.id, d.running from events e cross join lateral (
+        select d.id, coalesce(d.claimed_until > now(), false) as running from deliveries d
+        where d.event_number = e.number and d.endpoint_id = ${endpoint.id} and (d.delivered_at is null or d.delivered_at <= ${now})
+        for update skip locked) d
+      where ${isIn(endpoint, range)}) found
     where d.id = found.id`.execute(tx);
 }
 
 const NEVER_WAIT = EVENT_TYPES.filter(type => neverWaits(type, false));
 
-/** Makes what never was: deliveries of events that came while the endpoint was off or asked for less, or that are kept no more. */
-export async function makeMissing(tx: Tx, endpoint: EndpointRow, range: Range, now: Date): Promise<void> {
+/** Those that never were: of events that came while the endpoint was off or asked for less, or whose delivery is kept no more. */
+async function makeMissing(tx: Tx, endpoint: EndpointRow, range: Range, now: Date): Promise<void> {
+  // `offset 0`: looked up event by event. The planner knows nothing of the rows that this transaction has just made.
   const missing = sql`${isIn(endpoint, range)}
-    and not exists (select from deliveries d where d.event_number = e.number and d.endpoint_id = ${endpoint.id})`;
+    and not exists (select from deliveries d where d.event_number = e.number and d.endpoint_id = ${endpoint.id} offset 0)`;
   const { rows } = await sql<{ count: number }>`select count(*)::int as count from events e where ${missing}`.execute(tx);
   if (rows[0]!.count === 0) return;
   // Sorted, for ids of one millisecond are in no order: the list of deliveries is by id.

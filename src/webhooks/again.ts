@@ -5,9 +5,8 @@ import { Problem, raise } from '../core/problem.ts';
 import { asSystem } from '../platform/database.ts';
 import { EVENTS_KEPT_DAYS } from '../platform/retention.ts';
 import type { Services } from '../services.ts';
-import { askAgain, askOneAgain, countAsked, lockDelivery, lockRecovery, makeMissing } from './again-store.ts';
+import { askForAll, askOneAgain, countAsked, lockDelivery, lockRecovery } from './again-store.ts';
 import { aboutEndpoint, recordChange } from './commands.ts';
-import { lastPositions } from './outbox-store.ts';
 import type { DeliveryView, RecoveryView } from './schema.ts';
 import { findEndpointOfDelivery, holdEndpoint } from './store.ts';
 import { viewDelivery, viewRecovery } from './view.ts';
@@ -39,9 +38,7 @@ export const recoverWebhookEndpoint = (
     expectVersion(actor, endpoint.version);
     const to_send = await asSystem(tx, 'relay', async () => {
       await lockRecovery(tx, id);
-      const last = (await lastPositions(tx, [actor.agency_id])).get(actor.agency_id) ?? 0;
-      await askAgain(tx, endpoint, { since, last }, now);
-      await makeMissing(tx, endpoint, { since, last }, now);
+      await askForAll(tx, endpoint, since, now);
       return countAsked(tx, id);
     });
     const told = { status: endpoint.status, since: since.toISOString(), to_send };
