@@ -129,12 +129,14 @@ export async function numberEvents(tx: Tx, limit: number): Promise<{ numbered: n
 /** One delivery, due at `now`, per matching endpoint. */
 export async function insertDeliveries(tx: Tx, matches: readonly Match[], now: Date): Promise<void> {
   if (matches.length === 0) return;
+  // Sorted, for ids of one millisecond are in no order: the list of deliveries is by id.
+  const ids = matches.map(() => newId('dlv')).sort();
   await sql`
     insert into deliveries (id, endpoint_id, agency_id, event_number, event_id, event_type, subject_id, sequence, position,
       urgent, waits, state, next_attempt_at, created_at)
     select m.id, m.endpoint_id, e.agency_id, e.number, e.id, e.type, e.subject_id, e.sequence, e.position, e.urgent, m.waits,
       'pending', ${now}, ${now}
-    from unnest(${matches.map(() => newId('dlv'))}::text[], ${matches.map(match => match.endpoint_id)}::text[],
+    from unnest(${ids}::text[], ${matches.map(match => match.endpoint_id)}::text[],
       ${matches.map(match => match.number)}::bigint[], ${matches.map(match => !neverWaits(match.type, match.urgent))}::boolean[])
       as m (id, endpoint_id, number, waits)
     join events e using (number)`.execute(tx);

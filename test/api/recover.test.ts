@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { type Test, test } from 'tap';
+import tap, { type Test, test } from 'tap';
 import type { EventType } from '../../src/core/events.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
@@ -12,6 +12,9 @@ import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 import { asRelay, demoActors, emit, insertReferral, notice, relayAll, startReceiver } from '../support/webhooks.ts';
+
+// Many events, and other suites beside it.
+tap.setTimeout(90_000);
 
 const PATH = '/v1/webhook-endpoints';
 const SECOND = 1_000;
@@ -27,8 +30,13 @@ async function start(t: Test) {
   const receiver = await startReceiver(t);
   const outbound = createOutbound({ production: false, ports: [] });
   t.teardown(() => outbound.close());
-  const create = async (event_types = ['*']): Promise<string> =>
+  const register = async (event_types = ['*']): Promise<string> =>
     ok(await supervisor.post(PATH, { url: receiver.url, event_types })).id;
+  /** The agency's one endpoint. */
+  const create = async (event_types?: string[]): Promise<string> => {
+    for (const { id } of ok(await supervisor.get(PATH)).data) ok(await supervisor.del(`${PATH}/${id}`));
+    return register(event_types);
+  };
   const send = (type: EventType, more: Parameters<typeof notice>[1] = {}) =>
     emit(services, actors.helpline_a, notice([supervisor.agency.id], { ...more, type }));
   return {
@@ -39,6 +47,7 @@ async function start(t: Test) {
     supervisor,
     receiver,
     outbound,
+    register,
     create,
     send,
     run: async () => {
@@ -91,8 +100,6 @@ test('recovery', async t => {
   });
 
   await t.test('sends everything since an instant again, delivered or not, in order, and nothing before it', async t => {
-    const { data } = ok(await supervisor.get(PATH));
-    for (const endpoint of data) ok(await supervisor.post(`${PATH}/${endpoint.id}/pause`));
     const id = await create();
     await send('referral.offered');
     await run();
@@ -140,7 +147,7 @@ test('recovery', async t => {
     receiver.received.splice(0);
     clock.advance(SECOND);
     ok(await supervisor.patch(`${PATH}/${id}`, { event_types: ['referral.message', 'endpoint.test'] }, { 'if-match': '"1"' }));
-    const other = await create();
+    const other = await it.register();
     t.equal((await recover(id, since)).body.to_send, 2);
     await run();
     t.same(arrived().filter(type => type === 'referral.message').length, 1);
