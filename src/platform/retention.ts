@@ -3,16 +3,24 @@ import { systemActor } from '../core/access.ts';
 import type { Now } from './clock.ts';
 import { type Db, transact } from './database.ts';
 
-/** How long rows are kept that are not part of any case. A delivery that may still be attempted stays as long as its event. */
+/** Nothing older can be pulled, or sent again. */
+export const EVENTS_KEPT_DAYS = 90;
+
+/**
+ * How long rows are kept that are not part of any case. A delivery stays as long as one of its attempts, and one that may still
+ * be attempted as long as its event.
+ */
 const KEPT = [
+  { table: 'delivery_attempts', since: 'started_at', days: 30, unless: sql<boolean>`false` },
   {
     table: 'deliveries',
     since: 'created_at',
     days: 30,
-    unless: sql<boolean>`next_attempt_at is not null
-      and exists (select from webhook_endpoints e where e.id = endpoint_id and e.deleted_at is null)`,
+    unless: sql<boolean>`exists (select from delivery_attempts a where a.delivery_id = deliveries.id)
+      or (next_attempt_at is not null
+        and exists (select from webhook_endpoints e where e.id = endpoint_id and e.deleted_at is null))`,
   },
-  { table: 'events', since: 'occurred_at', days: 90, unless: sql<boolean>`position is null` },
+  { table: 'events', since: 'occurred_at', days: EVENTS_KEPT_DAYS, unless: sql<boolean>`position is null` },
   { table: 'idempotency_keys', since: 'created_at', days: 3, unless: sql<boolean>`false` },
   // A day later than needed: the clocks of the processes may differ.
   { table: 'client_assertions', since: 'expires_at', days: 1, unless: sql<boolean>`false` },

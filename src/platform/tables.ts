@@ -468,6 +468,8 @@ export interface WebhookEndpointTable extends Versioned {
   previous_secret_until: Date | null;
   failing_since: Date | null;
   deleted_at: Date | null;
+  /** How often sending to it was stopped. */
+  stops: Generated<number>;
 }
 
 export interface DeliveryTable {
@@ -479,11 +481,17 @@ export interface DeliveryTable {
   event_type: string;
   subject_id: string;
   sequence: number;
+  /** The event's; null for one that an earlier version made while this one was being installed. */
+  position: number | null;
   urgent: boolean;
   /** Waits for its predecessor of the same endpoint and subject. */
   waits: boolean;
   state: 'pending' | 'parked' | 'delivered' | 'withheld' | 'exhausted';
   attempts: Generated<number>;
+  /** Of these, what was made before it was last asked for; the schedule counts from there. */
+  attempts_before: Generated<number>;
+  /** The endpoint's `stops` when it was asked for again: until the next stop it is sent although the endpoint is off. */
+  asked_after_stop: number | null;
   next_attempt_at: Date | null;
   claimed_until: Date | null;
   last_status: number | null;

@@ -14,7 +14,6 @@ import { lastPositions, listEvents, makeDue, type Told, type ToldEvent, tell } f
 import type { DeliveryView, EndpointBody, EndpointPatch, EndpointView } from './schema.ts';
 import {
   countEndpoints,
-  type DeliveryRow,
   type EndpointRow,
   findEndpoint,
   insertEndpoint,
@@ -24,6 +23,7 @@ import {
   saveEndpoint,
   sealSecret,
 } from './store.ts';
+import { deliveryView, endpointView, viewFor } from './view.ts';
 import type { WaitingPulls } from './waiting.ts';
 
 const SECRET_BYTES = 32;
@@ -87,7 +87,7 @@ export async function listWebhookEndpoints(
   const [before] = decodeCursor(query.cursor, 1) ?? [];
   authorise(actor, 'webhook_endpoint.manage', ['self']);
   const rows = await transact(services, actor, tx => listEndpoints(tx, actor.agency_id, before as string | undefined, limit + 1));
-  return toPage(rows, limit, row => encodeCursor(row.id), viewOf);
+  return toPage(rows, limit, row => encodeCursor(row.id), endpointView);
 }
 
 /**
@@ -147,8 +147,9 @@ export const rotateWebhookSecret = (services: Services, actor: AgencyActor, id: 
  */
 export const pauseWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<EndpointView>> =>
   act(services, actor, 'webhook_endpoint.pause', viewFor(actor), async (tx, now) => {
-    expectActive(await lockOwn(tx, actor, id));
-    await saveEndpoint(tx, id, { status: 'paused' }, now);
+    const endpoint = await lockOwn(tx, actor, id);
+    expectActive(endpoint);
+    await saveEndpoint(tx, id, { status: 'paused', stops: endpoint.stops + 1 }, now);
     return { id, receipt: await recordChange(services, tx, actor, 'pause', id, ['status']) };
   });
 
@@ -161,7 +162,7 @@ export const enableWebhookEndpoint = (services: Services, actor: AgencyActor, id
     const { status, failing_since } = await lockOwn(tx, actor, id);
     if (status === 'active') throw wrongState(status);
     await saveEndpoint(tx, id, { status: 'active', failing_since: null }, now);
-    await makeDue(tx, id, now);
+    await asSystem(tx, 'relay', () => makeDue(tx, id, now));
     const failed = status === 'disabled' || failing_since !== null;
     const events = failed ? [aboutEndpoint('endpoint.recovered', actor, id, { status: 'active' })] : [];
     return { id, receipt: await recordChange(services, tx, actor, 'enable', id, ['status'], events) };
@@ -299,7 +300,8 @@ function expectActive({ status }: EndpointRow): void {
   if (status !== 'active') throw wrongState(status);
 }
 
-const recordChange = (
+/** The entry of a change of an endpoint, with what the agency is told. */
+export const recordChange = (
   services: Services,
   tx: Tx,
   actor: AgencyActor,
@@ -316,51 +318,9 @@ const recordChange = (
   });
 
 /** What the agency is told of its endpoint. */
-const aboutEndpoint = (type: EventType, { agency_id }: AgencyActor, endpoint_id: string, more: object = {}): Notice => ({
+export const aboutEndpoint = (type: EventType, { agency_id }: AgencyActor, endpoint_id: string, more: object = {}): Notice => ({
   type,
   subject_id: endpoint_id,
   urgent: false,
   recipients: [{ agency_id, body: { agency_id, endpoint_id, ...more } }],
-});
-
-const viewFor =
-  ({ agency_id }: AgencyActor) =>
-  async (tx: Tx, id: string): Promise<EndpointView> =>
-    viewOf((await findEndpoint(tx, agency_id, id)) ?? raise('not_found'));
-
-function viewOf({ secret: _, previous_secret: __, deleted_at: ___, ...endpoint }: EndpointRow): EndpointView {
-  return {
-    ...endpoint,
-    failing_since: endpoint.failing_since?.toISOString() ?? null,
-    previous_secret_until: endpoint.previous_secret_until?.toISOString() ?? null,
-    created_at: endpoint.created_at.toISOString(),
-    updated_at: endpoint.updated_at.toISOString(),
-  };
-}
-
-const deliveryView = ({
-  id,
-  event_id,
-  event_type,
-  may_know,
-  state,
-  tries,
-  next_attempt_at,
-  created_at,
-  delivered_at,
-}: DeliveryRow): DeliveryView => ({
-  id,
-  event_id,
-  event_type: may_know && state !== 'withheld' ? event_type : 'event.withheld',
-  state,
-  attempts: tries.map(({ attempt, started_at, duration_ms, status, error }) => ({
-    attempt,
-    started_at: started_at.toISOString(),
-    duration_ms,
-    status,
-    error,
-  })),
-  next_attempt_at: next_attempt_at?.toISOString() ?? null,
-  created_at: created_at.toISOString(),
-  delivered_at: delivered_at?.toISOString() ?? null,
 });

@@ -7,7 +7,7 @@ import { type Answer, DeliveryError, type DeliveryFailure, type Outbound } from 
 import { VERSION } from '../platform/version.ts';
 import type { Services } from '../services.ts';
 import { AT_ONCE, type Claim, claimNext, listDue, type Settlement, settleDelivery, tell } from './outbox-store.ts';
-import { listCoordinators, markFailing, markWorking, openSecret, setStatus } from './store.ts';
+import { listCoordinators, markFailing, markWorking, openSecret, stopAsked, switchOff } from './store.ts';
 
 /**
  * Deliveries, at least once ("Events and notifications", section "Sending"). An attempt is claimed in one short transaction,
@@ -29,7 +29,7 @@ interface Turn {
 
 /**
  * Attempts what can be attempted now at an endpoint, one after the other, for as long as there is something: due, held by nobody,
- * not behind an event that must arrive before, and with room at an active endpoint.
+ * not behind an event that must arrive before, and with room at an endpoint that is active or was asked to get it.
  * @returns how many were attempted
  */
 export async function deliver(
@@ -123,8 +123,12 @@ const arrivedState = ({ event }: Claim): Pick<Settlement, 'state' | 'next_attemp
 });
 
 /** Parked after the second failure, an emergency after its first: later events of the same referral no longer wait for it. */
-function failedState({ attempts, urgent }: Claim, result: Result, now: Date): Pick<Settlement, 'state' | 'next_attempt_at'> {
-  const made = attempts + 1;
+function failedState(
+  { attempts, attempts_before, urgent }: Claim,
+  result: Result,
+  now: Date,
+): Pick<Settlement, 'state' | 'next_attempt_at'> {
+  const made = attempts - attempts_before + 1;
   const delay = nextAttemptDelay({
     attempt: made,
     emergency: urgent,
@@ -141,11 +145,14 @@ const subjectsOf = ({ id, event }: Claim): SubjectRecord[] =>
     ? []
     : [{ subject_id: event.case_id, ...(event.referral_id ? { referral_id: event.referral_id } : {}), resource_id: id }];
 
-/** A receiver that says it is gone is paused at once, one that failed for 72 h on end is disabled; the people are told. */
+/**
+ * A receiver that says it is gone is paused at once, one that failed for 72 h on end is disabled; the people are told. Of one
+ * that is off already, what was asked for again ends when it says that it is gone.
+ */
 async function lookAfter(
   services: Services,
   tx: Tx,
-  { endpoint, agency_id }: Claim,
+  { endpoint, agency_id, asked_after_stop }: Claim,
   status: number | null,
   now: Date,
 ): Promise<void> {
@@ -156,7 +163,11 @@ async function lookAfter(
       : now.getTime() - failing_since.getTime() >= DISABLE_AFTER_MS
         ? (['disabled', 'endpoint.disabled'] as const)
         : [];
-  if (!to || !(await setStatus(tx, endpoint.id, 'active', to, now))) return;
+  if (!to) return;
+  if (!(await switchOff(tx, endpoint.id, to, now))) {
+    if (status === GONE && asked_after_stop !== null) await stopAsked(tx, endpoint.id, asked_after_stop);
+    return;
+  }
   const body = { agency_id, endpoint_id: endpoint.id, status: to };
   const told = [agency_id, ...(await listCoordinators(tx, agency_id))];
   await record(services, tx, RELAY, {

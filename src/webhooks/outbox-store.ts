@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type Expression, sql } from 'kysely';
 import { type EventType, neverWaits } from '../core/events.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
@@ -129,37 +129,52 @@ export async function numberEvents(tx: Tx, limit: number): Promise<{ numbered: n
 /** One delivery, due at `now`, per matching endpoint. */
 export async function insertDeliveries(tx: Tx, matches: readonly Match[], now: Date): Promise<void> {
   if (matches.length === 0) return;
+  // Sorted, for ids of one millisecond are in no order: the list of deliveries is by id.
+  const ids = matches.map(() => newId('dlv')).sort();
   await sql`
-    insert into deliveries (id, endpoint_id, agency_id, event_number, event_id, event_type, subject_id, sequence, urgent, waits,
-      state, next_attempt_at, created_at)
-    select m.id, m.endpoint_id, e.agency_id, e.number, e.id, e.type, e.subject_id, e.sequence, e.urgent, m.waits,
+    insert into deliveries (id, endpoint_id, agency_id, event_number, event_id, event_type, subject_id, sequence, position,
+      urgent, waits, state, next_attempt_at, created_at)
+    select m.id, m.endpoint_id, e.agency_id, e.number, e.id, e.type, e.subject_id, e.sequence, e.position, e.urgent, m.waits,
       'pending', ${now}, ${now}
-    from unnest(${matches.map(() => newId('dlv'))}::text[], ${matches.map(match => match.endpoint_id)}::text[],
+    from unnest(${ids}::text[], ${matches.map(match => match.endpoint_id)}::text[],
       ${matches.map(match => match.number)}::bigint[], ${matches.map(match => !neverWaits(match.type, match.urgent))}::boolean[])
       as m (id, endpoint_id, number, waits)
     join events e using (number)`.execute(tx);
 }
 
-/** Makes what waits at an endpoint due at `now`, in the order of the events: what was parked goes before what came after it. */
+/**
+ * Makes what waits at an endpoint due at `now`, in the order of the events: what was parked goes before what came after it, and
+ * all of it has the whole schedule before it again.
+ */
 export async function makeDue(tx: Tx, endpoint_id: string, now: Date): Promise<void> {
   // What is under way is left to who settles it, who may be waiting for this endpoint.
   await sql`
-    update deliveries set state = 'pending', next_attempt_at = ${now}
+    update deliveries set state = 'pending', next_attempt_at = ${now}, attempts_before = attempts
     where endpoint_id = ${endpoint_id} and next_attempt_at is not null and (claimed_until is null or claimed_until <= now())`.execute(
     tx,
   );
 }
 
-/** Due, held by nobody, and not behind an earlier event of the same referral or case that is still to arrive. */
-const isReady = (now: Date) => sql<boolean>`(
-  d.next_attempt_at <= ${now} and d.state in ('pending', 'parked') and (d.claimed_until is null or d.claimed_until <= now())
-  and not (d.waits and exists (select from deliveries earlier where earlier.endpoint_id = d.endpoint_id
-    and earlier.subject_id = d.subject_id and earlier.sequence < d.sequence and earlier.state = 'pending')))`;
+/**
+ * Due, held by nobody, and not behind an earlier event of the same referral or case that is still to arrive. At an endpoint that
+ * is off, only what was asked for since it was last stopped, which waits for nothing that is kept back.
+ */
+function isReady(now: Date, off?: { stops: Expression<number> }) {
+  const asked = (table: 'd' | 'earlier') => (off ? sql`and ${sql.ref(`${table}.asked_after_stop`)} = ${off.stops}` : sql``);
+  return sql<boolean>`(
+    d.next_attempt_at <= ${now} and d.state in ('pending', 'parked') and (d.claimed_until is null or d.claimed_until <= now())
+    ${asked('d')} and not (d.waits and exists (select from deliveries earlier where earlier.endpoint_id = d.endpoint_id
+      and earlier.subject_id = d.subject_id and earlier.sequence < d.sequence and earlier.state = 'pending'
+      ${asked('earlier')})))`;
+}
 
-/** Emergencies first, then as they fell due. */
-const byTurn = sql`d.urgent desc, d.next_attempt_at, d.event_number`;
+/** Emergencies first, then as they fell due, then as they happened. */
+const byTurn = sql`d.urgent desc, d.next_attempt_at, d.position`;
 
-/** `deliveries_due` has this order; not knowing the rows yet, the planner would rather sort a whole backlog for its first row. */
+/**
+ * `deliveries_due`, and `deliveries_asked` where the endpoint is off, have this order; not knowing the rows yet, the planner
+ * would rather sort a whole backlog for its first row.
+ */
 const takeOrderFromIndex = sql`set_config('enable_sort', 'off', true)`;
 
 export interface DueDelivery {
@@ -176,7 +191,13 @@ export async function listDue(tx: Tx, now: Date, per_endpoint: number): Promise<
     select due.* from webhook_endpoints endpoint cross join lateral (
       select d.id, d.endpoint_id, d.attempts, d.urgent from deliveries d where d.endpoint_id = endpoint.id and ${isReady(now)}
       order by ${byTurn} limit ${per_endpoint}) due
-    where endpoint.status = 'active' and endpoint.deleted_at is null`.execute(tx);
+    where endpoint.status = 'active' and endpoint.deleted_at is null
+    union all
+    select due.* from webhook_endpoints endpoint cross join lateral (
+      select d.id, d.endpoint_id, d.attempts, d.urgent from deliveries d where d.endpoint_id = endpoint.id
+        and ${isReady(now, { stops: sql.ref('endpoint.stops') })}
+      order by ${byTurn} limit ${per_endpoint}) due
+    where endpoint.status <> 'active' and endpoint.deleted_at is null`.execute(tx);
   return rows;
 }
 
@@ -184,6 +205,8 @@ export async function listDue(tx: Tx, now: Date, per_endpoint: number): Promise<
 export interface Claim {
   id: string;
   attempts: number;
+  attempts_before: number;
+  asked_after_stop: number | null;
   urgent: boolean;
   agency_id: string;
   event: ToldEvent;
@@ -206,22 +229,23 @@ export async function claimNext(
   now: Date,
   { starting, urgent_only = false }: { starting: boolean; urgent_only?: boolean },
 ): Promise<Claim | undefined> {
-  const { rows: endpoints } = await sql<Claim['endpoint'] & { room: number }>`
-    select id, url, secret, case when previous_secret_until > ${now} then previous_secret end as previous_secret,
+  const { rows: endpoints } = await sql<Claim['endpoint'] & { room: number; status: string; stops: number }>`
+    select id, url, secret, status, stops, case when previous_secret_until > ${now} then previous_secret end as previous_secret,
       case when ${urgent_only} then 0 when failing_since is null then ${AT_ONCE.ordinary}::int else ${AT_ONCE.failing}::int end
         as room, ${takeOrderFromIndex}
-    from webhook_endpoints where id = ${endpoint_id} and status = 'active' and deleted_at is null
+    from webhook_endpoints where id = ${endpoint_id} and deleted_at is null
     ${starting ? sql`for no key update` : sql``}`.execute(tx);
   if (!endpoints[0]) return undefined;
-  const { room, id, url, secret, previous_secret } = endpoints[0];
+  const { room, status, stops, id, url, secret, previous_secret } = endpoints[0];
+  const ready = status === 'active' ? isReady(now) : isReady(now, { stops: sql`${stops}::int` });
 
   const { rows } = await sql<Omit<Claim, 'event' | 'endpoint'> & { event_number: number }>`
     update deliveries set claimed_until = now() + make_interval(secs => ${LEASE_SECONDS}) where id = (
-      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and ${isReady(now)}
+      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and ${ready}
         and (select count(*) from deliveries busy where busy.endpoint_id = ${endpoint_id} and busy.claimed_until > now())
           < case when d.urgent then ${AT_ONCE.urgent}::int else ${room}::int end
       order by ${byTurn} limit 1 for update skip locked)
-    returning id, attempts, urgent, agency_id, event_number`.execute(tx);
+    returning id, attempts, attempts_before, asked_after_stop, urgent, agency_id, event_number`.execute(tx);
   if (!rows[0]) return undefined;
   const { event_number, ...delivery } = rows[0];
   const event = await toldEvents(tx).where('number', '=', event_number).executeTakeFirstOrThrow();

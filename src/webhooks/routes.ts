@@ -3,6 +3,7 @@ import { answer } from '../platform/http/answer.ts';
 import { Closed, Id, operation } from '../platform/http/openapi.ts';
 import { PageQuery, pageOf } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
+import { recoverWebhookEndpoint, redeliverDelivery } from './again.ts';
 import {
   createWebhookEndpoint,
   deleteWebhookEndpoint,
@@ -26,6 +27,8 @@ import {
   EventView,
   NewEndpoint,
   NewSecret,
+  RecoveryBody,
+  RecoveryView,
 } from './schema.ts';
 import { startWaitingPulls } from './waiting.ts';
 
@@ -143,6 +146,33 @@ export function webhookRoutes(app: App, services: Services): void {
       answer: EndpointView,
     }),
     async (request, reply) => answer(reply, await enableWebhookEndpoint(services, request.actor, request.params.id)),
+  );
+  app.post(
+    '/v1/webhook-endpoints/:id/recover',
+    operation({
+      ...of_one,
+      id: 'recoverWebhookEndpoint',
+      summary: 'Send everything since an instant again, delivered or not, also to an endpoint that is off',
+      description:
+        "The agency's events of the endpoint's types, in order, as far back as events are kept; what is due already is sent once. An endpoint that is paused or disabled stays so for new events, and pausing it stops the recovery. `endpoint.recovered` says that it was asked for.",
+      action: 'webhook_endpoint.recover',
+      body: RecoveryBody,
+      answer: RecoveryView,
+    }),
+    async (request, reply) =>
+      answer(reply, await recoverWebhookEndpoint(services, request.actor, request.params.id, new Date(request.body.since))),
+  );
+  app.post(
+    '/v1/deliveries/:id/redeliver',
+    operation({
+      ...of_endpoints,
+      params: Closed({ id: Id('dlv') }),
+      id: 'redeliverDelivery',
+      summary: 'Send one event again, whatever became of it, also to an endpoint that is off',
+      action: 'delivery.redeliver',
+      answer: DeliveryView,
+    }),
+    async (request, reply) => answer(reply, await redeliverDelivery(services, request.actor, request.params.id)),
   );
   app.get(
     '/v1/webhook-endpoints/:id/deliveries',

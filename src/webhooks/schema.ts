@@ -48,6 +48,12 @@ const endpoint = {
 };
 export const EndpointView = Named('WebhookEndpoint', endpoint);
 export type EndpointView = Static<typeof EndpointView>;
+export const RecoveryBody = Closed({ since: Instant() });
+export const RecoveryView = Named('Recovery', {
+  ...endpoint,
+  to_send: Type.Integer({ description: 'Events that were asked for again and have yet to be sent' }),
+});
+export type RecoveryView = Static<typeof RecoveryView>;
 export const NewEndpoint = Closed({ ...endpoint, secret: Secret });
 export const NewSecret = Closed({ secret: Secret });
 export type NewSecret = Static<typeof NewSecret>;

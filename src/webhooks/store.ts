@@ -16,6 +16,10 @@ export const findEndpoint = (tx: Tx, agency_id: string, id: string): Promise<End
 export const lockEndpoint = (tx: Tx, agency_id: string, id: string): Promise<EndpointRow | undefined> =>
   endpoints(tx, agency_id).where('id', '=', id).forNoKeyUpdate().executeTakeFirst();
 
+/** Keeps an endpoint from being altered in its key only: who sends to it, or switches it off, need not wait. */
+export const holdEndpoint = (tx: Tx, agency_id: string, id: string): Promise<EndpointRow | undefined> =>
+  endpoints(tx, agency_id).where('id', '=', id).forKeyShare().executeTakeFirst();
+
 /** @throws Error where there never was such an endpoint */
 export async function findAgencyOf(tx: Tx, id: string): Promise<string> {
   const endpoint = await tx.selectFrom('webhook_endpoints').select('agency_id').where('id', '=', id).executeTakeFirstOrThrow();
@@ -49,22 +53,30 @@ export async function saveEndpoint(tx: Tx, id: string, change: Updateable<Webhoo
     .execute();
 }
 
-/** @returns false where the endpoint was not in state `from`, or is deleted */
-export async function setStatus(
-  tx: Tx,
-  id: string,
-  from: EndpointRow['status'],
-  to: EndpointRow['status'],
-  now: Date,
-): Promise<boolean> {
+/**
+ * Stops sending to an endpoint that is active.
+ * @returns false where it is not, or is deleted
+ */
+export async function switchOff(tx: Tx, id: string, to: 'paused' | 'disabled', now: Date): Promise<boolean> {
   const { numUpdatedRows } = await tx
     .updateTable('webhook_endpoints')
-    .set({ status: to, updated_at: now, version: sql<number>`version + 1` })
+    .set({ status: to, updated_at: now, version: sql<number>`version + 1`, stops: sql<number>`stops + 1` })
     .where('id', '=', id)
-    .where('status', '=', from)
+    .where('status', '=', 'active')
     .where('deleted_at', 'is', null)
     .executeTakeFirst();
   return numUpdatedRows === 1n;
+}
+
+/** Ends what was asked for again after stop number `stop` of an endpoint that is off. */
+export async function stopAsked(tx: Tx, id: string, stop: number): Promise<void> {
+  await tx
+    .updateTable('webhook_endpoints')
+    .set({ stops: sql<number>`stops + 1` })
+    .where('id', '=', id)
+    .where('status', '!=', 'active')
+    .where('stops', '=', stop)
+    .execute();
 }
 
 /**
@@ -127,28 +139,54 @@ export async function listDeliveries(
   endpoint_id: string,
   { state, before, limit }: { state: DeliveryTable['state'] | undefined; before: string | undefined; limit: number },
 ): Promise<DeliveryRow[]> {
-  const deliveries = await tx
-    .selectFrom('deliveries')
-    .innerJoin('events', 'events.number', 'deliveries.event_number')
-    .selectAll('deliveries')
-    .select(sql<boolean>`may_still_know(events)`.as('may_know'))
+  const found = await deliveries(tx)
     .where('endpoint_id', '=', endpoint_id)
     .$if(state !== undefined, query => query.where('state', '=', state!))
     .$if(before !== undefined, query => query.where('deliveries.id', '<', before!))
     .orderBy('deliveries.id', 'desc')
     .limit(limit)
     .execute();
-  if (deliveries.length === 0) return [];
+  return withAttempts(tx, found);
+}
+
+/** One delivery with its attempts, looked for as `relay`. @throws Error where there is none */
+export async function getDelivery(tx: Tx, id: string): Promise<DeliveryRow> {
+  const [row] = await withAttempts(tx, [await deliveries(tx).where('deliveries.id', '=', id).executeTakeFirstOrThrow()]);
+  return row!;
+}
+
+/** The endpoint of a delivery of the agency's, unless it is deleted. */
+export async function findEndpointOfDelivery(tx: Tx, agency_id: string, id: string): Promise<string | undefined> {
+  const row = await tx
+    .selectFrom('deliveries')
+    .innerJoin('webhook_endpoints as endpoint', 'endpoint.id', 'deliveries.endpoint_id')
+    .select('endpoint.id')
+    .where('deliveries.id', '=', id)
+    .where('deliveries.agency_id', '=', agency_id)
+    .where('endpoint.deleted_at', 'is', null)
+    .executeTakeFirst();
+  return row?.id;
+}
+
+const deliveries = (tx: Tx) =>
+  tx
+    .selectFrom('deliveries')
+    .innerJoin('events', 'events.number', 'deliveries.event_number')
+    .selectAll('deliveries')
+    .select(sql<boolean>`may_still_know(events)`.as('may_know'));
+
+async function withAttempts(tx: Tx, found: Omit<DeliveryRow, 'tries'>[]): Promise<DeliveryRow[]> {
+  if (found.length === 0) return [];
   const attempts = await tx
     .selectFrom('delivery_attempts')
     .selectAll()
     .where(
       'delivery_id',
       'in',
-      deliveries.map(delivery => delivery.id),
+      found.map(delivery => delivery.id),
     )
     .orderBy('attempt')
     .execute();
   const tries = Map.groupBy(attempts, attempt => attempt.delivery_id);
-  return deliveries.map(delivery => ({ ...delivery, tries: tries.get(delivery.id) ?? [] }));
+  return found.map(delivery => ({ ...delivery, tries: tries.get(delivery.id) ?? [] }));
 }

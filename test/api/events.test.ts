@@ -9,7 +9,9 @@ import { createOutbound } from '../../src/platform/outbound.ts';
 import { deliverDue } from '../../src/webhooks/delivery.ts';
 import { relayEvents } from '../../src/webhooks/relay.ts';
 import { startTestApp } from '../support/app.ts';
+import { clinic, eventsOf } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
+import { ok } from '../support/night.ts';
 import { demoActors, emit, insertReferral, notice, registerEndpoint, relayAll, startReceiver } from '../support/webhooks.ts';
 
 test('events', async t => {
@@ -187,4 +189,31 @@ test('events', async t => {
     await app.close();
     t.equal(await answered.promise, 200, 'an empty page, not a broken connection');
   });
+});
+
+test('what a case now holds is told to whoever holds it, and to nobody who held it', async t => {
+  const it = await startTestApp(t);
+  const them = await mechanism(it);
+  const { sender, receiver, at } = clinic(them);
+  const amend = async (id: string) => {
+    const { version } = ok(await sender.get(`/v1/cases/${id}`));
+    ok(await sender.patch(`/v1/cases/${id}`, { intake: { narrative: 'more' } }, { 'if-match': `"${version}"` }));
+  };
+  const night = await at(it, 'accepted');
+  const told = async () =>
+    (await eventsOf(it.services, receiver)).filter(({ type }) => ['disclosure.updated', 'event.withheld'].includes(type));
+  await amend(night.kase.id);
+  t.match(await told(), [{ type: 'disclosure.updated', data: { categories: ['narrative'] } }]);
+  ok(await sender.post(`/v1/referrals/${night.referral.id}/cancel`, { reason_code: 'error' }));
+  const [withheld, ...rest] = await told();
+  t.same([withheld!.type, Object.keys(withheld!.data), rest], ['event.withheld', ['event_id', 'position'], []]);
+
+  const other = await at(it, 'accepted');
+  await amend(other.kase.id);
+  t.match(await told(), [{ type: 'event.withheld' }, { type: 'disclosure.updated' }], 'what it holds elsewhere it is told');
+  const to_sender = await eventsOf(it.services, sender, night.referral.id);
+  t.ok(
+    to_sender.some(({ type }) => type === 'referral.accepted'),
+    'the sender may know as before',
+  );
 });

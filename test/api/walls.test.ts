@@ -284,7 +284,7 @@ t.test('row-level security alone', async t => {
     /** Everybody may say what happened, and to whom it is told; nobody else's act may change it. */
     const written_by_all = ['events', 'audit_records', 'audit_subjects'];
     /** Rows that are an agency's, not a case's: everybody may have its own. */
-    const OWNED = ['cases', 'webhook_endpoints', 'deliveries'];
+    const OWNED = ['cases', 'webhook_endpoints'];
     for (const key of ['helpline_b', 'health', 'shelter_b', 'civil_society', 'committee', 'audit_body'] as const) {
       for (const table of CASE_TABLES) {
         if (table === 'delivery_attempts') continue;

@@ -1,6 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { test } from 'tap';
+import { OFFER_STATUSES } from '../../src/core/codes.ts';
+import { EVENT_TYPES, reachesAlways } from '../../src/core/events.ts';
 import { newId } from '../../src/platform/ids.ts';
 import type { Outbound } from '../../src/platform/outbound.ts';
 import { deliver, deliverDue } from '../../src/webhooks/delivery.ts';
@@ -143,7 +145,7 @@ test('a dead endpoint takes few attempts at once and holds up no other', async t
   const more: Promise<number>[] = [];
   while (slow.received.length < 11) {
     more.push(deliverDue(services, it.outbound));
-    await pause(5);
+    await pause(50);
   }
   t.equal(await deliverDue(services, it.outbound), 0, 'two at once while it fails');
   t.equal(slow.received.length, 11);
@@ -241,6 +243,46 @@ test('access is looked at again', async t => {
   t.equal((await tell(helpline_b, 'referral.accepted')).body.type, 'event.withheld', 'who is no party');
   t.equal((await tell(prosecution, 'case.stage_changed')).body.type, 'event.withheld');
   t.equal((await tell(helpline_b, 'referral.cancelled')).body.type, 'referral.cancelled', 'what ends a duty always arrives');
+});
+
+test('of every type, whoever may know nothing is told what ends or changes its duties, and of the rest that there was something', async t => {
+  const it = await startDelivery(t);
+  const { services, receiver, helpline_a, helpline_b } = it;
+  await registerEndpoint(services, helpline_b, receiver.url);
+  const { case_id, referral_id } = await insertReferral(services, helpline_a, []);
+  for (const type of EVENT_TYPES) {
+    const about = { type, subject_id: newId('ref'), referral_id, case_id, body: { referral_id } };
+    await emit(services, helpline_a, notice([helpline_b.agency_id], about));
+  }
+  // The test of an endpoint goes to that endpoint alone.
+  t.equal(await it.run(), EVENT_TYPES.length - 1);
+  const told = new Map(receiver.received.map(({ body }) => [body.data.position, body]));
+  for (const [i, type] of EVENT_TYPES.entries()) {
+    if (type === 'endpoint.test') continue;
+    const { event_id, position, ...more } = told.get(i + 1).data;
+    t.match([event_id, position], [/^evt_/, i + 1]);
+    if (reachesAlways(type)) t.match([told.get(i + 1).type, more], [type, { referral_id, sequence: 1 }], type);
+    else t.same([told.get(i + 1).type, more], ['event.withheld', {}], type);
+  }
+});
+
+test('a message reaches the receiver only while its offer is taken', async t => {
+  const it = await startDelivery(t);
+  const { services, receiver, helpline_a, health, committee } = it;
+  await registerEndpoint(services, health, receiver.url);
+  await registerEndpoint(services, helpline_a, `${receiver.url}?sender`);
+  for (const status of OFFER_STATUSES) {
+    const { case_id, referral_id, offers } = await insertReferral(services, helpline_a, [{ ...health, status }]);
+    const taken = status === 'accepted' || status === 'in_progress';
+    for (const body of [{ referral_id, offer_id: offers[0] }, { referral_id }]) {
+      const about = { type: 'referral.message', subject_id: referral_id, referral_id, case_id, body } as const;
+      await emit(services, helpline_a, notice([health.agency_id, helpline_a.agency_id, committee.agency_id], about));
+      await it.run();
+      const [to_sender, to_receiver] = receiver.received.splice(0).sort((a, b) => b.path.length - a.path.length);
+      t.equal(to_receiver!.body.type, taken ? 'referral.message' : 'event.withheld', status);
+      t.equal(to_sender!.body.type, 'referral.message');
+    }
+  }
 });
 
 test('an address that may not be connected to', async t => {

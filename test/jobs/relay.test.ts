@@ -169,6 +169,53 @@ test('deliveries', async t => {
   });
 });
 
+test('deliveries and attempts are written by the relay alone', async t => {
+  const { services, clock } = await openTestServices(t);
+  const { helpline_a, health } = await demoActors(services);
+  await registerEndpoint(services, health, NOWHERE);
+  await emit(services, helpline_a, notice([health.agency_id]));
+  await relayAll(services);
+  await asRelay(services, tx =>
+    sql`insert into delivery_attempts (delivery_id, attempt, agency_id, started_at, duration_ms)
+      select id, 1, agency_id, ${clock.now()}::timestamptz, 1 from deliveries`.execute(tx),
+  );
+  const REFUSED = { code: '42501' };
+  for (const actor of [health, systemActor('router'), systemActor('clock'), systemActor('setup')]) {
+    const as = (statement: string) => transact(services, actor, tx => sql.raw(statement).execute(tx));
+    for (const table of ['deliveries', 'delivery_attempts']) {
+      const { numAffectedRows } = await as(`delete from ${table}`);
+      t.equal(numAffectedRows, 0n, `no ${table} are deleted`);
+    }
+    t.equal((await as(`update deliveries set state = 'delivered'`)).numAffectedRows, 0n);
+    await t.rejects(as('update delivery_attempts set status = 200'), REFUSED);
+    const values = `select 'dlv_' || n, endpoint_id, agency_id, event_number, event_id, event_type, subject_id, 1, false, false, 'pending', now()
+      from deliveries, generate_series(1, 1) n`;
+    const columns =
+      'id, endpoint_id, agency_id, event_number, event_id, event_type, subject_id, sequence, urgent, waits, state, created_at';
+    if (actor === health) await t.rejects(as(`insert into deliveries (${columns}) ${values}`), REFUSED);
+    await t.rejects(
+      as(`insert into delivery_attempts (delivery_id, attempt, agency_id, started_at, duration_ms)
+        values ('dlv_x', 2, '${health.agency_id}', now(), 1)`),
+      REFUSED,
+    );
+  }
+  const rows = await transact(services, health, tx => tx.selectFrom('deliveries').select('state').execute());
+  t.same(rows, [{ state: 'pending' }], 'which its agency may read');
+  await t.rejects(
+    asRelay(services, tx => sql`update delivery_attempts set status = 200`.execute(tx)),
+    REFUSED,
+    'none alters one',
+  );
+  const twice = sql`insert into deliveries (id, endpoint_id, agency_id, event_number, event_id, event_type, subject_id, sequence, urgent,
+    waits, state, created_at) select 'dlv_2', endpoint_id, agency_id, event_number, event_id, event_type, subject_id, 1, false, false,
+    'pending', now() from deliveries`;
+  await t.rejects(
+    asRelay(services, tx => twice.execute(tx)),
+    { code: '23505' },
+    'there is one per endpoint and event',
+  );
+});
+
 test('the queue', async t => {
   const { services } = await openTestServices(t);
   const { helpline_a, health } = await demoActors(services);

@@ -138,3 +138,66 @@ test('retries', async t => {
     t.equal((await it.delivery('endpoint.failing')).state, 'pending', 'what comes waits');
   });
 });
+
+test('a failing endpoint', async t => {
+  const it = await startDelivery(t);
+  const { services, receiver, helpline_a, health, committee, clock } = it;
+  const id = await registerEndpoint(services, health, receiver.url);
+  const next = async () => (await it.delivery()).next_attempt_at!.getTime() - clock.now().getTime();
+
+  await t.test('is disabled after 72 h on end only: one event that arrives begins them anew', async t => {
+    receiver.replies.push({ status: 500 });
+    await emit(services, helpline_a, notice([health.agency_id]));
+    await it.run();
+    clock.advance(71 * HOUR);
+    await it.run();
+    t.equal((await it.endpoint(id)).failing_since, null);
+    receiver.replies.push({ status: 500 });
+    await emit(services, helpline_a, notice([health.agency_id]));
+    await it.run();
+    clock.advance(2 * HOUR);
+    receiver.replies.push({ status: 500 });
+    await it.run();
+    t.equal((await it.endpoint(id)).status, 'active', 'after 73 h in all');
+    clock.advance(70 * HOUR);
+    receiver.replies.push({ status: 500 });
+    await it.run();
+    t.match(await it.endpoint(id), { status: 'disabled', stops: 1 }, 'after 72 h on end');
+    const kept = await it.delivery();
+    t.equal(kept.state, 'parked', 'what waits is kept');
+    await emit(services, helpline_a, notice([health.agency_id], { type: 'referral.message' }));
+    await relayAll(services);
+    const told = await asRelay(services, tx =>
+      tx
+        .selectFrom('events')
+        .select(['type', 'position'])
+        .where('agency_id', '=', health.agency_id)
+        .orderBy('position')
+        .execute(),
+    );
+    t.match(told.slice(-2), [{ type: 'endpoint.disabled' }, { type: 'referral.message' }], 'and stays to be pulled');
+    t.equal((await it.delivery()).id, kept.id, 'nothing new is kept for it');
+    const committees = await asRelay(services, tx =>
+      tx.selectFrom('events').select('agency_id').where('type', '=', 'endpoint.disabled').execute(),
+    );
+    t.same(committees.map(({ agency_id }) => agency_id).sort(), [health.agency_id, committee.agency_id].sort());
+  });
+
+  await t.test('may ask for a longer wait with 429 and 503: an hour at most, of an emergency a minute', async t => {
+    for (const status of [429, 503]) {
+      for (const [urgent, longest] of [
+        [false, HOUR],
+        [true, MINUTE],
+      ] as const) {
+        const other = await registerEndpoint(services, health, receiver.url, ['referral.reviewed']);
+        await emit(services, helpline_a, notice([health.agency_id], { type: 'referral.reviewed', urgent }));
+        receiver.replies.push({ status, headers: { 'retry-after': '7200' } });
+        t.equal(await it.run(), 1);
+        t.equal(await next(), longest, `${status}${urgent ? ' of an emergency' : ''}`);
+        await asRelay(services, tx =>
+          tx.updateTable('webhook_endpoints').set({ deleted_at: clock.now() }).where('id', '=', other).execute(),
+        );
+      }
+    }
+  });
+});
