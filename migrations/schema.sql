@@ -98,12 +98,20 @@ AS $function$
       if event.reaches_always or (event.referral_id is null and event.case_id is null) then return true; end if;
       select * into recipient from agencies where id = event.agency_id;
       if recipient.kind = 'audit_body' then return true; end if;
+      if event.type = 'disclosure.updated' then
+        return exists (
+          select from disclosures d
+          where d.offer_id = event.body ->> 'offer_id' and d.agency_id = recipient.id and d.ended_at is null);
+      end if;
       if event.referral_id is not null then
         return exists (
           select from referrals r where r.id = event.referral_id and (
             recipient.id in (r.owner_agency_id, r.sender_agency_id)
             or (recipient.kind = 'coordination_committee' and r.jurisdiction = any (recipient.jurisdictions))
-            or (exists (select from offers o where o.referral_id = r.id and o.agency_id = recipient.id and o.forgotten_at is null)
+            or (exists (select from offers o where o.referral_id = event.referral_id and o.agency_id = recipient.id
+                and o.forgotten_at is null
+                and (event.type <> 'referral.message' or (o.status in ('accepted', 'in_progress')
+                  and o.id = coalesce(event.body ->> 'offer_id', o.id))))
               and not exists (select from offers o where o.id = event.body ->> 'offer_id'
                 and (o.agency_id <> recipient.id or o.forgotten_at is not null)))));
       end if;
@@ -562,7 +570,7 @@ GRANT INSERT, SELECT, UPDATE ON consents TO aman_app;
 
 CREATE TABLE deliveries (
   id text COLLATE "C" NOT NULL,
-  endpoint_id text NOT NULL,
+  endpoint_id text COLLATE "C" NOT NULL,
   agency_id text NOT NULL,
   event_number bigint NOT NULL,
   event_id text NOT NULL,
@@ -579,25 +587,35 @@ CREATE TABLE deliveries (
   last_error text,
   created_at timestamp with time zone NOT NULL,
   delivered_at timestamp with time zone,
+  "position" bigint,
+  attempts_before integer NOT NULL DEFAULT 0,
+  asked_after_stop integer,
   CONSTRAINT deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id),
   CONSTRAINT deliveries_event_number_fkey FOREIGN KEY (event_number) REFERENCES events(number) ON DELETE CASCADE,
   CONSTRAINT deliveries_pkey PRIMARY KEY (id)
 );
 CREATE INDEX deliveries_age ON deliveries USING brin (created_at);
+CREATE INDEX deliveries_asked ON deliveries USING btree (endpoint_id, asked_after_stop, urgent DESC, next_attempt_at, "position") WHERE next_attempt_at IS NOT NULL AND asked_after_stop IS NOT NULL;
 CREATE INDEX deliveries_claimed ON deliveries USING btree (endpoint_id) WHERE claimed_until IS NOT NULL;
-CREATE INDEX deliveries_due ON deliveries USING btree (endpoint_id, urgent DESC, next_attempt_at, event_number) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX deliveries_due ON deliveries USING btree (endpoint_id, urgent DESC, next_attempt_at, "position") WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX deliveries_endpoint ON deliveries USING btree (endpoint_id, id);
-CREATE INDEX deliveries_event ON deliveries USING btree (event_number);
+CREATE UNIQUE INDEX deliveries_event ON deliveries USING btree (event_number, endpoint_id);
 CREATE INDEX deliveries_order ON deliveries USING btree (endpoint_id, subject_id, sequence) WHERE state = 'pending'::text;
 ALTER TABLE deliveries ENABLE ROW LEVEL SECURITY;
 ALTER TABLE deliveries FORCE ROW LEVEL SECURITY;
-CREATE POLICY own ON deliveries AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as))
-  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+CREATE POLICY own ON deliveries AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as));
+CREATE POLICY relay_changes ON deliveries AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+CREATE POLICY relay_makes ON deliveries AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+CREATE POLICY retention ON deliveries AS PERMISSIVE FOR DELETE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as));
 GRANT DELETE, INSERT, SELECT, UPDATE ON deliveries TO aman_app;
 
 CREATE TABLE delivery_attempts (
-  delivery_id text NOT NULL,
+  delivery_id text COLLATE "C" NOT NULL,
   attempt integer NOT NULL,
   agency_id text NOT NULL,
   started_at timestamp with time zone NOT NULL,
@@ -607,12 +625,16 @@ CREATE TABLE delivery_attempts (
   CONSTRAINT delivery_attempts_delivery_id_fkey FOREIGN KEY (delivery_id) REFERENCES deliveries(id) ON DELETE CASCADE,
   CONSTRAINT delivery_attempts_pkey PRIMARY KEY (delivery_id, attempt)
 );
+CREATE INDEX delivery_attempts_age ON delivery_attempts USING brin (started_at);
 ALTER TABLE delivery_attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE delivery_attempts FORCE ROW LEVEL SECURITY;
-CREATE POLICY own ON delivery_attempts AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as))
-  WITH CHECK (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
-GRANT DELETE, INSERT, SELECT, UPDATE ON delivery_attempts TO aman_app;
+CREATE POLICY own ON delivery_attempts AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['relay'::text, 'retention'::text]) AS acting_as));
+CREATE POLICY relay_makes ON delivery_attempts AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+CREATE POLICY retention ON delivery_attempts AS PERMISSIVE FOR DELETE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT ON delivery_attempts TO aman_app;
 
 CREATE TABLE deployment (
   name text NOT NULL,
@@ -656,6 +678,8 @@ CREATE POLICY forgotten ON disclosures AS RESTRICTIVE FOR SELECT TO PUBLIC
   WHERE o.id = disclosures.offer_id AND (o.owner_agency_id = (( SELECT me() AS me)) OR (o.jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]))))));
 CREATE POLICY parties ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+CREATE POLICY relay ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
 CREATE POLICY system ON disclosures AS PERMISSIVE FOR ALL TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
   WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
@@ -1004,7 +1028,7 @@ CREATE INDEX timers_subject ON timers USING btree (subject_id);
 ALTER TABLE timers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE timers FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON timers AS RESTRICTIVE FOR SELECT TO PUBLIC
-  USING (NOT forgotten OR receiver_agency_id IS DISTINCT FROM (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT is_system() AS is_system));
+  USING (NOT forgotten OR (( SELECT me() AS me)) IS NULL OR (( SELECT me() AS me)) <> responsible_agency_id AND (( SELECT me() AS me)) <> COALESCE(receiver_agency_id, ''::text) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT is_system() AS is_system));
 CREATE POLICY parties ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (responsible_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR receiver_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY system ON timers AS PERMISSIVE FOR ALL TO PUBLIC
@@ -1030,6 +1054,7 @@ CREATE TABLE webhook_endpoints (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
+  stops integer NOT NULL DEFAULT 0,
   CONSTRAINT webhook_endpoints_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id)
 );

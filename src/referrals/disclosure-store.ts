@@ -19,6 +19,7 @@ export async function insertDisclosure(
     .onConflict(conflict =>
       conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
         categories: row.categories,
+        categories_held: sql<Category[]>`array(select distinct unnest(disclosures.categories_held || ${row.categories}::text[]))`,
         ground: row.ground,
         ended_at: null,
         deletion_due_at: null,
