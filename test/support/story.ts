@@ -167,13 +167,10 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
       return ours.map(event => [lineOfEvent(event), ...faultsOf(key, event, events)].join(' '));
     }
 
-    function faultsOf(key: DemoAgencyKey, { data }: ToldEvent, events: readonly ToldEvent[]): string[] {
+    function faultsOf(key: DemoAgencyKey, { type, data }: ToldEvent, events: readonly ToldEvent[]): string[] {
       const text = JSON.stringify(data);
-      const subject = data.referral_id ?? data.case_id;
       const position = events.findIndex(event => event.data === data) + 1;
-      const sequence = events
-        .slice(0, position)
-        .filter(event => (event.data.referral_id ?? event.data.case_id) === subject).length;
+      const sequence = events.slice(0, position).filter(event => countedOn(event) === countedOn({ type, data })).length;
       return [
         UNSPEAKABLE.some(word => text.includes(word)) && '!says too much',
         text.includes(kase.id) && !knowing.has(key) && '!names the case',
@@ -231,6 +228,10 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
 
   return { begin, linesFor, person, wait, preferShelter, setService, setPlaces, placesLeft };
 }
+
+/** What the event's `sequence` counts along: its referral, or its case where it is about the case itself. */
+const countedOn = ({ type, data }: Pick<ToldEvent, 'type' | 'data'>): string =>
+  type.startsWith('case.') ? data.case_id : (data.referral_id ?? data.case_id);
 
 /** `referral.accepted`; of a clock, which one: `timer.breached respond`. */
 const lineOfEvent = ({ type, data }: ToldEvent): string => (data.timer ? `${type} ${data.timer}` : type);
