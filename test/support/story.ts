@@ -25,7 +25,7 @@ interface Beginning {
 
 /** What no event may hold: a person's data, or the service that was asked for. */
 const UNSPEAKABLE = [
-  'CANARY-',
+  'CANARY',
   PERSON.given_name,
   PERSON.family_name,
   PERSON.date_of_birth,
