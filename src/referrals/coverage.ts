@@ -235,11 +235,11 @@ async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonl
       categories,
       deletion_due_at: deletion ? deletion.due_at : disclosure.deletion_due_at,
     });
-    if (deletion) notices.push(...deletion.notice);
     const type = lost.length > 0 ? 'consent.withdrawn' : 'disclosure.updated';
     notices.push(
       noticeOf(type, locked, { offer, parties: ['receiver'], detail: { categories: lost.length > 0 ? lost : gained } }),
     );
+    if (deletion) notices.push(...deletion.notice);
   }
   return notices;
 }

@@ -9,6 +9,7 @@ import type { Services } from '../services.ts';
 import { endReferralTimers } from '../timers/apply.ts';
 import { applyConsentChange } from './coverage.ts';
 import { loadLocked, referralRelations } from './locked.ts';
+import { noticeOf } from './notices.ts';
 import { finish, subjectOf } from './progress.ts';
 import { findReferral, saveGround } from './store.ts';
 import { viewReferral } from './view.ts';
@@ -55,6 +56,7 @@ export const reviewGround = (services: Services, actor: AgencyActor, id: string,
       await finish(tx, locked, now);
       if (upheld) return { id, receipt: await record(services, tx, actor, main) };
       const found = (await asSystem(tx, 'router', () => findCase(tx, case_id)))!;
-      return { id, receipt: await applyConsentChange(services, tx, actor, found, { ground_of: id }, main, now) };
+      const events = [noticeOf('consent.withdrawn', locked, { parties: ['sender', 'owner'] })];
+      return { id, receipt: await applyConsentChange(services, tx, actor, found, { ground_of: id }, { ...main, events }, now) };
     },
   );

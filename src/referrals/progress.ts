@@ -73,6 +73,9 @@ export async function carryOut(
     action: carrying.action,
     resource_type: 'referral',
     code: carrying.code,
+    // What an acceptance discloses on a ground is found by that ground.
+    lawful_ground:
+      main && isTaken({ status: main.to }) && !isTaken({ status: main.from }) ? locked.referral.lawful_ground?.code : null,
     subjects: [{ ...subjectOf(locked, offer), ...carrying.detail }],
     // Who was asked and has not said yes acts on a referral, and does not know the case.
     subjects_withheld: actor.type === 'agency' && isOutsider(actor.agency_id, locked, offer) ? [locked.referral.case_id] : [],

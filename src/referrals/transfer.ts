@@ -99,13 +99,7 @@ async function transferCase(
         urgent: referral.urgency === 'emergency',
         recipients: [...new Set([former_id, owner_id, ...coordinators])].map(agency_id => ({
           agency_id,
-          body: {
-            case_id,
-            referral_id: referral.id,
-            offer_id: offer.id,
-            agency_id: owner_id,
-            notify: { roles: ['caseworker'] },
-          },
+          body: { case_id, agency_id: owner_id, notify: { roles: ['caseworker'] } },
         })),
       },
       ...deletions,

@@ -299,7 +299,10 @@ t.test('cases', async t => {
 
     ok(await as('civil_society').post(`/v1/referrals/${held.id}/fail`, { reason_code: 'other' }));
     await amended(kase.id, { risk: 'low', person: { family_name: 'Again' } });
-    t.equal((await told('civil_society')).length, seen, 'whoever holds nothing any more is told nothing more');
+    t.ok(
+      (await told('civil_society')).length < seen,
+      'whoever holds nothing any more is told nothing more, nor again what it was',
+    );
   });
 
   await t.test('show everybody what they may see', async t => {

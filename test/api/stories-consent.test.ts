@@ -112,7 +112,7 @@ t.test('stories of consent', async t => {
       'respond met shelter_a +1d',
       'handover met shelter_a +2d',
       'deletion_confirmation running shelter_a +10d1h',
-      'review running shelter_a +14d1h',
+      'review running shelter_a day 14',
     ]);
   });
 
@@ -150,7 +150,7 @@ t.test('stories of consent', async t => {
       'respond met placed +1d',
       'handover met placed +2d',
       'deletion_confirmation running placed +11d',
-      'review cancelled placed +14d',
+      'review cancelled placed day 14',
     ]);
   });
 
@@ -238,6 +238,7 @@ t.test('stories of consent', async t => {
     t.strictSame(await linesFor('audit_body', `case_id=${kase.id}&lawful_ground=mandatory_report`), [
       'labour_inspection done referral.make',
       'router done referral.offer',
+      'prosecution done referral.accept',
     ]);
     t.strictSame(await told('labour_inspection'), ['case.opened', 'referral.offered', 'referral.accepted']);
     t.strictSame(await told('prosecution'), ['referral.offered', 'referral.accepted']);

@@ -146,8 +146,8 @@ t.test('stories of agencies', async t => {
       'respond met health +1d',
       'handover met health +2d',
       'deletion_confirmation running health +10d1h',
-      'review met health +14d1h',
-      'follow_up running helpline_a +30d1h',
+      'review met health day 14',
+      'follow_up running helpline_a day 30',
     ]);
     t.strictSame(await offered.told('health'), ['referral.offered', 'timer.warned acknowledge', 'referral.accepted']);
     t.strictSame(await offered.timers('health'), [

@@ -321,10 +321,10 @@ t.test('timers by hand', async t => {
     t.equal(second.due_at, `${after(30 * DAY).slice(0, 10)}T21:59:59.999Z`);
     t.strictSame(none, []);
     ok(await as('helpline_a', 'supervisor').post(`/v1/cases/${kase.id}/close`, { reason_code: 'needs_met' }));
-    ok(await meet(sender, second.id));
+    t.match(await meet(sender, second.id), { status: 409, body: { state: 'cancelled' } });
     t.strictSame(
       (await followUps()).map(({ state }: Timer) => state),
-      ['met', 'met'],
+      ['met', 'cancelled'],
     );
   });
 

@@ -153,10 +153,12 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
 
       /** The clocks of the case that concern the agency, the next due first: "name state responsible due". */
       async timers(key: DemoAgencyKey): Promise<string[]> {
-        const rows = await all(aside(as(key)), `/v1/timers?subject_id=${kase.id}`);
-        return rows.map(({ name, state, responsible_agency_id, due_at }) => {
+        const rows = await all(aside(as(key)), '/v1/timers');
+        const ours = rows.filter(({ subject, referral_id }) => referral_ids.has(referral_id) || subject.id === kase.id);
+        return ours.map(({ name, state, responsible_agency_id, due_at, started_at, clock }) => {
           const responsible = responsible_agency_id === undefined ? 'placed' : key_of.get(responsible_agency_id);
-          return `${name} ${state} ${responsible} ${after(Date.parse(due_at) - began_at)}`;
+          const due = clock === 'calendar_days' ? daysAfter(started_at, due_at) : after(Date.parse(due_at) - began_at);
+          return `${name} ${state} ${responsible} ${due}`;
         });
       },
     };
@@ -257,3 +259,9 @@ const NEW_SERVICE = {
   status: 'active',
   suspended_reason: null,
 };
+
+/** "day 14": in the time zone of the illustrative packs, whatever the hour. */
+function daysAfter(from: string, to: string): string {
+  const [start, end] = [from, to].map(at => Temporal.Instant.from(at).toZonedDateTimeISO('Africa/Cairo').toPlainDate());
+  return `day ${start!.until(end!).days}`;
+}
