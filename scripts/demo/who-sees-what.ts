@@ -153,41 +153,35 @@ async function lookIntoTheInbox({ audit_body }: Stage['cast'], agency: Agency, l
 
 /** What the agency saw, for whoever looks on: the same sight of several people is said once. */
 function inWords(agency: Agency, lines: readonly Line[]): string[] {
-  const seen = new Map<string, Set<string>>();
+  const seen = new Map<string, { sight: Sight; called: Set<string> }>();
   for (const line of lines) {
     const sight = sightFor(agency, line);
     const sees_case = lines.some(it => it.of === line.of && !it.referral && sightFor(agency, it) !== 'nothing');
     // A referral says the same as its case, where both are seen.
     if (sight === 'nothing' || (line.referral && sees_case)) continue;
-    const words = plainly(sight);
-    seen.set(words, (seen.get(words) ?? new Set()).add(line.of.called));
+    const alike = seen.getOrInsertComputed(sight.toString(), () => ({ sight, called: new Set() }));
+    alike.called.add(line.of.called);
   }
   if (seen.size === 0) return ['sees nothing: for it, none of these cases exists'];
   const all = new Set(lines.map(({ of }) => of.called)).size;
-  return [...seen].map(([words, called]) => `${words} ${called.size === all ? 'all of them' : AND.format(called)}`);
-}
-
-function plainly(sight: Sight): string {
-  if (typeof sight === 'string') return PLAIN[sight];
-  return sight.length === 0
-    ? 'reads nothing any more of'
-    : `reads the ${AND.format(sight.map(it => PLAIN_CATEGORIES[it] ?? it))} of`;
+  return [...seen.values()].map(({ sight, called }) => plainly(sight, called.size === all ? 'all of them' : AND.format(called)));
 }
 
 const AND = new Intl.ListFormat('en');
 
-const PLAIN: Record<Extract<Sight, string>, string> = {
-  nothing: 'sees nothing of',
-  stub: 'keeps a number and no word of',
-  masked: 'sees where each stands, and not who it is, of',
-  profile: 'sees a profile without a name of',
-  whole: 'reads everything of its own cases:',
-};
+function plainly(sight: Sight, them: string): string {
+  if (sight === 'whole') return `reads everything in its own cases: ${them}`;
+  if (sight === 'masked') return `sees where each of them stands, and of nobody who it is: ${them}`;
+  if (sight === 'profile') return `sees a profile without a name: ${them}`;
+  if (sight === 'stub') return `was asked once, keeps a number and reads no word: ${them}`;
+  if (sight === 'nothing' || sight.length === 0) return `reads nothing any more: ${them}`;
+  return `reads ${sight.map(category => PLAIN[category] ?? category).join(', ')}, and no more: ${them}`;
+}
 
-const PLAIN_CATEGORIES: Record<string, string> = {
+const PLAIN: Record<string, string> = {
   identity: 'name',
   contact: 'safe contact',
-  demographics: 'age and language',
+  demographics: 'age and languages',
   narrative: 'story',
   labour: 'working conditions',
 };
