@@ -1,4 +1,5 @@
 import { compareEvents } from './afterwards.ts';
+import { inTime } from './in-time.ts';
 import { endTheNight } from './morning.ts';
 import { playFirstCall } from './scenes/first-call.ts';
 import { findTwoWorkers } from './scenes/labour-inspection.ts';
@@ -19,13 +20,13 @@ export interface Night {
 /** The night from the first call to the morning. @throws NotAsTold at the first step that is not as told */
 export async function playNight(stage: Stage): Promise<void> {
   const { scene } = stage.timeline;
-  const call = await playFirstCall(stage);
+  const call = await inTime(stage, 1, () => playFirstCall(stage));
   scene('Two workers are found together');
-  const found = await findTwoWorkers(stage);
+  const found = await inTime(stage, 0, () => findTwoWorkers(stage));
   scene('A yes on the telephone is contested');
-  const contested = await contestTheTelephone(stage);
+  const contested = await inTime(stage, 0, () => contestTheTelephone(stage));
   scene('Somebody does not arrive');
-  const missed = await followUpNoShow(stage);
+  const missed = await inTime(stage, 0, () => followUpNoShow(stage));
   const night = { call, found, contested, missed };
 
   scene('Who may see what: every agency looks up every case and every referral of the night');

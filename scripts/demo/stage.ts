@@ -102,10 +102,10 @@ export const isAbout =
   (data: Told['data']): boolean =>
     data.referral_id === referral_id;
 
-/** The first of them to hear that it is asked. Shelters that take the offer of another night on the same service do not count. */
-export const whoeverIsAsked = (shelters: readonly Agency[], referral_id: string): Promise<Agency> =>
+/** The one of them that is asked by this offer, when it has heard of it. */
+export const whoeverIsAsked = (shelters: readonly Agency[], offer_id: string): Promise<Agency> =>
   Promise.any(
-    shelters.map(async shelter => (await shelter.inbox.told('referral.offered', isAbout(referral_id))) && shelter),
+    shelters.map(async it => (await it.inbox.told('referral.offered', data => data.offer_id === offer_id)) && it),
   ).catch((error: AggregateError) => Promise.reject(error.errors[0]));
 
 export const theOther = ({ shelter_a, shelter_b }: Cast, shelter: Agency): Agency =>

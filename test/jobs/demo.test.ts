@@ -9,7 +9,7 @@ import { type Program, ready, run, serve, temporaryDataDir } from '../support/pr
 /** `npm run demo`, as somebody runs it: everything that it promises, it has looked at itself. */
 
 // Clocks run in seconds of their own here, on an embedded database that is made first.
-t.setTimeout(180_000);
+t.setTimeout(300_000);
 
 const demo = (t: Parameters<typeof run>[0], env: Record<string, string>): Program => run(t, ['scripts/demo.ts'], env);
 
@@ -121,7 +121,7 @@ t.test('against a service that runs', async t => {
   // While the first shelter is asked; and late, while there is something to end of every kind.
   for (const pattern of [/is asked first/, /puts her on its waiting list/]) {
     const broken_off = demo(t, { DATA_DIR: dir });
-    await broken_off.said(pattern);
+    await broken_off.said(pattern, 120_000);
     t.equal((await broken_off.end('SIGINT')).code, 130);
     t.match(broken_off.output.stdout, /SIGINT/);
     t.notMatch(broken_off.output.stdout, 'As told');

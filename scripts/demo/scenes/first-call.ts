@@ -20,7 +20,7 @@ import { CONSENTED, DANGER, expectNothingPrivate, FIRST_CALLER, SHELTER_TONIGHT,
 export const QUESTION = 'The free room is on the third floor. Can she climb stairs?';
 export const ANSWER = 'Yes, as long as nobody hurries her.';
 
-/** Of an emergency's offer in this jurisdiction. */
+/** Of every offer in this jurisdiction. */
 const RESPOND_MS = 4_000;
 
 export interface FirstCall {
@@ -42,7 +42,7 @@ export async function playFirstCall(stage: Stage): Promise<FirstCall> {
   const isOurs = isAbout(referral.id);
 
   scene('The first shelter stays silent');
-  const first = await whoeverIsAsked([cast.shelter_a, cast.shelter_b], referral.id);
+  const first = await whoeverIsAsked([cast.shelter_a, cast.shelter_b], referral.offer.id);
   const second = theOther(cast, first);
   step(first.name, 'is asked first. Its phone rings, nobody answers');
   await committee.inbox.told('timer.breached', isOurs);
@@ -82,8 +82,8 @@ async function call(stage: Stage) {
     'asks what may be passed on, and records her consent: to shelters, for a shelter, four kinds of data',
   );
   const consent_id = await recordConsent(matter, TO_A_SHELTER);
-  timeline.step(helpline.name, 'refers her for shelter, as an emergency; the service chooses whom to ask');
-  const referral = await refer(matter, SHELTER_TONIGHT);
+  timeline.step(helpline.name, 'refers her for shelter, urgently; the service chooses whom to ask');
+  const referral = await refer(matter, { ...SHELTER_TONIGHT, urgency: 'urgent' });
   expectThat(
     'the place is protected: the helpline gets a region and a duty desk',
     'duty_contact' in (referral.offer.placed ?? {}),
@@ -96,7 +96,7 @@ async function askAndAccept({ cast, timeline: { step } }: Stage, shelter: Agency
   const { helpline } = cast;
   const isIt = isAbout(referral_id);
   step(shelter.name, 'is asked by the service itself, at the end of the time that the first one had');
-  // The clock runs, and goes on running while the question is open: it reads while it asks.
+  // The clock runs until the question is open: it reads while it asks.
   const asks = async () => {
     await act(shelter, referral_id, 'receive');
     return act(shelter, referral_id, 'request-information', { questions: [QUESTION] });
@@ -108,8 +108,10 @@ async function askAndAccept({ cast, timeline: { step } }: Stage, shelter: Agency
   expectNothingPrivate('the offer before acceptance', offered);
   step(shelter.name, 'sees a woman of 25 to 59, no children, danger nearby: enough to decide. No name, no story');
 
-  step(shelter.name, 'asks back: can she climb stairs?');
+  step(shelter.name, 'asks back: can she climb stairs? Its clock stands still until it has the answer');
   expect('the question waits for an answer', asking.status, 'info_requested');
+  const respond = asking.timers.find(({ name }: { name: string }) => name === 'respond');
+  expect('and while it waits, the time to say yes or no does not pass', respond?.state, 'paused');
 
   const { data } = await helpline.inbox.told('referral.information_requested', isIt);
   const answer = { answers: [ANSWER], offer_id: data.offer_id };

@@ -38,9 +38,9 @@ export async function followUpNoShow(stage: Stage): Promise<Missed> {
   step(helpline.name, 'takes a third call, and refers the caller to a shelter with her consent');
   const matter = await openCase(stage, helpline, 'the third caller', THIRD_CALLER);
   await recordConsent(matter, TO_A_SHELTER);
-  const { id } = await refer(matter, SHELTER_TONIGHT);
+  const { id, offer } = await refer(matter, SHELTER_TONIGHT);
   const isIt = isAbout(id);
-  const waiter = await whoeverIsAsked([shelter_a, shelter_b], id);
+  const waiter = await whoeverIsAsked([shelter_a, shelter_b], offer.id);
   expect('the shelter says yes', (await act(waiter, id, 'accept')).status, 'accepted');
   step(waiter.name, 'says yes, and waits at the door');
 

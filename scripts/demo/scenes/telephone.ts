@@ -45,7 +45,7 @@ export async function contestTheTelephone(stage: Stage): Promise<Contested> {
     'rings the duty desk, for nobody looks at a screen there. They say yes; it writes down who said so, and when',
   );
 
-  const contester = await whoeverIsAsked([shelter_a, shelter_b], id);
+  const contester = await whoeverIsAsked([shelter_a, shelter_b], offer.id);
   const isIt = isAbout(id);
   for (const who of [contester, committee]) {
     const { data } = await who.inbox.told('referral.accepted', isIt);
