@@ -2,25 +2,18 @@
  * `npm run demo` plays a night of a referral mechanism against a running service, or one that it starts for this: every agency is
  * a REST client and a webhook receiver of its own. It prints a timeline, and exits with 1 at the first step that is not as told.
  */
-import { type Agency, connectAgency } from './demo/agency.ts';
+import { giveUp } from './demo/afterwards.ts';
+import { connectAgency } from './demo/agency.ts';
 import { expectations, NotAsTold } from './demo/expect.ts';
-import { type Cast, playNight } from './demo/night.ts';
+import { playNight } from './demo/night.ts';
 import { startReceiver } from './demo/receiver.ts';
 import { findRunning, startOwn } from './demo/service.ts';
+import { type Cast, PARTS, type Stage } from './demo/stage.ts';
 import { startTimeline } from './demo/timeline.ts';
 
-const OVERALL_MS = 60_000;
-const TIDY_MS = 15_000;
-
-/** Who plays what: keys of the credentials file. */
-const CAST = {
-  helpline: 'helpline_a',
-  shelter_a: 'shelter_a',
-  shelter_b: 'shelter_b',
-  inspection: 'labour_inspection',
-  committee: 'committee',
-  audit_body: 'audit_body',
-} as const satisfies Record<keyof Cast, string>;
+/** Far more than it takes: on a slow machine, with a service of its own. */
+const OVERALL_MS = 120_000;
+const TIDY_MS = 30_000;
 
 const timeline = startTimeline(process.stdout);
 const ending = new AbortController();
@@ -57,10 +50,18 @@ async function play(): Promise<void> {
   later(() => receiver.close());
   receiver.broken.catch(broken_off.reject);
   const around = { base_url, receiver, signal: ending.signal, later };
-  const cast: Partial<Record<keyof Cast, Agency>> = {};
-  for (const [part, key] of Object.entries(CAST) as [keyof Cast, string][])
-    cast[part] = await connectAgency(key, agencies[key]!, around);
-  await playNight({ cast: cast as Cast, timeline, jurisdiction: jurisdictions.fast, later });
+  // All at once; whoever fails, the others have left nothing half begun when it is told.
+  const connecting = Object.entries(PARTS).map(async ([part, key]) => [part, await connectAgency(key, agencies[key]!, around)]);
+  const connected = await Promise.allSettled(connecting);
+  const cast = Object.fromEntries(
+    connected.map(it => {
+      if (it.status === 'rejected') throw it.reason;
+      return it.value;
+    }),
+  ) as Cast;
+  const stage: Stage = { cast, timeline, jurisdiction: jurisdictions.fast, matters: [] };
+  later(() => giveUp(stage));
+  await playNight(stage);
 }
 
 const playing = play();

@@ -53,7 +53,7 @@ export interface Surroundings {
   later(tidy: () => Promise<unknown>): void;
 }
 
-const REQUEST_MS = 10_000;
+const REQUEST_MS = 20_000;
 const RENEW_BEFORE_MS = 30_000;
 
 /** Logs in, registers a webhook endpoint for everything, and remembers where its events stand. */

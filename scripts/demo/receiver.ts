@@ -30,7 +30,7 @@ export interface Receiver {
   close(): Promise<void>;
 }
 
-const TOLD_WITHIN_MS = 10_000;
+const TOLD_WITHIN_MS = 20_000;
 
 /** Listens on this machine for the webhooks of all agencies, each at its own path with its own secret. */
 export async function startReceiver(timeline: Timeline, signal: AbortSignal): Promise<Receiver> {

@@ -13,7 +13,7 @@ export interface Timeline {
   seconds(): string;
 }
 
-const NAME_WIDTH = 28;
+const NAME_WIDTH = 31;
 
 export function startTimeline(out: NodeJS.WriteStream): Timeline {
   const started = performance.now();
