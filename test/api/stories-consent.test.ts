@@ -274,7 +274,8 @@ t.test('stories of consent', async t => {
     ]);
     const [warned, ...over] = await told('prosecution');
     t.equal(warned, 'timer.warned handover', 'the person is still expected');
-    t.strictSame(unordered(over), ['consent.withdrawn', 'disclosure.deletion_due']);
+    t.strictSame(over, ['consent.withdrawn', 'disclosure.deletion_due']);
+    t.equal((await told('labour_inspection')).at(-1), 'consent.withdrawn');
     t.strictSame(await othersTold(), []);
     t.strictSame(await timers('labour_inspection'), [
       'acknowledge met prosecution +2h',
@@ -293,7 +294,12 @@ t.test('stories of consent', async t => {
       'prosecution denied referral.accept wrong_state',
     ]);
     t.strictSame(await unanswered.told('prosecution'), ['referral.offered', 'referral.withdrawn']);
-    t.strictSame(await unanswered.told('labour_inspection'), ['case.opened', 'referral.offered', 'referral.withdrawn']);
+    t.strictSame(await unanswered.told('labour_inspection'), [
+      'case.opened',
+      'referral.offered',
+      'consent.withdrawn',
+      'referral.withdrawn',
+    ]);
     t.strictSame(await unanswered.timers('labour_inspection'), [
       'acknowledge cancelled prosecution +2h',
       'ground_review met labour_inspection +1d',
