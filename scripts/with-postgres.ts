@@ -48,7 +48,8 @@ async function prepareTemplate({ adminUrl }: EmbeddedPostgres): Promise<void> {
 
 function run(command: string, args: string[], adminUrl: string): Promise<number> {
   return new Promise(resolve => {
-    const env = { ...process.env, TEST_DATABASE_ADMIN_URL: adminUrl };
+    // Every test file is a process of its own, which would strip and compile the same sources again.
+    const env = { NODE_COMPILE_CACHE: join(dir, 'compile-cache'), ...process.env, TEST_DATABASE_ADMIN_URL: adminUrl };
     const child = spawn(command, args, { stdio: 'inherit', env });
     forward = signal => {
       // Ctrl-C in a terminal has reached the child already; a second one would make many programs give up tidying.

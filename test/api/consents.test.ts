@@ -376,7 +376,7 @@ t.test('consent', async t => {
       t.equal(after.status, 'accepted', 'agency and purpose are still covered');
       t.strictSame(after.disclosure.categories, ['identity', 'contact', 'demographics']);
       t.notOk(after.note, 'the words of the sender are a narrative');
-      const told = (await eventsOf(services, as('health'), referral.id)).at(-1);
+      const told = (await eventsOf(services, as('health'), referral.id)).at(-2);
       t.match(told, { type: 'consent.withdrawn', data: { categories: ['narrative'], case_id: undefined } });
       t.equal((await clinicTimers(referral.id, 'deletion_confirmation')).length, 1);
 
