@@ -1,3 +1,4 @@
+import { listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion, systemActor } from '../core/access.ts';
@@ -13,6 +14,7 @@ import { requireAssigned } from './assignments.ts';
 import { closed, lockOwnCase, ownerNotice } from './commands.ts';
 import type { ConsentBody, ConsentView, WithdrawBody } from './schema.ts';
 import {
+  type CaseRow,
   type ConsentRow,
   findCase,
   findConsent,
@@ -39,7 +41,7 @@ type Circumstances = Pick<
 export const giveConsent = (services: Services, actor: AgencyActor, case_id: string, body: ConsentBody) =>
   act(services, actor, 'consent.give', viewOf(services, actor), async (tx, now) => {
     const owned = await lockOwnCase(services, tx, actor, case_id, 'consent.give');
-    requireGuardian(body);
+    await requireGuardian(tx, body, owned, now);
     if (body.expires_at !== undefined && new Date(body.expires_at) <= now) throw fault('/expires_at', 'lies in the past');
     if (owned.track === 'anonymous')
       throw new Problem('unprocessable', { detail: 'an anonymous record has nobody who could consent' });
@@ -239,19 +241,40 @@ async function consentView(services: Services, tx: Tx, row: ConsentRow): Promise
   };
 }
 
-/** A guardian speaks for the person only once it was found that nothing conflicts; else the child authority decides. */
-function requireGuardian(body: ConsentBody): void {
-  if (body.given_by === 'person') {
-    if (body.guardian) throw fault('/guardian', 'belongs to a consent given by a guardian');
+/**
+ * A guardian speaks for the person only once it was found that nothing conflicts; else a best-interest decision of the child
+ * authority stands in: an agency that protects children in this jurisdiction, and does not own the case.
+ */
+async function requireGuardian(
+  tx: Tx,
+  { given_by, guardian, child_assent }: ConsentBody,
+  owned: CaseRow,
+  now: Date,
+): Promise<void> {
+  if (given_by === 'person') {
+    if (guardian) throw fault('/guardian', 'belongs to a consent given by a guardian');
     return;
   }
-  if (!body.guardian) throw fault('/guardian', 'is missing');
-  if (body.child_assent === undefined) throw fault('/child_assent', 'is missing: whether the child assents is recorded');
-  if (body.guardian.conflict !== 'none') {
+  if (!guardian) throw fault('/guardian', 'is missing');
+  if (child_assent === undefined) throw fault('/child_assent', 'is missing: whether the child assents is recorded');
+  const { conflict, best_interest_decision: decision } = guardian;
+  if (conflict !== 'none' && !decision) {
     throw fault(
       '/guardian/conflict',
       'a guardian in conflict of interest, or not assessed, cannot consent: a best-interest decision stands in',
     );
+  }
+  if (!decision) return;
+  if (new Date(decision.decided_at) > now) throw fault('/guardian/best_interest_decision/decided_at', 'lies in the future');
+  const { jurisdiction, owner_agency_id } = owned;
+  const authorities = await asSystem(tx, 'router', () =>
+    listCandidates(tx, { service: 'guardianship_child_protection', jurisdiction }),
+  );
+  const decides = authorities.some(
+    ({ agency_id }) => agency_id === decision.decided_by_agency_id && agency_id !== owner_agency_id,
+  );
+  if (!decides) {
+    throw fault('/guardian/best_interest_decision/decided_by_agency_id', 'is no child authority of this jurisdiction');
   }
 }
 

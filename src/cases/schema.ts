@@ -235,7 +235,16 @@ export const TimelineItem = Named('TimelineItem', {
 export type TimelineItem = Static<typeof TimelineItem>;
 
 const Recipient = Type.Union([Closed({ agency_id: Id('agy') }), Closed({ agency_kind: Code(AGENCY_KINDS) })]);
-const Guardian = Closed({ relation: Text(100, 1), conflict: Code(['none', 'alleged', 'unassessed']) });
+const Guardian = Closed({
+  relation: Text(100, 1),
+  conflict: Code(['none', 'alleged', 'unassessed']),
+  best_interest_decision: Optional(
+    Closed(
+      { decided_by_agency_id: Id('agy'), decided_at: Instant() },
+      { description: 'Of the child authority: stands in where the guardian’s interests conflict, or may' },
+    ),
+  ),
+});
 
 export const ConsentBody = Named('NewConsent', {
   given_by: Code(['person', 'guardian']),

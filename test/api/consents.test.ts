@@ -206,6 +206,37 @@ t.test('consent', async t => {
     t.notMatch(kept!.row, /aunt|ckb|DH-7/, 'who, where and how is sealed');
   });
 
+  await t.test('a best-interest decision of a child authority stands in for a guardian in conflict', async t => {
+    const { id } = await openCase();
+    const decided = (decision: object, conflict = 'alleged') => ({
+      given_by: 'guardian',
+      child_assent: false,
+      guardian: { relation: 'uncle', conflict, best_interest_decision: decision },
+    });
+    const decision = { decided_by_agency_id: agencies.civil_society.id, decided_at: services.now().toISOString() };
+    const pointer = '/guardian/best_interest_decision/decided_by_agency_id';
+    t.match(await give(id, decided(decision)), { status: 422, body: { errors: [{ pointer }] } }, 'no child authority yet');
+
+    const {
+      agency_id: _a,
+      service: _s,
+      version: _v,
+      created_at: _c,
+      updated_at: _u,
+      ...offered
+    } = ok(await as('civil_society', 'supervisor').get(`/v1/agencies/${agencies.civil_society.id}/services/psychosocial`));
+    for (const key of ['civil_society', 'helpline_a'] as const) {
+      const path = `/v1/agencies/${agencies[key].id}/services/guardianship_child_protection`;
+      ok(await as(key, 'supervisor').put(path, offered, { 'if-none-match': '*' }));
+    }
+    const own = { ...decision, decided_by_agency_id: agencies.helpline_a.id };
+    t.match(await give(id, decided(own)), { status: 422, body: { errors: [{ pointer }] } }, 'nobody decides for its own case');
+    const ahead = { ...decision, decided_at: '2027-01-01T00:00:00.000Z' };
+    t.match(await give(id, decided(ahead)), { status: 422 });
+    t.match(await give(id, decided(decision)), { status: 201, body: decided(decision) });
+    t.match(await give(id, decided(decision, 'unassessed')), { status: 201 });
+  });
+
   await t.test('only the owner gives, reads and withdraws', async t => {
     const { kase, consent, referral } = await startNight(helpline, {
       referral: { routing: 'direct', recipient_agency_id: agencies.shelter_a.id },
