@@ -4,6 +4,7 @@ import type { Actor, SystemRole } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import { ConfigError } from './config.ts';
 import type { Logger } from './log.ts';
+import { isPlanOutdated, PreparingClient } from './prepared.ts';
 import type { Tables } from './tables.ts';
 
 /**
@@ -38,6 +39,7 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
     query_timeout: 35_000,
     options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c jit=off -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
     types: { getTypeParser },
+    Client: PreparingClient,
   });
   pool.on('error', error => log.warn({ err: error }, 'idle database connection lost'));
   pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'database connection lost')));
@@ -72,7 +74,7 @@ const SERIALIZATION_FAILURE = '40001';
 
 /** Whether the transaction fell to others running beside it, and may succeed when it is tried again. */
 export const isWorthRetrying = (error: unknown): boolean =>
-  [DEADLOCK_DETECTED, SERIALIZATION_FAILURE].includes((error as { code?: string }).code ?? '');
+  isPlanOutdated(error) || [DEADLOCK_DETECTED, SERIALIZATION_FAILURE].includes((error as { code?: string }).code ?? '');
 
 /**
  * One transaction as `actor`: what the row-level policies look at is set before anything else and ends with it. A deadlock is
