@@ -24,8 +24,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`grant select, insert on messages to aman_app`.execute(db);
 
   await sql`create policy parties on messages for select
-    using (exists (select from offers o where o.id = messages.offer_id and (o.sender_agency_id = (select me())
-      or (o.agency_id = (select me()) and o.status in ('accepted', 'in_progress')))))`.execute(db);
+    using (author_agency_id = (select me()) and exists (select from offers o where o.id = messages.offer_id and o.sender_agency_id = (select me()))
+      or exists (select from offers o where o.id = messages.offer_id and (
+        o.agency_id = (select me()) and o.status in ('accepted', 'in_progress')
+        or o.sender_agency_id = (select me()) and (o.owner_agency_id = (select me()) or exists (
+          select from disclosures d where d.case_id = messages.case_id and d.agency_id = (select me()) and d.ended_at is null)))))`.execute(
+    db,
+  );
   await sql`create policy trail on messages for select using ((select acting_as('trail')))`.execute(db);
   await sql`create policy parties_write on messages for insert
     with check (author_agency_id = (select me()) and exists (

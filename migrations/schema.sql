@@ -81,7 +81,7 @@ CREATE OR REPLACE FUNCTION public.lock_case(id text, for_update boolean)
 AS $function$
     declare before text := enter('lock');
     begin
-      if for_update then perform 1 from cases c where c.id = lock_case.id for update;
+      if for_update then perform 1 from cases c where c.id = lock_case.id for no key update;
       else perform 1 from cases c where c.id = lock_case.id for share;
       end if;
       perform enter(before);
@@ -402,8 +402,10 @@ CREATE TABLE cases (
   updated_at timestamp with time zone NOT NULL,
   opened_by_agency_id text,
   owned_since timestamp with time zone,
+  owned_by_referral_id text,
   owner_withheld text[] NOT NULL DEFAULT '{}'::text[],
   CONSTRAINT cases_opened_by_agency_id_fkey FOREIGN KEY (opened_by_agency_id) REFERENCES agencies(id),
+  CONSTRAINT cases_owned_by_referral_id_fkey FOREIGN KEY (owned_by_referral_id) REFERENCES referrals(id),
   CONSTRAINT cases_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
   CONSTRAINT cases_pkey PRIMARY KEY (id),
   CONSTRAINT cases_reference_key UNIQUE (reference)
@@ -827,9 +829,13 @@ CREATE INDEX messages_referral ON messages USING btree (referral_id, id);
 ALTER TABLE messages ENABLE ROW LEVEL SECURITY;
 ALTER TABLE messages FORCE ROW LEVEL SECURITY;
 CREATE POLICY parties ON messages AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
+  USING (author_agency_id = (( SELECT me() AS me)) AND (EXISTS ( SELECT
    FROM offers o
-  WHERE o.id = messages.offer_id AND (o.sender_agency_id = (( SELECT me() AS me)) OR o.agency_id = (( SELECT me() AS me)) AND (o.status = ANY (ARRAY['accepted'::text, 'in_progress'::text]))))));
+  WHERE o.id = messages.offer_id AND o.sender_agency_id = (( SELECT me() AS me)))) OR (EXISTS ( SELECT
+   FROM offers o
+  WHERE o.id = messages.offer_id AND (o.agency_id = (( SELECT me() AS me)) AND (o.status = ANY (ARRAY['accepted'::text, 'in_progress'::text])) OR o.sender_agency_id = (( SELECT me() AS me)) AND (o.owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
+           FROM disclosures d
+          WHERE d.case_id = messages.case_id AND d.agency_id = (( SELECT me() AS me)) AND d.ended_at IS NULL)))))));
 CREATE POLICY parties_write ON messages AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (author_agency_id = (( SELECT me() AS me)) AND (EXISTS ( SELECT
    FROM offers o
@@ -917,7 +923,7 @@ CREATE INDEX referrals_jurisdiction ON referrals USING btree (jurisdiction, id);
 CREATE INDEX referrals_owner ON referrals USING btree (owner_agency_id, id);
 CREATE INDEX referrals_router_due ON referrals USING btree (router_due_at) WHERE router_due_at IS NOT NULL;
 CREATE INDEX referrals_sender ON referrals USING btree (sender_agency_id, id);
-CREATE INDEX referrals_unplaced ON referrals USING btree (service, jurisdiction) WHERE status = 'unplaced'::text;
+CREATE INDEX referrals_waiting ON referrals USING btree (service, jurisdiction) WHERE status = ANY (ARRAY['unplaced'::text, 'waitlisted'::text]);
 ALTER TABLE referrals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE referrals FORCE ROW LEVEL SECURITY;
 CREATE POLICY parties ON referrals AS PERMISSIVE FOR SELECT TO PUBLIC

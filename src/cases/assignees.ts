@@ -6,7 +6,7 @@ import { type Tx, transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
 import type { AssigneesView } from './schema.ts';
-import { findAssignees, findCase, listActiveStaff, lockCase, saveAssignees } from './store.ts';
+import { findAssignees, findCase, listActiveStaff, lockVisibleCase, saveAssignees } from './store.ts';
 import { caseRelations } from './view.ts';
 
 /**
@@ -22,7 +22,7 @@ export const assignCase = (services: Services, actor: AgencyActor, case_id: stri
     'case.assign',
     (tx, id) => viewAssignees(services, tx, actor, id),
     async (tx, now) => {
-      await lockCase(tx, case_id, 'update');
+      await lockVisibleCase(tx, case_id, 'update');
       await authoriseOn(services, tx, actor, case_id, 'case.assign');
       const active = await listActiveStaff(tx, actor.agency_id, body.staff_codes);
       const errors = body.staff_codes.flatMap((code, index) =>
@@ -51,7 +51,7 @@ export const assignCase = (services: Services, actor: AgencyActor, case_id: stri
 /** Whom the caller's own agency assigned to the case. @throws Problem `not_found`, `forbidden`, `access_reason_required` */
 export const readAssignees = (services: Services, actor: AgencyActor, case_id: string) =>
   transact(services, actor, async tx => {
-    await lockCase(tx, case_id, 'share');
+    await lockVisibleCase(tx, case_id, 'share');
     const view = await viewAssignees(services, tx, actor, case_id);
     const receipt = await record(services, tx, actor, {
       action: 'case.assignees',

@@ -22,7 +22,10 @@ export async function requireAssigned(services: Services, tx: Tx, actor: AgencyA
   if (known.has(case_id)) return;
   const tie = await mustGiveReason(tx, actor, case_id);
   if (tie) {
-    if (actor.request.access_reason === undefined) throw new Problem('access_reason_required');
+    if (actor.request.access_reason === undefined)
+      throw new Problem('access_reason_required', {
+        detail: 'the case is assigned to others: say why in the header `Access-Reason`',
+      });
     await recordAccess(services, tx, actor, case_id, tie, actor.request.access_reason);
   }
   known.add(case_id);

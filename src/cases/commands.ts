@@ -6,34 +6,34 @@ import {
   type CaseDocument,
   changedCategories,
   mergePatch,
+  type RoutingProfile,
   routingProfile,
   toCategories,
   toDocument,
   touchesSafety,
 } from '../core/case.ts';
-import type { Category } from '../core/codes.ts';
-import { Problem, raise } from '../core/problem.ts';
+import { CATEGORIES, type Category } from '../core/codes.ts';
+import { Problem } from '../core/problem.ts';
 import { insertDataKey } from '../platform/data-keys.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
-import { tellHolders } from '../referrals/coverage.ts';
+import { tellHolders, withheldNow } from '../referrals/coverage.ts';
 import { endFollowUps, startFollowUps } from '../referrals/follow-up.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
 import type { CaseBody, CasePatch } from './schema.ts';
 import {
   type CaseRow,
-  findCase,
   findProfile,
   insertCase,
   insertReopening,
-  lockCase,
+  lockVisibleCase,
   readCaseData,
   saveCase,
   saveCaseData,
   saveStage,
 } from './store.ts';
-import { caseRelations, shownToOwner, viewCase } from './view.ts';
+import { caseRelations, viewCase } from './view.ts';
 
 /**
  * A first responder opens a case: one person's way through the mechanism, owned by the agency that opens it.
@@ -85,23 +85,25 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     const found = await lockOwnCase(services, tx, actor, id, 'case.amend');
     requireRegionOf(found.jurisdiction, patch.region ?? undefined);
     const { track, region, risk, group_id, ...content } = patch;
-    const before = await readCaseData(services, tx, id, shownToOwner(found));
+    const kept_back = await withheldNow(tx, found, now);
+    const shown = CATEGORIES.filter(category => !kept_back.includes(category));
+    const before = await readCaseData(services, tx, id, shown);
     const document = mergePatch(toDocument(before), content) as CaseDocument;
     if (track === 'anonymous' && found.track === 'named') throw fault('/track', 'what was named stays named');
     requireNameless(track ?? found.track, document);
     const after = toCategories(document);
     const changed = changedCategories(before, after);
-    for (const category of found.owner_withheld) if (changed.includes(category)) throw withheld(category);
+    for (const category of kept_back) if (changed.includes(category)) throw withheld(category);
     expectVersion(actor, found.version, { required: true });
     if (found.stage === 'closed' && !isSafetyOnly(patch)) throw closed();
 
     const earlier = await findProfile(services, tx, id);
     const profile = routingProfile(document, now, earlier);
-    if (earlier && found.owner_withheld.includes('protection_status')) profile.protection_status = earlier.protection_status;
+    const routed = earlier ? { ...profile, ...keptBackOf(earlier, kept_back) } : profile;
     const columns = withoutUndefined({ track, risk, region, group_id });
 
     await saveCase(tx, id, columns, now);
-    await saveCaseData(services, tx, id, found.version + 1, { ...pick(after, changed), profile }, now);
+    await saveCaseData(services, tx, id, found.version + 1, { ...pick(after, changed), profile: routed }, now);
     const risk_changed = risk !== undefined && risk !== found.risk;
     const receipt = await record(services, tx, actor, {
       action: 'case.amend',
@@ -169,12 +171,37 @@ export const reopenCase = (services: Services, actor: AgencyActor, id: string, b
     return { id, receipt };
   });
 
+/** What an owner amends without seeing all of it leaves what routing knows of the rest as it was. */
+function keptBackOf(earlier: RoutingProfile, kept_back: readonly Category[]): Partial<RoutingProfile> {
+  const { sex, languages, estimated_age, date_of_birth, needs, danger_flags, dependants, protection_status } = earlier;
+  return {
+    ...(kept_back.includes('identity') ? { date_of_birth } : {}),
+    ...(kept_back.includes('demographics') ? { sex, languages, estimated_age } : {}),
+    ...(kept_back.includes('health') ? { needs, danger_flags } : {}),
+    ...(kept_back.includes('family') ? { dependants } : {}),
+    ...(kept_back.includes('protection_status') ? { protection_status } : {}),
+  };
+}
+
 /** What stays with the agency that took the report is not the new owner's to write either. */
 const withheld = (category: Category) =>
   fault(
-    category === 'source' ? '/intake' : '/person/protection_status',
-    'is not for the owner to know: it did not open the case',
+    POINTERS[category],
+    'no consent lets this owner know it: it did not open the case, and what it would replace stays unseen',
   );
+
+const POINTERS: Readonly<Record<Category, string>> = {
+  identity: '/person',
+  contact: '/person/safe_contact',
+  demographics: '/person',
+  narrative: '/intake/narrative',
+  health: '/danger_flags',
+  protection_status: '/person/protection_status',
+  labour: '/exploitation',
+  family: '/dependants',
+  criminal_justice: '',
+  source: '/intake',
+};
 
 /** Locks a case for an act of its owner, which is the only one that may see it as such. */
 export async function lockOwnCase(
@@ -184,8 +211,7 @@ export async function lockOwnCase(
   id: string,
   action: Parameters<typeof authorise>[1],
 ): Promise<CaseRow> {
-  await lockCase(tx, id, 'update');
-  const found = (await findCase(tx, id)) ?? raise('not_found');
+  const found = await lockVisibleCase(tx, id, 'update');
   const relations: Relation[] = await caseRelations(tx, actor, found);
   authorise(actor, action, relations);
   await requireAssigned(services, tx, actor, id);

@@ -23,6 +23,7 @@ import {
   listExpiredConsents,
   listExpiringConsents,
   lockCase,
+  lockVisibleCase,
   saveConsent,
   saveExpiryWarned,
 } from './store.ts';
@@ -115,8 +116,7 @@ export const withdrawConsent = (services: Services, actor: AgencyActor, id: stri
 /** Every grant of the case, live or over, newest first. @throws Problem `not_found`, `forbidden` */
 export const listCaseConsents = (services: Services, actor: AgencyActor, case_id: string) =>
   transact(services, actor, async tx => {
-    await lockCase(tx, case_id, 'share');
-    const found = (await findCase(tx, case_id)) ?? raise('not_found');
+    const found = await lockVisibleCase(tx, case_id, 'share');
     authorise(actor, 'consent.list', await caseRelations(tx, actor, found));
     await requireAssigned(services, tx, actor, case_id);
     const rows = await listConsents(tx, case_id);

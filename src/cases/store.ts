@@ -2,6 +2,7 @@ import { type Selectable, sql } from 'kysely';
 import type { CaseData, RoutingProfile } from '../core/case.ts';
 import type { Category } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
+import { Problem, raise } from '../core/problem.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import type { Tx } from '../platform/database.ts';
 import type { CaseAssigneesTable, CaseTable, ConsentTable, SealedCategory } from '../platform/tables.ts';
@@ -11,7 +12,7 @@ export type CaseRow = Selectable<CaseTable>;
 export type ConsentRow = Selectable<ConsentTable>;
 
 /** What a transfer changes beside the owner. */
-export type Ownership = Pick<CaseRow, 'opened_by_agency_id' | 'owned_since' | 'owner_withheld'>;
+export type Ownership = Pick<CaseRow, 'opened_by_agency_id' | 'owned_since' | 'owned_by_referral_id' | 'owner_withheld'>;
 
 interface Sealing {
   vault: Vault;
@@ -20,6 +21,16 @@ interface Sealing {
 /** The case as whoever runs `tx` may know of it. */
 export const findCase = (tx: Tx, id: string): Promise<CaseRow | undefined> =>
   tx.selectFrom('cases').selectAll().where('id', '=', id).executeTakeFirst();
+
+/**
+ * Finds the case and locks it: whoever may not know of it is answered before anything is waited for, and holds nobody up.
+ * @throws Problem `not_found`
+ */
+export async function lockVisibleCase(tx: Tx, id: string, strength: 'share' | 'update'): Promise<CaseRow> {
+  if (!(await findCase(tx, id))) throw new Problem('not_found');
+  await lockCase(tx, id, strength);
+  return (await findCase(tx, id)) ?? raise('not_found');
+}
 
 /**
  * Locks the case, whether or not the caller may see it: `share` for whoever reads its data or acts on a referral, `update` for

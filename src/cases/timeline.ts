@@ -1,7 +1,7 @@
 import { type ActOfCase, readActs } from '../audit/history.ts';
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, hasRole, type Relation } from '../core/access.ts';
-import { Problem } from '../core/problem.ts';
+import { Problem, raise } from '../core/problem.ts';
 import { type HistoryAct, type HistoryReader, mainEvent, mayKnowOf, referralsKnown } from '../core/timeline.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
@@ -29,6 +29,9 @@ export const readTimeline = (
 ) =>
   transact(services, actor, async (tx): Promise<{ view: Page<TimelineItem>; receipt: string }> => {
     // Not shared: whoever is acting on the case commits first, so that nothing appears later among what was answered.
+    // Whoever may not know of it waits for nobody.
+    if (!(await findCase(tx, case_id)) && (await listSentReferralIds(tx, case_id, actor.agency_id)).length === 0)
+      raise('not_found');
     await lockCase(tx, case_id, 'update');
     const known = await knowledgeOf(services, tx, actor, case_id);
     const limit = pageLimit(query);
@@ -163,8 +166,18 @@ function itemOf(act: ActOfCase, known: Knowledge): TimelineItem {
     ...(history.offer_id === undefined ? {} : { offer_id: history.offer_id }),
     // Grants are the owner's, and so is why a case ended.
     ...(resource_id === undefined ? {} : !is('consent') ? { resource_id } : owns || own ? { consent_id: resource_id } : {}),
-    ...(act.code === null ? {} : is('timer') ? { timer: act.code } : owns || own || is('referral') ? { code: act.code } : {}),
+    ...codesOf(act, owns || own),
   };
+}
+
+/** What the service itself did to a timer names it by the code; what people did has the timer beside their reason. */
+function codesOf(
+  { code, resource_type, agency_id, record }: ActOfCase,
+  concerned: boolean,
+): Pick<TimelineItem, 'timer' | 'code'> {
+  if (resource_type !== 'timer') return code !== null && (concerned || resource_type === 'referral') ? { code } : {};
+  const timer = typeof record.timer === 'string' ? record.timer : (code ?? undefined);
+  return { ...(timer ? { timer } : {}), ...(agency_id !== null && code !== null && code !== timer ? { code } : {}) };
 }
 
 function whoOf(agency_id: string | null, { hidden }: Knowledge): Pick<TimelineItem, 'by' | 'agency_id' | 'placed'> {

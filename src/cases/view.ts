@@ -5,7 +5,7 @@ import { parseReference } from '../core/ids.ts';
 import { raise } from '../core/problem.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
-import { type Disclosed, listDisclosed } from '../referrals/coverage.ts';
+import { type Disclosed, listDisclosed, withheldNow } from '../referrals/coverage.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
 import type { CaseView } from './schema.ts';
@@ -15,7 +15,7 @@ import {
   findCase,
   listCases,
   listReopenings,
-  lockCase,
+  lockVisibleCase,
   type Ownership,
   readCaseData,
 } from './store.ts';
@@ -46,7 +46,7 @@ export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow):
  */
 export const readCase = (services: Services, actor: AgencyActor, id: string) =>
   transact(services, actor, async tx => {
-    await lockCase(tx, id, 'share');
+    await lockVisibleCase(tx, id, 'share');
     const view = await viewCase(services, tx, actor, id);
     const receipt = await record(services, tx, actor, {
       action: 'case.read',
@@ -65,7 +65,13 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
   await requireAssigned(services, tx, actor, id);
 
   if (relations.includes('owner')) {
-    const data = await readCaseData(services, tx, id, shownToOwner(found));
+    const withheld = await withheldNow(tx, found, services.now());
+    const data = await readCaseData(
+      services,
+      tx,
+      id,
+      CATEGORIES.filter(category => !withheld.includes(category)),
+    );
     const { close_reason, group_id } = found;
     const reopenings = await listReopenings(services, tx, id);
     return {
@@ -74,7 +80,7 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
       group_id,
       ...(reopenings.length > 0 ? { reopenings } : {}),
       data,
-      withheld: found.owner_withheld,
+      withheld,
     } as CaseView;
   }
   if (relations.includes('holder')) {
@@ -93,10 +99,6 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
   }
   return instants(masked(found)) as CaseView;
 }
-
-/** The categories that its owner sees of a case: all, if it opened it. */
-export const shownToOwner = ({ owner_withheld }: CaseRow): Category[] =>
-  CATEGORIES.filter(category => !owner_withheld.includes(category));
 
 const without = (shown: readonly Category[]): Category[] => CATEGORIES.filter(category => !shown.includes(category));
 

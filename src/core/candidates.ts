@@ -34,7 +34,10 @@ export interface Reader {
 }
 
 const OF_THE_STATUS: readonly ToldExclusion[] = ['protection_status', 'asylum'];
-const OF_THE_PERSON: readonly ToldExclusion[] = [...OF_THE_STATUS, 'sex', 'age', 'dependants'];
+/** With them what the directory would let anybody tell apart from them. */
+const OF_THE_PERSON: readonly ToldExclusion[] = [...OF_THE_STATUS, 'sex', 'age', 'dependants', 'other_service_area'];
+/** What ranks by the person: her languages, how many places she needs. */
+const BY_THE_PERSON = ['language', 'capacity'];
 
 /** @param ranked of `rankCandidates`, over `providers` */
 export function tellCandidates(
@@ -66,7 +69,8 @@ function tellOne({ agency_id, excluded_by, reasons }: Candidate, provider: Candi
   const available = provider.capacity && placesLeft(provider.capacity);
   const places = available === null || available > 0 ? 'some' : 'none';
   // How full a sheltered place is must not be told, not even of one whose name may be.
-  const shown = sheltered ? reasons.filter(({ rule }) => rule !== 'capacity') : reasons;
+  const kept_back = reader.knows === 'nothing' ? BY_THE_PERSON : sheltered ? ['capacity'] : [];
+  const shown = reasons.filter(({ rule }) => !kept_back.includes(rule));
   return {
     agency_id,
     kind: provider.kind,

@@ -1,4 +1,4 @@
-import type { AgencyKind, Category, LawfulGround, Purpose, Service } from './codes.ts';
+import { type AgencyKind, CATEGORIES, type Category, type LawfulGround, type Purpose, type Service } from './codes.ts';
 
 /**
  * What the person, or the law, lets an agency know. Pure decisions over the grants of one case: a grant covers an agency by
@@ -79,20 +79,22 @@ export const isNamed = (grants: readonly Grant[], agency_id: string, now: Date):
   grants.some(grant => isLiveGrant(grant, now) && grant.recipient_agency_id === agency_id);
 
 /**
- * What an owner does not see of its own case. Whoever opened it wrote it all down; an agency to which it went over sees all but
- * the source, and a protection status only where its kind may learn one, or a grant names it.
+ * What an owner does not see of its own case. Whoever opened it wrote it all down; an agency to which it went over sees what
+ * consent to its case management covers, or the ground on which it was asked: never the source.
+ * @param asked what the referral by which it went over asked for
  */
 export function withheldFromOwner(
   owner: Recipient,
   opened_by_agency_id: string | null,
+  asked: Pick<Need, 'categories' | 'lawful_ground'> | undefined,
   grants: readonly Grant[],
   now: Date,
 ): Category[] {
   if (opened_by_agency_id === null || opened_by_agency_id === owner.id) return [];
-  const told = grants.some(
-    grant => isLiveGrant(grant, now) && grant.recipient_agency_id === owner.id && grant.categories.includes('protection_status'),
-  );
-  return STATUS_ONLY_BY_NAME.includes(owner.kind) && !told ? ['source', 'protection_status'] : ['source'];
+  const service = 'case_management';
+  const by_consent = coveredCategories({ service, categories: CATEGORIES, lawful_ground: null }, grants, owner, now);
+  const on_ground = asked?.lawful_ground ? coveredCategories({ service, ...asked }, grants, owner, now) : [];
+  return CATEGORIES.filter(category => ![...by_consent, ...on_ground].includes(category));
 }
 
 /** What is missing for this recipient; empty when everything asked for is covered. */

@@ -33,6 +33,9 @@ export interface HistoryReader {
   forgotten_at: Date | null;
 }
 
+/** How an agency's own endpoint answers is no part of the person's way. */
+const isTransport = ({ action }: HistoryAct): boolean => action.startsWith('delivery.');
+
 /** Whom an agency assigns, and who looks without being assigned, is that agency's own matter. */
 const INTERNAL: ReadonlySet<string> = new Set(['case.assign', 'case.access_unassigned']);
 
@@ -44,6 +47,7 @@ const referralsOf = ({ referral_id, referral_ids = [] }: HistoryAct): string[] =
  * holds or held the case of what is about its own offers, and of what it did itself.
  */
 export function mayKnowOf(act: HistoryAct, reader: HistoryReader): boolean {
+  if (isTransport(act)) return false;
   const own = act.agency_id === reader.agency_id;
   if (INTERNAL.has(act.action)) return own && (reader.sees_all || isRemembered(act, reader));
   if (reader.sees_all) return true;
@@ -80,6 +84,9 @@ const TOLD_AS: Readonly<Record<string, EventType>> = {
   'timer.warn': 'timer.warned',
   'timer.breach': 'timer.breached',
   'timer.escalate': 'timer.escalated',
+  'timer.pause': 'timer.paused',
+  'timer.resume': 'timer.resumed',
+  'message.send': 'referral.message',
 };
 
 /** The event that an act was told as in the first place; undefined where nobody is told of it as such. */

@@ -14,8 +14,8 @@ export interface TimerState {
   pause_reason: PauseCode | null;
 }
 
-/** A life may hang on them: they never rest. */
-const NEVER_RESTS = ['safety_ack', 'missing_person_check', 'welfare_check'];
+/** A life may hang on them, or somebody else's right: they never rest. */
+const NEVER_RESTS = ['safety_ack', 'missing_person_check', 'welfare_check', 'deletion_confirmation', 'ground_review'];
 
 /** Duties that no step of the lifecycle meets: whoever is responsible says that they were done. */
 const MET_BY_HAND = ['missing_person_check', 'welfare_check', 'follow_up', 'safety_ack'];

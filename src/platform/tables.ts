@@ -191,6 +191,8 @@ export interface CaseTable {
   opened_by_agency_id: string | null;
   /** When it changed hands; null: it has not. */
   owned_since: Date | null;
+  /** By which `case_management` referral. */
+  owned_by_referral_id: string | null;
   /** What an owner that did not open the case does not see of it. */
   owner_withheld: Generated<Category[]>;
   jurisdiction: string;

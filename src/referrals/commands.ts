@@ -2,9 +2,18 @@ import { listCandidates, takePlaces } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
+import { findPolicy, schedule } from '../core/clock.ts';
 import { mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
-import { decide, furthestOffer, impliesAcceptance, lifecycleTable, type Party, type ReferralAction } from '../core/referral.ts';
+import {
+  decide,
+  furthestOffer,
+  impliesAcceptance,
+  lifecycleTable,
+  type Party,
+  type ReferralAction,
+  type TimerName,
+} from '../core/referral.ts';
 import type { CandidateService } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
@@ -14,8 +23,8 @@ import { type Carrying, carryOut, finish } from './progress.ts';
 import { askNext, goOn, makeOffer, placesNeeded } from './router.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
-import { recorded, recorderOf, requirePast, requireTelephone, type Telephone } from './telephone.ts';
-import { moveCase } from './transfer.ts';
+import { recorded, recorderOf, requireOwnVoice, requirePast, requireTelephone, type Telephone } from './telephone.ts';
+import { moveCase, requireStillGiven } from './transfer.ts';
 import { viewReferral } from './view.ts';
 
 /**
@@ -71,7 +80,7 @@ export const waitlistReferral = (services: Services, actor: AgencyActor, id: str
         if (goesOnByItself(locked.referral)) await askNext(services, tx, actor, locked, now, { quietly: true });
       },
     }),
-    { check: (_tx, _locked, now) => requireAhead('/review_at', body.review_at, now) },
+    { check: (_tx, locked, now) => requireDay(locked, 'waitlist_review', '/review_at', body.review_at, now) },
   );
 
 /**
@@ -183,28 +192,40 @@ export const reportNoShow = (services: Services, actor: AgencyActor, id: string)
 /** The receiver has looked again at how it goes; the next review starts. */
 export const reviewReferral = (services: Services, actor: AgencyActor, id: string, body: { next_review_at?: string }) =>
   actOn(services, actor, id, 'review', async () => ({ due_at: dayNamed(body.next_review_at) }), {
-    check: (_tx, _locked, now) => requireAhead('/next_review_at', body.next_review_at, now),
+    check: (_tx, locked, now) => requireDay(locked, 'review', '/next_review_at', body.next_review_at, now),
   });
 
 /**
  * The receiver takes back what sender or coordinator recorded for it by telephone: it is asked anew, and the coordinator told.
- * @throws Problem `wrong_state` after 12 hours, or where another agency has accepted meanwhile
+ * @throws Problem `wrong_state` after 12 hours, or where another agency has accepted meanwhile; `consent_missing` where nothing
+ *   covers it any more
  */
 export const contestReferral = (services: Services, actor: AgencyActor, id: string, body: { note: string }) =>
-  actOn(services, actor, id, 'contest', async (tx, { offer, now }) => ({
-    change: {
-      ...(await noted(services, tx, offer, 'contest', body.note, now)),
-      accepted_at: null,
-      ended_at: null,
-      reason_code: null,
-    },
-  }));
+  actOn(services, actor, id, 'contest', async (tx, { locked, offer, now }) => {
+    // Nothing lets it be asked anew; whoever does not want the service that goes on says that it failed.
+    requireConsent(locked, offer!, now);
+    const note = await noted(services, tx, offer, 'contest', body.note, now);
+    return { change: { ...note, accepted_at: null, ended_at: null, reason_code: null } };
+  });
 
 const dayNamed = (text: string | undefined): Date | null => (text === undefined ? null : new Date(text));
 
-function requireAhead(pointer: string, text: string | undefined, now: Date): void {
-  if (text !== undefined && new Date(text) <= now)
-    throw new Problem('unprocessable', { errors: [{ pointer, detail: 'lies in the past' }] });
+const LATEST_MS = 366 * 86_400_000;
+
+/**
+ * A day that somebody names instead of the rule's lies ahead, and within a year; an emergency's clock is never stretched by it.
+ * @throws Problem `unprocessable`
+ */
+function requireDay({ referral, pack }: LockedReferral, name: TimerName, pointer: string, text: string | undefined, now: Date) {
+  if (text === undefined) return;
+  const fault = (detail: string) => new Problem('unprocessable', { errors: [{ pointer, detail }] });
+  const named_at = new Date(text);
+  if (named_at <= now) throw fault('lies in the past');
+  if (named_at.getTime() > now.getTime() + LATEST_MS) throw fault('lies more than a year ahead');
+  const { service, urgency } = referral;
+  const policy = urgency === 'emergency' && findPolicy(pack.policies, name, { service, urgency });
+  if (policy && named_at > schedule(policy, now, pack.time_zone).due_at)
+    throw fault('is later than the rule for emergencies allows');
 }
 
 export const completeReferral = (
@@ -267,19 +288,21 @@ const actOn = (
       const { referral, offers } = locked;
       const { told_by } = telephone;
       const relations = referralRelations(actor, referral, offers);
+      if (!told_by) requireOwnVoice(verb, relations);
       authorise(actor, told_by ? 'referral.record_by_telephone' : action, relations);
       await requireAssigned(services, tx, actor, referral.case_id);
       const named = namedOffer(offers, telephone.offer_id ?? offer_id);
-      requireTelephone(telephone, now);
-      await check?.(tx, locked, now);
-      expectVersion(actor, referral.version);
-
       const party = told_by ? recorderOf(relations) : partyOf(verb, relations.includes('sender'));
       const offer = told_by
         ? (named ?? furthestOffer(offers) ?? offers.at(-1))
         : party === 'receiver'
           ? ownOffer(actor, offers)
           : (named ?? offers.find(it => it.status === 'info_requested'));
+      requireTelephone(telephone, offer, now);
+      await check?.(tx, locked, now);
+      expectVersion(actor, referral.version);
+
+      requireStillGiven(verb, locked, offer);
       const decision = decide(verb, party, { ended: referral.ended, offers }, offer, now, {
         by_telephone: told_by !== undefined,
       });

@@ -8,13 +8,14 @@ import { decide, isLive, isTaken } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
-import { endReferralTimers, REFERRAL_CLOCKS, startTimers } from '../timers/apply.ts';
+import { endDeletionTimers, endReferralTimers, REFERRAL_CLOCKS, startTimers } from '../timers/apply.ts';
 import { type DisclosureRow, listDisclosures, saveDisclosure } from './disclosure-store.ts';
 import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { finish, saveSteps, startDeletion, timerContext } from './progress.ts';
 import { askNext } from './router.ts';
 import {
+  findReferral,
   listAgencyFacts,
   listCoordinators,
   listOpenReferralIds,
@@ -76,7 +77,10 @@ export async function tellHolders(
   now: Date,
 ): Promise<Notice[]> {
   const live = await asSystem(tx, 'router', async () => {
-    const live = (await listDisclosures(tx, { case_id: found.id })).filter(({ ended_at }) => ended_at === null);
+    // An owner that provides a service as well has written it itself.
+    const live = (await listDisclosures(tx, { case_id: found.id })).filter(
+      ({ ended_at, agency_id }) => ended_at === null && agency_id !== found.owner_agency_id,
+    );
     if (safety) for (const row of live) await askToAcknowledge(tx, row, now);
     return live;
   });
@@ -138,10 +142,8 @@ export async function applyConsentChange(
 ): Promise<string> {
   const affected: { locked: LockedReferral; notices: Notice[]; ended: OfferRow[] }[] = [];
   await asSystem(tx, 'router', async () => {
-    if (!('ground_of' in change)) {
-      await refreshProtection(tx, now, { case_id: found.id });
-      await refreshOwnersView(tx, found, now);
-    }
+    if (!('ground_of' in change)) await refreshProtection(tx, now, { case_id: found.id });
+    await refreshOwnersView(tx, found, now);
     const ids = 'ground_of' in change ? [change.ground_of] : await listOpenReferralIds(tx, found.id);
     for (const id of ids) {
       const locked = await loadLocked(tx, id);
@@ -208,17 +210,26 @@ const NOTHING_ENDED = { ended: [], deletions: [] };
 
 /** What an owner that did not open the case may see of it can depend on a grant. */
 async function refreshOwnersView(tx: Tx, found: CaseRow, now: Date): Promise<void> {
-  const [owner] = await listAgencyFacts(tx, [found.owner_agency_id]);
-  const owner_withheld = withheldFromOwner(owner!, found.opened_by_agency_id, await listGrants(tx, found.id), now);
+  const owner_withheld = await withheldNow(tx, found, now);
   if (owner_withheld.join() !== found.owner_withheld.join()) await saveOwner(tx, found.id, { owner_withheld }, now);
 }
+
+/** What the owner does not see of its case at this instant: a grant that has just expired counts no more. */
+export const withheldNow = (tx: Tx, found: CaseRow, now: Date): Promise<Category[]> =>
+  found.opened_by_agency_id === null
+    ? Promise.resolve([])
+    : asSystem(tx, 'router', async () => {
+        const [owner] = await listAgencyFacts(tx, [found.owner_agency_id]);
+        const asked = await findReferral(tx, found.owned_by_referral_id ?? '');
+        return withheldFromOwner(owner!, found.opened_by_agency_id, asked, await listGrants(tx, found.id), now);
+      });
 
 /** Brings what is open to what is covered now; whoever loses something is told and has to confirm that it deleted it. */
 async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonly OfferRow[], now: Date): Promise<Notice[]> {
   const { referral, offers, grants, agencies } = locked;
   const notices: Notice[] = [];
   const all = await listDisclosures(tx, { case_id: referral.case_id });
-  for (const disclosure of all.filter(row => row.referral_id === referral.id)) {
+  for (const disclosure of all.filter(row => row.referral_id === referral.id && row.ground !== 'ownership')) {
     const offer = offers.find(({ id }) => id === disclosure.offer_id)!;
     if (ended.includes(offer)) {
       notices.push(noticeOf('consent.withdrawn', locked, { offer, parties: ['receiver'] }));
@@ -231,10 +242,11 @@ async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonl
     const gained = categories.filter(category => !disclosure.categories.includes(category));
     if (lost.length === 0 && gained.length === 0) continue;
     const deletion = lost.length > 0 ? await startDeletion(tx, locked, offer, disclosure.id, now) : undefined;
-    await saveDisclosure(tx, disclosure, {
-      categories,
-      deletion_due_at: deletion ? deletion.due_at : disclosure.deletion_due_at,
-    });
+    // Given again all that it had: there is nothing to delete any more.
+    const whole_again = disclosure.categories_held.every(category => categories.includes(category));
+    if (whole_again) await endDeletionTimers(tx, { offer_id: offer.id, holder_id: offer.agency_id }, 'cancel', now);
+    const deletion_due_at = whole_again ? null : deletion ? deletion.due_at : disclosure.deletion_due_at;
+    await saveDisclosure(tx, disclosure, { categories, deletion_due_at });
     const type = lost.length > 0 ? 'consent.withdrawn' : 'disclosure.updated';
     notices.push(
       noticeOf(type, locked, { offer, parties: ['receiver'], detail: { categories: lost.length > 0 ? lost : gained } }),

@@ -58,6 +58,11 @@ export async function saveDisclosure(
 export const listOwnerships = (tx: Tx, offer_id: string): Promise<DisclosureRow[]> =>
   tx.selectFrom('disclosures').selectAll().where('offer_id', '=', offer_id).where('ground', '=', 'ownership').execute();
 
+/** It ended, and there is nothing to delete: its agency owns the case now, and finds it as that. */
+export async function forgiveDisclosure(tx: Tx, id: string, now: Date): Promise<void> {
+  await tx.updateTable('disclosures').set({ deletion_due_at: null, forgotten_at: now }).where('id', '=', id).execute();
+}
+
 export async function insertOwnership(
   tx: Tx,
   row: Pick<

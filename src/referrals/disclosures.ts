@@ -2,7 +2,7 @@ import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import type { DisclosureView } from '../cases/schema.ts';
-import { findCase, lockCase } from '../cases/store.ts';
+import { findCase, lockCase, lockVisibleCase } from '../cases/store.ts';
 import { caseRelations } from '../cases/view.ts';
 import { type AgencyActor, authorise, hasRole, type Relation } from '../core/access.ts';
 import { Problem, raise } from '../core/problem.ts';
@@ -36,8 +36,7 @@ export const listCaseDisclosures = (
   query: { limit?: number; cursor?: string },
 ) =>
   transact(services, actor, async (tx): Promise<{ view: Page<DisclosureView>; receipt: string }> => {
-    await lockCase(tx, case_id, 'share');
-    const found = (await findCase(tx, case_id)) ?? raise('not_found');
+    const found = await lockVisibleCase(tx, case_id, 'share');
     const relations = await caseRelations(tx, actor, found);
     authorise(actor, 'disclosure.list', relations);
     await requireAssigned(services, tx, actor, case_id);
@@ -82,10 +81,10 @@ export const confirmDeletion = (services: Services, actor: AgencyActor, id: stri
       authorise(actor, 'disclosure.confirm_deletion', await disclosureRelations(tx, actor, disclosure));
       await requireAssigned(services, tx, actor, case_id);
       const ended = disclosure.ended_at !== null;
-      if (!ended && disclosure.deletion_due_at === null) {
+      if (disclosure.deletion_due_at === null) {
         throw new Problem('wrong_state', {
           detail: 'nothing is to be deleted',
-          members: { state: 'live', allowed_actions: [] },
+          members: { state: ended ? 'ended' : 'live', allowed_actions: [] },
         });
       }
 

@@ -1,6 +1,7 @@
 import { listGrants, lockCase } from '../cases/store.ts';
 import type { AgencyActor, Relation } from '../core/access.ts';
 import { coordinates } from '../core/access.ts';
+import type { Service } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
@@ -25,6 +26,8 @@ export interface LockedReferral {
   /** The coordination committees of its jurisdiction. */
   coordinators: string[];
   agencies: Map<string, AgencyFacts>;
+  /** Services at which this act gave places back: who waits for one is looked at again when the act ends. */
+  freed: Set<Service>;
 }
 
 /**
@@ -45,7 +48,15 @@ export async function loadLocked(tx: Tx, id: string): Promise<LockedReferral> {
   const pack = await getRulePack(tx, referral.jurisdiction);
   const coordinators = await listCoordinators(tx, referral.jurisdiction);
   const facts = await listAgencyFacts(tx, [referral.sender_agency_id, ...offers.map(offer => offer.agency_id)]);
-  return { referral, offers, grants, pack, coordinators, agencies: new Map(facts.map(agency => [agency.id, agency])) };
+  return {
+    referral,
+    offers,
+    grants,
+    pack,
+    coordinators,
+    agencies: new Map(facts.map(agency => [agency.id, agency])),
+    freed: new Set(),
+  };
 }
 
 /** What the caller is to the referral. */
@@ -73,6 +84,10 @@ export function namedOffer(offers: readonly OfferRow[], offer_id: string | undef
     throw new Problem('unprocessable', { errors: [{ pointer: '/offer_id', detail: 'is not an offer of this referral' }] });
   return found;
 }
+
+/** Whether whoever asked may still give the case away: it may have gone over by another referral meanwhile. */
+export const isStillGiven = ({ service, sender_agency_id, owner_agency_id }: ReferralRow): boolean =>
+  service !== 'case_management' || sender_agency_id === owner_agency_id;
 
 /** Whether the router goes on by itself when an agency says no: not for a referral to one agency alone. */
 export const goesOnByItself = ({ routing, fallback }: ReferralRow): boolean => routing === 'automatic' || fallback;

@@ -2,12 +2,12 @@ import { listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
-import { type CaseRow, findCase, findProfile, lockCase } from '../cases/store.ts';
+import { type CaseRow, findCase, findProfile, lockVisibleCase } from '../cases/store.ts';
 import { caseRelations } from '../cases/view.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { type Category, LAWFUL_GROUNDS, type LawfulGround } from '../core/codes.ts';
 import { mayBeAsked, missingCategories, NOT_BY_GROUND } from '../core/consent.ts';
-import { Problem, raise } from '../core/problem.ts';
+import { Problem } from '../core/problem.ts';
 import { type CandidateService, lacksMandate } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
@@ -38,8 +38,7 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
     (tx, id) => viewReferral(services, tx, actor, id),
     async (tx, now) => {
       if (actor.suspended) throw new Problem('agency_suspended');
-      await lockCase(tx, case_id, 'share');
-      const found = (await findCase(tx, case_id)) ?? raise('not_found');
+      const found = await lockVisibleCase(tx, case_id, 'share');
       const relations = await caseRelations(tx, actor, found);
       authorise(actor, 'referral.make', relations);
       if (body.service === 'case_management' && !relations.includes('owner'))

@@ -3,7 +3,7 @@ import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
 import { findCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { coveredCategories } from '../core/consent.ts';
-import { type Decision, isLive, isTaken, type Step } from '../core/referral.ts';
+import { type Decision, decide, isLive, isTaken, type Step } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
@@ -93,9 +93,22 @@ const isOutsider = (agency_id: string, { referral }: LockedReferral, offer: Offe
   offer.accepted_at === null &&
   ![referral.owner_agency_id, referral.sender_agency_id].includes(agency_id);
 
+/** Ends a request to take a case over that is not the sender's to give any more. */
+export async function cancelTransfer(services: Services, tx: Tx, locked: LockedReferral, now: Date): Promise<void> {
+  const decision = decide('cancel', 'sender', { ended: locked.referral.ended, offers: locked.offers }, undefined, now);
+  await carryOut(services, tx, ROUTER, locked, decision, { action: 'referral.cancel', code: 'need_met_elsewhere' }, now);
+  await finish(tx, locked, now);
+}
+
 /** Ends the act: the referral stands where its offers now stand. */
 export const finish = (tx: Tx, locked: LockedReferral, now: Date): Promise<void> =>
-  asSystem(tx, 'router', () => saveReferralStatus(tx, locked.referral, locked.offers, now));
+  asSystem(tx, 'router', async () => {
+    const { referral, offers, freed } = locked;
+    await saveReferralStatus(tx, referral, offers, now);
+    // Last of all: it touches referrals of other cases, and nothing of this act is locked after them.
+    for (const service of freed) await requestRouting(tx, now, { service, jurisdictions: [referral.jurisdiction] });
+    freed.clear();
+  });
 
 export const subjectOf = ({ referral }: LockedReferral, offer?: OfferRow | null): SubjectRecord => ({
   subject_id: referral.case_id,
@@ -149,8 +162,8 @@ async function saveStep(
   if (takes) {
     // Whoever takes the case itself owns it; that is no disclosure.
     if (offer.service !== 'case_management') await openDisclosure(tx, locked, offer, now);
-    await endReferralTimers(tx, locked.referral.id, now, { meet: ['unplaced_review'] });
   }
+  if (!ends) await endReferralTimers(tx, locked.referral.id, now, { meet: ['unplaced_review'] });
   // Whoever has arrived is not missing.
   if (step.to === 'in_progress') await endReferralTimers(tx, locked.referral.id, now, { meet: ['missing_person_check'] });
   return was_taken && !isTaken({ status: step.to }) ? release(tx, locked, offer, now) : [];
@@ -185,7 +198,7 @@ async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Dat
   if (offer.places_held > 0) {
     await freePlaces(tx, offer.agency_id, offer.service, offer.places_held, now);
     await saveOfferStatus(tx, offer, offer.status, { places_held: 0 });
-    await requestRouting(tx, now, { service: offer.service, jurisdictions: [referral.jurisdiction] });
+    locked.freed.add(offer.service);
   }
   return notices;
 }
@@ -217,13 +230,14 @@ export async function startDeletion(
   return { due_at, notice: [notice] };
 }
 
-/** When the offer's next deadline falls. */
+/** When the next deadline of a live offer falls; of one that is over nothing is due but a deletion, which has its own event. */
 async function dueOf(tx: Tx, offer: OfferRow): Promise<Date | null> {
   const row = await asSystem(tx, 'router', () =>
     tx
       .selectFrom('timers')
       .select(({ fn }) => fn.min('due_at').as('due_at'))
       .where('offer_id', '=', offer.id)
+      .where('name', 'not in', ['deletion_confirmation', 'safety_ack'])
       .where('state', '=', 'running')
       .executeTakeFirst(),
   );

@@ -13,9 +13,9 @@ import { newId } from '../platform/ids.ts';
 import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
 import { endReferralTimers, startTimers } from '../timers/apply.ts';
-import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
+import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
-import { finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
+import { cancelTransfer, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
 import { insertOffer, listAgencyFacts, listRoutingDue, type OfferRow, saveRoutingDue } from './store.ts';
 
@@ -74,6 +74,7 @@ export async function askNext(
     await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === best.agency_id)!, now);
     return true;
   }
+  await asSystem(tx, 'router', () => saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now)));
   if (!quietly && !locked.offers.some(isLive)) await leaveUnplaced(services, tx, cause, locked, now);
   return false;
 }
@@ -86,7 +87,6 @@ export const placesNeeded = async (services: Services, tx: Tx, case_id: string):
 export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
   await asSystem(tx, 'router', async () => {
     await startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']);
-    await saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now));
   });
   await record(
     services,
@@ -108,10 +108,16 @@ const ROUTE_AGAIN_MS = 60_000;
 const routeAgainAt = ({ referral }: LockedReferral, now: Date): Date | null =>
   goesOnByItself(referral) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
 
+const isWaiting = ({ status }: OfferRow): boolean => status === 'waitlisted';
+
 /** What follows when an offer ended without a yes: the next agency, or none. */
 export async function goOn(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
-  if (locked.offers.some(isLive)) return;
-  if (goesOnByItself(locked.referral)) await askNext(services, tx, cause, locked, now);
+  const live = locked.offers.filter(isLive);
+  // Whoever put it on a waiting list has not said yes: the router goes on asking beside.
+  if (!live.every(isWaiting)) return;
+  if (!isStillGiven(locked.referral)) await cancelTransfer(services, tx, locked, now);
+  else if (goesOnByItself(locked.referral)) await askNext(services, tx, cause, locked, now, { quietly: live.length > 0 });
+  else if (live.length > 0) return;
   else await leaveUnplaced(services, tx, cause, locked, now);
 }
 
@@ -195,7 +201,8 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
       const now = services.now();
       await lockCase(tx, case_id, 'share');
       const locked = await loadLocked(tx, id);
-      const waits = locked.referral.status === 'unplaced' && !locked.referral.ended && goesOnByItself(locked.referral);
+      const { referral, offers } = locked;
+      const waits = !referral.ended && offers.filter(isLive).every(isWaiting) && goesOnByItself(referral);
       await saveRoutingDue(tx, id, waits ? routeAgainAt(locked, now) : null);
       if (!waits) return;
       if (await askNext(services, tx, router, locked, now, { quietly: true })) await finish(tx, locked, now);

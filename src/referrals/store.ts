@@ -1,5 +1,5 @@
 import { type Selectable, sql } from 'kysely';
-import type { AgencyKind, OfferStatus, Service } from '../core/codes.ts';
+import type { AgencyKind, OfferStatus, ReferralStatus, Service } from '../core/codes.ts';
 import { referralStatus } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { OfferTable, ReferralTable } from '../platform/tables.ts';
@@ -74,14 +74,17 @@ export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: 
       ended: referral.ended,
       updated_at: now,
       version: referral.version,
-      ...(status === 'unplaced' ? {} : { router_due_at: null }),
+      ...(WAITING.includes(status) ? {} : { router_due_at: null }),
     })
     .where('id', '=', referral.id)
     .execute();
 }
 
+/** Nobody has said yes, nobody is asked: the router goes on as soon as it can. */
+const WAITING: readonly ReferralStatus[] = ['unplaced', 'waitlisted'];
+
 /**
- * Asks the router to look again at the unplaced referrals that a change could help: for `service` where it is named, in these
+ * Asks the router to look again at the waiting referrals that a change could help: for `service` where it is named, in these
  * jurisdictions, or of one case. The router does so after the commit. A referral that somebody is acting on is passed by, so
  * that two acts never wait for each other; the router looks at every unplaced one again by and by.
  */
@@ -98,7 +101,7 @@ export async function requestRouting(
         eb
           .selectFrom('referrals')
           .select('id')
-          .where('status', '=', 'unplaced')
+          .where('status', 'in', WAITING)
           .$if(where.service !== undefined, query => query.where('service', '=', where.service!))
           .$if(where.jurisdictions !== undefined, query => query.where('jurisdiction', 'in', [...where.jurisdictions!]))
           .$if(where.case_id !== undefined, query => query.where('case_id', '=', where.case_id!))
@@ -333,6 +336,7 @@ export async function listInbox(
       'r.updated_at',
       'own.id as offer_id',
       'own.accepted_at',
+      'own.ended_at as own_ended_at',
       'next.due_at',
       'next.overdue',
     ])

@@ -1,6 +1,6 @@
 import type { Relation } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
-import { contestableUntil, type Party, type ReferralAction } from '../core/referral.ts';
+import { contestableUntil, lifecycleTable, type Party, type ReferralAction } from '../core/referral.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import type { Carrying } from './progress.ts';
@@ -25,10 +25,22 @@ export function requirePast(pointer: string, instant: string, now: Date): void {
   if (new Date(instant).getTime() > now.getTime() + CLOCK_SKEW_MS) throw fault(pointer, 'lies in the future');
 }
 
+/** @throws Problem `forbidden` for sender or coordinator who record what the receiver said without saying who said it */
+export function requireOwnVoice(verb: ReferralAction, relations: readonly Relation[]): void {
+  const records = relations.includes('sender') || relations.includes('coordinator');
+  if (!lifecycleTable[verb].by_telephone || relations.includes('receiver') || !records) return;
+  throw new Problem('forbidden', {
+    detail: 'the act is the receiver’s: whoever records it for the receiver says so in `told_by`',
+  });
+}
+
 /** @throws Problem `unprocessable` */
-export function requireTelephone({ told_by, offer_id }: Telephone, now: Date): void {
-  if (told_by) requirePast('/told_by/at', told_by.at, now);
-  else if (offer_id !== undefined) throw fault('/offer_id', 'belongs to what is recorded for a receiver: `told_by` is missing');
+export function requireTelephone({ told_by, offer_id }: Telephone, offer: OfferRow | undefined, now: Date): void {
+  if (told_by) {
+    requirePast('/told_by/at', told_by.at, now);
+    if (offer && new Date(told_by.at).getTime() < offer.offered_at.getTime() - CLOCK_SKEW_MS)
+      throw fault('/told_by/at', 'lies before the agency was asked');
+  } else if (offer_id !== undefined) throw fault('/offer_id', 'belongs to what is recorded for a receiver: `told_by` is missing');
 }
 
 const fault = (pointer: string, detail: string) => new Problem('unprocessable', { errors: [{ pointer, detail }] });

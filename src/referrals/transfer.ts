@@ -3,14 +3,15 @@ import { findCase, listGrants, saveOwner } from '../cases/store.ts';
 import type { AgencyActor } from '../core/access.ts';
 import { CATEGORIES } from '../core/codes.ts';
 import { withheldFromOwner } from '../core/consent.ts';
-import { type Decision, decide, isTaken } from '../core/referral.ts';
+import { Problem } from '../core/problem.ts';
+import { type Decision, isTaken, type ReferralAction } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers, OWNER_DUTIES } from '../timers/apply.ts';
-import { insertOwnership, listOwnerships, saveDisclosure } from './disclosure-store.ts';
-import { type LockedReferral, loadLocked } from './locked.ts';
-import { carryOut, finish, ROUTER, startDeletion } from './progress.ts';
+import { forgiveDisclosure, insertOwnership, listDisclosures, listOwnerships, saveDisclosure } from './disclosure-store.ts';
+import { isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
+import { cancelTransfer, startDeletion } from './progress.ts';
 import { listOpenReferralIds, type OfferRow, saveOwnerEverywhere } from './store.ts';
 
 /**
@@ -18,6 +19,16 @@ import { listOpenReferralIds, type OfferRow, saveOwnerEverywhere } from './store
  * new owner sees the case as its own, but for the source of the report; the former one keeps what a former holder keeps, and
  * goes on as sender of what it asked for. Referrals that are under way go on.
  */
+
+/** @throws Problem `wrong_state` for a step by which somebody would take or give a case that is not the sender's any more */
+export function requireStillGiven(verb: ReferralAction, { referral }: LockedReferral, offer: OfferRow | undefined): void {
+  const gives = verb === 'reroute' || ((verb === 'accept' || verb === 'confirm_handover') && offer && !isTaken(offer));
+  if (!gives || isStillGiven(referral)) return;
+  throw new Problem('wrong_state', {
+    detail: 'the case belongs to another agency now',
+    members: { state: offer?.status ?? referral.status, allowed_actions: [] },
+  });
+}
 
 /** Moves the case where the step that was just carried out says so. The case must be locked for update. */
 export async function moveCase(
@@ -57,10 +68,11 @@ async function transferCase(
     const found = (await findCase(tx, case_id))!;
     const opened_by_agency_id = found.opened_by_agency_id ?? former_id;
     const owner = { id: owner_id, kind: agencies.get(owner_id)!.kind };
-    const owner_withheld = withheldFromOwner(owner, opened_by_agency_id, await listGrants(tx, case_id), now);
-    await saveOwner(tx, case_id, { owner_agency_id: owner_id, opened_by_agency_id, owned_since: now, owner_withheld }, now);
+    const owner_withheld = withheldFromOwner(owner, opened_by_agency_id, referral, await listGrants(tx, case_id), now);
+    const change = { opened_by_agency_id, owned_since: now, owned_by_referral_id: referral.id, owner_withheld };
+    await saveOwner(tx, case_id, { ...change, owner_agency_id: owner_id }, now);
     await saveOwnerEverywhere(tx, case_id, { former: former_id, owner: owner_id, duties: OWNER_DUTIES });
-    await forgiveDeletion(tx, offer.id, owner_id, now);
+    await forgiveDeletions(tx, case_id, owner_id, now);
     for (const row of [referral, ...locked.offers]) row.owner_agency_id = owner_id;
 
     // What a report holds of its source is nobody's to delete but the agency's that took it.
@@ -107,22 +119,23 @@ async function transferCase(
   });
 }
 
-/** To whom a case comes back it is its own again: nothing is to be deleted. */
-async function forgiveDeletion(tx: Tx, offer_id: string, owner_id: string, now: Date): Promise<void> {
-  for (const row of await listOwnerships(tx, offer_id)) {
-    if (row.agency_id === owner_id) await saveDisclosure(tx, row, { categories: [], deletion_due_at: null });
+/** Whoever owns a case has nothing of it to delete, and is no former holder of it either. */
+async function forgiveDeletions(tx: Tx, case_id: string, owner_id: string, now: Date): Promise<void> {
+  for (const row of await listDisclosures(tx, { case_id, agency_id: owner_id })) {
+    if (row.ended_at === null || row.forgotten_at !== null) continue;
+    await endDeletionTimers(tx, { offer_id: row.offer_id, holder_id: owner_id }, 'cancel', now);
+    await forgiveDisclosure(tx, row.id, now);
   }
-  await endDeletionTimers(tx, { offer_id, holder_id: owner_id }, 'cancel', now);
 }
 
-/** Whom else the former owner asked to take the case over: it is not its to give any more. */
+/**
+ * Whom else the former owner asked to take the case over: it is not its to give any more. An agency that took it and gave it on
+ * completes its own referral.
+ */
 async function cancelOtherTransfers(services: Services, tx: Tx, { referral }: LockedReferral, now: Date): Promise<void> {
   const others = await asSystem(tx, 'router', () => listOpenReferralIds(tx, referral.case_id, 'case_management'));
   for (const id of others.filter(other => other !== referral.id)) {
     const locked = await asSystem(tx, 'router', () => loadLocked(tx, id));
-    if (locked.offers.some(isTaken)) continue;
-    const decision = decide('cancel', 'sender', { ended: locked.referral.ended, offers: locked.offers }, undefined, now);
-    await carryOut(services, tx, ROUTER, locked, decision, { action: 'referral.cancel', code: 'need_met_elsewhere' }, now);
-    await finish(tx, locked, now);
+    if (!locked.offers.some(({ status }) => status === 'in_progress')) await cancelTransfer(services, tx, locked, now);
   }
 }

@@ -296,11 +296,11 @@ const notOurs = () =>
 type InboxResult = Awaited<ReturnType<typeof listInbox>>[number];
 
 const inboxRow = (actor: AgencyActor, row: InboxResult): InboxRow => {
-  const names_case =
-    row.owner_agency_id === actor.agency_id ||
-    row.sender_agency_id === actor.agency_id ||
-    row.accepted_at !== null ||
-    coordinates(actor, row.jurisdiction);
+  const sees_all =
+    row.owner_agency_id === actor.agency_id || row.sender_agency_id === actor.agency_id || coordinates(actor, row.jurisdiction);
+  const names_case = sees_all || row.accepted_at !== null;
+  // As in its view: of what is over for a receiver, nothing moves any more.
+  const updated_at = sees_all ? row.updated_at : (row.own_ended_at ?? row.updated_at);
   return {
     id: row.id,
     reference: row.reference,
@@ -312,7 +312,7 @@ const inboxRow = (actor: AgencyActor, row: InboxResult): InboxRow => {
     sender_agency_id: row.sender_agency_id,
     version: row.version,
     created_at: row.created_at.toISOString(),
-    updated_at: row.updated_at.toISOString(),
+    updated_at: updated_at.toISOString(),
     offer_id: row.offer_id,
     due_at: row.due_at?.toISOString() ?? null,
     overdue: row.overdue ?? false,

@@ -59,11 +59,11 @@ export const OWNER_DUTIES: readonly string[] = Object.entries(RESPONSIBLE)
 /** Timers of the referral as a whole, or of the case; every other is the offer's. */
 const OF_REFERRAL = ['missing_person_check', 'follow_up', 'unplaced_review', 'ground_review'];
 
-/** Those of them that are over when the referral is. */
-export const REFERRAL_CLOCKS = ['missing_person_check', 'unplaced_review'] as const;
+/** Those of them that are over when the referral is; whether somebody is missing does not depend on it. */
+export const REFERRAL_CLOCKS = ['unplaced_review'] as const;
 const OF_CASE = ['welfare_check'];
-/** While one is open for the offer, another is not started: the earlier day stands. */
-const ONE_AT_A_TIME = ['safety_ack'];
+/** While one runs, another is not started: the earlier one stands. One that was breached does not stand in for a new one. */
+const ONE_AT_A_TIME = ['safety_ack', 'missing_person_check'];
 
 /**
  * Starts the timers of these names, each under the most specific policy of the pack; one without a policy is not kept.
@@ -84,10 +84,14 @@ export async function startTimers(tx: Tx, context: TimerContext, names: readonly
   return timers.at(-1)?.due_at ?? null;
 }
 
-const listOpenOnes = async (tx: Tx, { offer_id }: TimerContext, names: readonly string[]): Promise<TimerRow[]> =>
-  offer_id !== null && names.some(name => ONE_AT_A_TIME.includes(name))
-    ? (await lockOpenTimers(tx, { offer_id })).filter(({ name }) => ONE_AT_A_TIME.includes(name))
-    : [];
+async function listOpenOnes(tx: Tx, { offer_id, referral_id }: TimerContext, names: readonly string[]): Promise<TimerRow[]> {
+  if (referral_id === null || !names.some(name => ONE_AT_A_TIME.includes(name))) return [];
+  const open = await lockOpenTimers(tx, { referral_id });
+  return open.filter(
+    ({ name, state, subject_type, subject_id }) =>
+      ONE_AT_A_TIME.includes(name) && state === 'running' && (subject_type === 'referral' || subject_id === offer_id),
+  );
+}
 
 function timerRow(context: TimerContext, name: string, policy: Policy) {
   const { pack, now, service: _service, receiver_kind: _kind, coordinator_agency_id, due_at = null, ...columns } = context;
@@ -127,7 +131,9 @@ function timerRow(context: TimerContext, name: string, policy: Policy) {
 export async function applyTimers(tx: Tx, context: TimerContext & { offer_id: string }, change: TimerChange): Promise<void> {
   const open = await lockOpenTimers(tx, { offer_id: context.offer_id });
   for (const timer of open) {
-    if (names(change.meet, timer)) await setMet(tx, timer, context.now);
+    // The end of a service is no answer to whether a warning was read.
+    if (change.meet === 'rest' && timer.name === 'safety_ack') await setCancelled(tx, timer);
+    else if (names(change.meet, timer)) await setMet(tx, timer, context.now);
     else if (names(change.cancel, timer)) await setCancelled(tx, timer);
     else if (names(change.pause, timer) && context.urgency !== 'emergency') {
       await setPaused(tx, timer, { reason: 'information_requested', by_agency_id: context.receiver_agency_id }, context.now);

@@ -1,5 +1,6 @@
 import { act } from '../audit/act.ts';
 import { type Notice, record } from '../audit/record.ts';
+import { requireAssigned } from '../cases/assignments.ts';
 import { type Action, type AgencyActor, authorise, expectVersion, isAllowed, type Relation } from '../core/access.ts';
 import type { PauseReason } from '../core/codes.ts';
 import { raise } from '../core/problem.ts';
@@ -14,7 +15,8 @@ import { knowsCase, timerRelations, viewTimer } from './view.ts';
 /** What people do to timers: they let them rest, let them go on, and say that a duty was done. */
 
 /**
- * The responsible agency's supervisor, or the coordinator, lets a clock rest for a coded reason.
+ * The responsible agency's supervisor, or the coordinator, lets a clock rest for a coded reason; one that ends an offer the
+ * coordinator alone.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, and `wrong_state` for what never rests or does not run
  */
 export const pauseTimer = (
@@ -74,12 +76,15 @@ const actOn = (
     async (tx, now) => {
       const seen = (await findTimer(tx, id)) ?? raise('not_found');
       authorise(actor, ...standingFor(actor, verb, seen));
+      await requireAssigned(services, tx, actor, seen.case_id);
       // A timer belongs to no one agency: what is done to it is done as the router.
       const { code, events } = await asSystem(tx, 'router', async () => {
         const subject = await effects.lock(tx, seen);
         const timer = await lockTimer(tx, id);
+        // Whose duty it is may have changed while the case was locked by somebody else.
+        authorise(actor, ...standingFor(actor, verb, timer));
         expectVersion(actor, timer.version);
-        requireTimerAction(verb, timer, mayDo(actor, seen), now);
+        requireTimerAction(verb, timer, mayDo(actor, timer), now);
         return work(tx, { timer, subject, now });
       });
       const receipt = await record(services, tx, actor, {
@@ -105,7 +110,11 @@ const actOn = (
 /** As what an agency may do this to a timer, and under which permission. */
 function standingFor(actor: AgencyActor, verb: TimerAction, timer: TimerRow): [Action, readonly Relation[]] {
   const relations = timerRelations(actor, timer);
-  if (verb !== 'meet') return [`timer.${verb}`, relations];
+  // Whoever is asked must not put off that the next agency is.
+  const ends_offer = timer.on_breach === 'expire_offer';
+  if (verb === 'pause')
+    return ['timer.pause', relations.map(relation => (ends_offer && relation === 'responsible' ? 'reader' : relation))];
+  if (verb === 'resume') return ['timer.resume', relations];
   // A duty is met by whose it is, as which of the parties it has it.
   const party = partyResponsible(timer.name);
   const as: Relation[] = relations.includes('responsible') ? [party] : relations.length > 0 ? ['reader'] : [];

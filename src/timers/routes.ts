@@ -13,6 +13,7 @@ const write = {
   scopes: ['clocks'],
   caseworker: true,
   params: Closed({ id: Id('tmr') }),
+  access_reason: true,
   answer: TimerView,
 } as const;
 

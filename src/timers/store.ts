@@ -87,6 +87,11 @@ export interface DueTimer {
   referral_id: string | null;
 }
 
+/** Tries a step again later; not one that somebody ended or paused meanwhile. */
+export async function putOff(tx: Tx, id: string, at: Date): Promise<void> {
+  await tx.updateTable('timers').set({ next_step_at: at }).where('id', '=', id).where('next_step_at', 'is not', null).execute();
+}
+
 /** Which timers have something to do by `now`, the most overdue first, and of those equally due the emergencies. */
 export const listDueTimers = (tx: Tx, now: Date, limit: number): Promise<DueTimer[]> =>
   tx

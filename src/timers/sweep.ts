@@ -5,7 +5,7 @@ import type { EventType } from '../core/events.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
-import { type DueTimer, findFirstExpiry, listDueTimers, saveTimer, type TimerRow, tryLockTimer } from './store.ts';
+import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow, tryLockTimer } from './store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
@@ -58,7 +58,7 @@ async function tryToFire(services: Services, effects: TimerEffects, timer: DueTi
     // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
     services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
     const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
-    await transact(services, CLOCK, tx => saveTimer(tx, timer.id, { next_step_at: again_at }));
+    await transact(services, CLOCK, tx => putOff(tx, timer.id, again_at));
   }
 }
 
@@ -67,7 +67,7 @@ const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Pr
     const subject = await effects.lock(tx, due);
     const timer = await tryLockTimer(tx, due.id);
     const now = services.now();
-    if (!timer?.next_step_at || timer.next_step_at > now) return;
+    if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return;
 
     const { due: steps, left } = takeDue(timer.steps, now);
     const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;

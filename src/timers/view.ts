@@ -81,10 +81,11 @@ export interface TimerListQuery extends Omit<TimerFilter, 'due_before'> {
 /** What the caller is to the timer. */
 export function timerRelations(actor: AgencyActor, timer: TimerRow): Relation[] {
   const relations: Relation[] = [];
-  if (timer.responsible_agency_id === actor.agency_id) relations.push('responsible');
+  const knows = !timer.forgotten;
+  if (knows && timer.responsible_agency_id === actor.agency_id) relations.push('responsible');
   if (timer.owner_agency_id === actor.agency_id) relations.push('owner');
   if (timer.sender_agency_id === actor.agency_id) relations.push('sender');
-  if (timer.receiver_agency_id === actor.agency_id) relations.push('receiver');
+  if (knows && timer.receiver_agency_id === actor.agency_id) relations.push('receiver');
   if (coordinates(actor, timer.jurisdiction)) relations.push('coordinator');
   return relations;
 }

@@ -4,6 +4,7 @@ import { systemActor } from '../../src/core/access.ts';
 import { asSystem, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
+import { NONE } from '../support/journey.ts';
 import { type Answer, mechanism } from '../support/mechanism.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 
@@ -158,7 +159,7 @@ test('a supervisor says what its agency offers', async t => {
   t.match(await supervisor.put(path, { ...body, max_age: 11 }, { 'if-match': '"1"' }), { status: 422 });
   t.match(await supervisor.put(path, { ...body, regions: ['EG-C'] }, { 'if-match': '"1"' }), { status: 422 });
   const replaced = await supervisor.put(path, { status: 'suspended', suspended_reason: 'no staff' }, { 'if-match': '"1"' });
-  t.match(replaced, { status: 200, body: { status: 'suspended', sexes: [], min_age: null, languages: [], version: 2 } });
+  t.match(replaced, { status: 200, body: { status: 'suspended', sexes: NONE, min_age: null, languages: NONE, version: 2 } });
 
   t.match(await as('health', 'worker').put(path, body, { 'if-match': '"2"' }), { status: 403, body: { code: 'forbidden' } });
   t.match(await as('shelter_a', 'supervisor').put(path, body, { 'if-match': '"2"' }), {

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { startTestApp } from '../support/app.ts';
 import { entriesFor } from '../support/entries.ts';
-import { MEDICAL } from '../support/journey.ts';
+import { MEDICAL, NONE } from '../support/journey.ts';
 import { type Answer, mechanism } from '../support/mechanism.ts';
 import { consentBody, ok, PERSON, referralBody, startNight } from '../support/night.ts';
 import { entriesOf } from '../support/trail.ts';
@@ -39,7 +39,7 @@ t.test('open places: best first, with reasons, excluded ones behind', async t =>
     answer.body.data.find((row: Row) => row.agency_id === id),
   );
   t.match(society, { kind: 'civil_society', excluded_by: ['asked_before'], places: 'some', available: 3, score: 16 });
-  t.match(health, { kind: 'health', excluded_by: [], places: 'some', available: null, score: 10 });
+  t.match(health, { kind: 'health', excluded_by: NONE, places: 'some', available: null, score: 10 });
   t.match(none, { kind: 'labour_inspection', excluded_by: ['sex'], places: 'some', available: null });
   t.notMatch(none.excluded_by, ['protection_status'], 'medical routing does not look at the status');
   t.equal(answer.body.data.length, 3);

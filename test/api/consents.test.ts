@@ -4,7 +4,7 @@ import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
-import { all, clinic, DAY, eventsOf, HOUR, MEDICAL } from '../support/journey.ts';
+import { all, clinic, DAY, eventsOf, HOUR, MEDICAL, NONE } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
@@ -36,7 +36,11 @@ t.test('consent', async t => {
     (await eventsOf(services, client, referral_id)).map(({ type }) => type);
   const missing = (categories: string[], lawful_grounds: string[]) => ({
     status: 409,
-    body: { code: 'consent_missing', categories, lawful_grounds },
+    body: {
+      code: 'consent_missing',
+      categories,
+      lawful_grounds: lawful_grounds.length > 0 ? lawful_grounds : NONE,
+    },
   });
   const FOR_ALL = ['imminent_danger_to_life', 'child_safeguarding'];
   const named = (key: keyof typeof agencies, more: object = {}) => ({ recipient: { agency_id: agencies[key].id }, ...more });
@@ -263,13 +267,13 @@ t.test('consent', async t => {
       const second = first === 'a' ? 'b' : 'a';
       const shelter = { a: as('shelter_a'), b: as('shelter_b') };
       ok(await withdraw(grants[first].id));
-      t.match(await read(shelter[first], referral.id), { status: 'withdrawn', allowed_actions: [], profile: undefined });
+      t.match(await read(shelter[first], referral.id), { status: 'withdrawn', allowed_actions: NONE, profile: undefined });
       t.match(await shelter[first].post(`/v1/referrals/${referral.id}/accept`), { status: 409, body: { state: 'withdrawn' } });
       t.strictSame(await typesTold(shelter[first], referral.id), ['referral.offered', 'referral.withdrawn']);
       t.equal((await read(shelter[second], referral.id)).status, 'offered');
       t.equal((await read(helpline, referral.id)).status, 'offered');
       ok(await withdraw(grants[second].id));
-      t.match(await read(helpline, referral.id), { status: 'withdrawn', allowed_actions: [] });
+      t.match(await read(helpline, referral.id), { status: 'withdrawn', allowed_actions: NONE });
       t.match(await refer(id), missing(['identity'], FOR_ALL));
     });
 

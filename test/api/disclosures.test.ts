@@ -2,7 +2,7 @@ import t from 'tap';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
 import { entriesFor } from '../support/entries.ts';
-import { all, anonymous, clinic, DAY, eventsOf } from '../support/journey.ts';
+import { all, anonymous, clinic, DAY, eventsOf, NONE } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
@@ -99,7 +99,7 @@ t.test('disclosures', async t => {
   await t.test('a confirmed deletion ends what the holder knows', async t => {
     const { kase, referral } = await at(test, 'failed');
     const [row] = await list(health, kase.id);
-    t.match(row, { ended_at: String, deletion_due_at: String, deletion_confirmed_at: null, categories: [] });
+    t.match(row, { ended_at: String, deletion_due_at: String, deletion_confirmed_at: null, categories: NONE });
     t.match(await confirm(helpline, row.id), { status: 403, body: { code: 'forbidden' } }, 'the owner confirms nothing');
     t.match(await confirm(as('committee'), row.id), { status: 403 }, 'nor the coordinator');
     t.strictSame(

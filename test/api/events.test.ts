@@ -9,7 +9,7 @@ import { createOutbound } from '../../src/platform/outbound.ts';
 import { deliverDue } from '../../src/webhooks/delivery.ts';
 import { relayEvents } from '../../src/webhooks/relay.ts';
 import { startTestApp } from '../support/app.ts';
-import { clinic, eventsOf } from '../support/journey.ts';
+import { clinic, eventsOf, NONE } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
 import { demoActors, emit, insertReferral, notice, registerEndpoint, relayAll, startReceiver } from '../support/webhooks.ts';
@@ -25,7 +25,7 @@ test('events', async t => {
 
   await t.test('are none at first', async t => {
     const none = await pull();
-    t.match(none, { status: 200, body: { data: [], next_cursor: null } });
+    t.match(none, { status: 200, body: { data: NONE, next_cursor: null } });
     t.notOk(none.headers['audit-receipt']);
   });
 

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { startTestApp } from '../support/app.ts';
 import { entriesFor } from '../support/entries.ts';
-import { DAY, eventsOf } from '../support/journey.ts';
+import { DAY, eventsOf, NONE } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { caseBody, ok, referralBody, startNight } from '../support/night.ts';
 
@@ -86,7 +86,7 @@ t.test('a lawful ground is looked at within a day, by somebody else', async t =>
       const taken = await start();
       ok(await prosecution.post(`${taken.path}/accept`));
       ok(await supervisor.post(`${taken.path}/review-ground`, { upheld: false }));
-      t.match(ok(await prosecution.get(taken.path)), { status: 'accepted', disclosure: { categories: [] } });
+      t.match(ok(await prosecution.get(taken.path)), { status: 'accepted', disclosure: { categories: NONE } });
       const types = (await eventsOf(services, prosecution, taken.referral.id)).map(({ type }) => type);
       t.strictSame(types.slice(-2).sort(), ['consent.withdrawn', 'disclosure.deletion_due']);
       t.match(await prosecution.post(`${asked.path}/accept`), { status: 409 });

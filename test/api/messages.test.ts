@@ -7,7 +7,7 @@ import { insertMessage, listMessages, type MessageRow } from '../../src/referral
 import { openTestServices, startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { entriesFor } from '../support/entries.ts';
-import { all, clinic, eventsOf } from '../support/journey.ts';
+import { all, clinic, eventsOf, NONE } from '../support/journey.ts';
 import { type Answer, type Client, mechanism } from '../support/mechanism.ts';
 import { ok, startNight } from '../support/night.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
@@ -179,7 +179,7 @@ t.test('an offer that has ended takes its messages out of the receiver’s sight
     t.strictSame(rows, [], `${status}: nor past the application`);
     t.strictSame(await it.read(sender, referral), ['from the receiver', 'from the sender'], `${status}: the sender keeps them`);
     const late = await sender.post(pathOf(referral), { text: 'more' });
-    t.match(late, { status: 409, body: { code: 'wrong_state', allowed_actions: [] } });
+    t.match(late, { status: 409, body: { code: 'wrong_state', allowed_actions: NONE } });
   }
 });
 

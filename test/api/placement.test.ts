@@ -3,7 +3,7 @@ import type { DemoAgencyKey } from '../../src/demo.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
-import { all, eventsOf, MINUTE } from '../support/journey.ts';
+import { all, eventsOf, MINUTE, NONE } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { consentBody, ok, referralBody, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
@@ -77,7 +77,7 @@ t.test('a night with shelters', async t => {
     await drain(services);
     const second = (await asked(referral.id))!;
     await act(first, referral.id, 'accept');
-    t.match(ok(await second.get(`/v1/referrals/${referral.id}`)), { status: 'cancelled', allowed_actions: [] });
+    t.match(ok(await second.get(`/v1/referrals/${referral.id}`)), { status: 'cancelled', allowed_actions: NONE });
     t.match(await second.post(`/v1/referrals/${referral.id}/accept`), { status: 409, body: { state: 'cancelled' } });
     const types = (await eventsOf(services, second, referral.id)).map(({ type }) => type);
     t.strictSame(types, ['referral.offered', 'referral.cancelled'], 'it is told that it is over, and not by whom');

@@ -59,7 +59,19 @@ t.test('what concerns safety reaches whoever holds the case, and each says that 
     t.ok((await types(sender)).includes('timer.breached'));
     const [ack] = await clocks(referral.id);
     t.match(await as('committee').post(`/v1/timers/${ack.id}/pause`, { reason_code: 'other' }), { status: 409 });
+    ok(await amend(kase.id, { danger_flags: ['weapons'] }));
+    t.strictSame(
+      (await clocks(referral.id)).map(({ state }) => state).sort(),
+      ['breached', 'running'],
+      'whoever ignored one change is asked about the next',
+    );
     t.equal(ok(await receiver.post(`/v1/timers/${ack.id}/meet`)).state, 'met', 'late is better than never');
+    ok(await receiver.post(`/v1/referrals/${referral.id}/complete`, { outcome_code: 'service_provided' }));
+    t.strictSame(
+      (await clocks(referral.id)).map(({ state }) => state).sort(),
+      ['cancelled', 'met'],
+      'the end of a service is no answer',
+    );
   });
 
   await t.test('who does not hold the case is told nothing', async t => {

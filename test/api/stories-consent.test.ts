@@ -1,6 +1,6 @@
 import t from 'tap';
 import { startTestApp } from '../support/app.ts';
-import { DAY, HOUR, MEDICAL, MINUTE } from '../support/journey.ts';
+import { DAY, HOUR, MEDICAL, MINUTE, NONE } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
 import { storyteller } from '../support/story.ts';
@@ -89,7 +89,7 @@ t.test('stories of consent', async t => {
     await trail();
     await wait(HOUR);
     await withdraw();
-    t.match(await read('shelter_a'), { status: 'accepted', disclosure: { categories: [], data: {} } });
+    t.match(await read('shelter_a'), { status: 'accepted', disclosure: { categories: NONE, data: {} } });
     t.equal(await act('shelter_a', 'confirm-handover', { arrived_at: arrived_at() }), 'in_progress');
     t.strictSame(ok(await person('shelter_a').get(`/v1/cases/${kase.id}`)).data, {});
     t.strictSame(await trail(), [

@@ -46,7 +46,6 @@ const PAGE: Record<string, Row> = {
   // Of what was recorded by telephone; nothing here was, until the second walk.
   contest: { by: 'receiver', from: [], body: { note: 'nobody here said so' } },
 };
-const TELEPHONE = { told_by: { channel: 'phone', at: AT, staff_code: 'NIGHT-7' } };
 /** What may be contested, and how the receiver is made to have said it. */
 const RECORDED: Partial<Record<OfferStatus, [verb: string, body: object]>> = {
   accepted: ['accept', {}],
@@ -60,6 +59,7 @@ t.test('each action × each state × each kind of actor', async t => {
   const { as, agencies } = they;
   const { sender, receiver, at, ask } = clinic(they);
   const committee = as('committee');
+  const saidNow = () => ({ told_by: { channel: 'phone', at: test.clock.now().toISOString(), staff_code: 'NIGHT-7' } });
 
   const withRoles = async (key: 'helpline_a' | 'health' | 'committee', roles: string[], staff_code: string): Promise<Client> => {
     ok(await as(key, 'supervisor').post(`/v1/agencies/${agencies[key].id}/caseworkers`, { staff_code, roles }));
@@ -141,7 +141,10 @@ t.test('each action × each state × each kind of actor', async t => {
     for (const [verb, row] of Object.entries(PAGE)) {
       for (const [name, [who, allows, telephone]] of Object.entries(ACTORS)) {
         if (telephone && !row.by_telephone) continue;
-        const body = { ...bodyOf(verb), ...(telephone ? TELEPHONE : {}) };
+        const body = {
+          ...bodyOf(verb),
+          ...(telephone ? saidNow() : {}),
+        };
         const said = `${verb} by ${name}`;
         if (!allows(row)) expect(await who().post(`${path}/${verb}`, body), 'forbidden', said);
         else if (!row.from.includes(status)) expect(await who().post(`${path}/${verb}`, body), 'wrong_state', said);
@@ -195,7 +198,7 @@ t.test('each action × each state × each kind of actor', async t => {
       const { referral } = await ask();
       const path = `/v1/referrals/${referral.id}`;
       const [verb, body] = recorded;
-      ok(await committee.post(`${path}/${verb}`, { ...body, ...TELEPHONE }));
+      ok(await committee.post(`${path}/${verb}`, { ...body, ...saidNow() }));
       const note = { note: 'nobody here said so' };
       for (const who of [sender, committee, receiver_operator]) t.equal((await who.post(`${path}/contest`, note)).status, 403);
       for (const key of STRANGERS) t.equal((await as(key).post(`${path}/contest`, note)).status, 404);

@@ -98,6 +98,32 @@ t.test('what was said by telephone', async t => {
     t.match(ok(await receiver.get(`/v1/referrals/${passed.id}`)).allowed_actions, ['contest']);
   });
 
+  await t.test('nobody is asked anew without consent', async t => {
+    const { referral, consent } = await ask();
+    ok(await act(sender, referral.id, 'accept', told(now())));
+    ok(await sender.post(`/v1/consents/${consent.id}/withdraw`, { spoken_in_private: true }));
+    t.match(await act(receiver, referral.id, 'contest', { note: 'nobody here' }), {
+      status: 409,
+      body: { code: 'consent_missing' },
+    });
+    t.equal(ok(await act(receiver, referral.id, 'fail', { reason_code: 'other' })).status, 'failed');
+  });
+
+  await t.test('an answer that was contested is not waited for twice', async t => {
+    const { referral } = await ask();
+    ok(await act(sender, referral.id, 'decline', told(now(), { reason_code: 'no_capacity' })));
+    ok(await act(receiver, referral.id, 'contest', { note: 'we have place' }));
+    ok(await act(receiver, referral.id, 'decline', { reason_code: 'no_capacity' }));
+    const timers = ok(await sender.get(`/v1/referrals/${referral.id}`)).timers as { name: string; state: string }[];
+    t.strictSame(
+      timers
+        .filter(({ name }) => name === 'unplaced_review')
+        .map(({ state }) => state)
+        .sort(),
+      ['met', 'running'],
+    );
+  });
+
   await t.test('who may not, and what is none', async t => {
     const { referral } = await ask();
     t.match(await act(sender, referral.id, 'accept', {}), { status: 403 }, 'not without saying who said it');
@@ -108,6 +134,10 @@ t.test('what was said by telephone', async t => {
     t.match(await act(sender, referral.id, 'accept', told(new Date(clock.now().getTime() + HOUR).toISOString())), {
       status: 422,
       body: { errors: [{ pointer: '/told_by/at' }] },
+    });
+    t.match(await act(sender, referral.id, 'accept', told('1999-02-20T10:00:00.000Z')), {
+      status: 422,
+      body: { errors: [{ pointer: '/told_by/at', detail: /before/ }] },
     });
     const elsewhere = await ask();
     t.match(await act(sender, referral.id, 'accept', told(now(), { offer_id: elsewhere.referral.offer.id })), {

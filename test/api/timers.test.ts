@@ -7,7 +7,7 @@ import { startTimers } from '../../src/timers/apply.ts';
 import type { TimerRow } from '../../src/timers/store.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
-import { all, anonymous, clinic, DAY, eventsOf, HOUR, MINUTE } from '../support/journey.ts';
+import { all, anonymous, clinic, DAY, eventsOf, HOUR, MINUTE, NONE } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, startNight } from '../support/night.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
@@ -24,6 +24,7 @@ interface Timer {
   due_at: string;
   version: number;
   subject: { type: string; id: string };
+  case_id?: string;
 }
 
 t.test('timers by hand', async t => {
@@ -53,26 +54,28 @@ t.test('timers by hand', async t => {
     const { id, version } = await timerOf(referral.id, 'respond');
     const before = (await entriesOf(services, 'timer.pause')).length;
     clock.advance(9 * HOUR);
-    const paused = await pause(supervisor, id);
+    t.equal((await pause(supervisor, id)).status, 403, 'whoever is asked does not put off that the next is');
+    const paused = await pause(coordinator, id);
     t.equal(paused.status, 200);
     t.match(paused.body, {
       id,
       state: 'paused',
       paused_at: after(0),
       pause_reason: 'awaiting_document',
-      paused_by_agency_id: agencies.health.id,
+      paused_by_agency_id: agencies.committee.id,
       version: version + 1,
       urgency: 'urgent',
       jurisdiction: 'XA',
     });
-    t.notOk(paused.body.case_id, 'a receiver that has not accepted does not know the case');
+    t.notOk((await timerOf(referral.id, 'respond', receiver)).case_id, 'a receiver that has not accepted does not know the case');
     t.equal(paused.headers.etag, `"${version + 1}"`);
     t.match(paused.headers['audit-receipt'], /^[0-9a-f]{64}$/);
     t.match((await entriesOf(services, 'timer.pause')).slice(before), [
-      { outcome: 'done', code: 'awaiting_document', agency_id: agencies.health.id },
+      { outcome: 'denied', code: 'forbidden', agency_id: agencies.health.id },
+      { outcome: 'done', code: 'awaiting_document', agency_id: agencies.committee.id },
     ]);
     const seen = await timerOf(referral.id, 'respond');
-    t.match(seen, { state: 'paused', pause_reason: 'awaiting_document', paused_by_agency_id: agencies.health.id });
+    t.match(seen, { state: 'paused', pause_reason: 'awaiting_document', paused_by_agency_id: agencies.committee.id });
 
     clock.advance(30 * HOUR);
     await drain(services);
@@ -166,15 +169,15 @@ t.test('timers by hand', async t => {
   await t.test('held to the version that was read, and once per key', async t => {
     const { referral } = await ask({ urgency: 'urgent' });
     const { id, version } = await timerOf(referral.id, 'respond');
-    t.equal((await pause(supervisor, id, 'other', { 'if-match': `"${version + 1}"` })).status, 412);
+    t.equal((await pause(coordinator, id, 'other', { 'if-match': `"${version + 1}"` })).status, 412);
     const headers = { 'if-match': `"${version}"`, 'idempotency-key': `pause ${id}` };
-    t.equal((await pause(supervisor, id, 'other', headers)).status, 200);
-    const again = await pause(supervisor, id, 'other', headers);
+    t.equal((await pause(coordinator, id, 'other', headers)).status, 200);
+    const again = await pause(coordinator, id, 'other', headers);
     t.equal(again.status, 200);
     t.equal(again.headers['idempotency-replayed'], 'true');
     t.equal(again.body.version, version + 1);
-    t.equal((await resume(supervisor, id, { 'if-match': `"${version}"` })).status, 412);
-    t.equal((await resume(supervisor, id, { 'if-match': `"${version + 1}"` })).status, 200);
+    t.equal((await resume(coordinator, id, { 'if-match': `"${version}"` })).status, 412);
+    t.equal((await resume(coordinator, id, { 'if-match': `"${version + 1}"` })).status, 200);
   });
 
   await t.test('never, where a life may hang on them or nothing runs', async t => {
@@ -185,21 +188,21 @@ t.test('timers by hand', async t => {
     };
     const emergency = await ask({ urgency: 'emergency' });
     const respond = await timerOf(emergency.referral.id, 'respond');
-    await refusal(pause(supervisor, respond.id), { state: 'running', allowed_actions: [] }, 'an emergency');
+    await refusal(pause(coordinator, respond.id), { state: 'running', allowed_actions: [] }, 'an emergency');
 
     const urgent = await ask({ urgency: 'urgent' });
     const { id } = await timerOf(urgent.referral.id, 'respond');
-    await refusal(resume(supervisor, id), { state: 'running', allowed_actions: ['pause'] }, 'one that runs does not go on');
-    ok(await pause(supervisor, id));
-    await refusal(pause(supervisor, id), { state: 'paused', allowed_actions: ['resume'] }, 'one that rests does not rest again');
-    ok(await resume(supervisor, id));
+    await refusal(resume(coordinator, id), { state: 'running', allowed_actions: ['pause'] }, 'one that runs does not go on');
+    ok(await pause(coordinator, id));
+    await refusal(pause(coordinator, id), { state: 'paused', allowed_actions: ['resume'] }, 'one that rests does not rest again');
+    ok(await resume(coordinator, id));
     const acknowledge = await timerOf(urgent.referral.id, 'acknowledge');
     clock.advance(2 * HOUR);
-    await refusal(pause(supervisor, acknowledge.id), { state: 'running' }, 'one that is due, before any sweep');
+    await refusal(pause(coordinator, acknowledge.id), { state: 'running' }, 'one that is due, before any sweep');
     await drain(services);
-    await refusal(pause(supervisor, acknowledge.id), { state: 'breached', allowed_actions: [] }, 'one that was breached');
+    await refusal(pause(coordinator, acknowledge.id), { state: 'breached', allowed_actions: [] }, 'one that was breached');
     await act(receiver, urgent.referral.id, 'accept');
-    await refusal(pause(supervisor, id), { state: 'met', allowed_actions: [] }, 'one that was met');
+    await refusal(pause(coordinator, id), { state: 'met', allowed_actions: [] }, 'one that was met');
     await act(receiver, urgent.referral.id, 'report-no-show');
     const check = await timerOf(urgent.referral.id, 'missing_person_check');
     await refusal(
@@ -222,7 +225,7 @@ t.test('timers by hand', async t => {
     for (const who of [supervisor, coordinator]) {
       const { status, body } = await resume(who, id);
       t.equal(status, 409);
-      t.match(body, { code: 'wrong_state', state: 'paused', allowed_actions: [] });
+      t.match(body, { code: 'wrong_state', state: 'paused', allowed_actions: NONE });
     }
     clock.advance(HOUR);
     await act(sender, referral.id, 'provide-information', { answers: ['!'] });
@@ -230,7 +233,7 @@ t.test('timers by hand', async t => {
     t.match(await timerOf(referral.id, 'respond'), { state: 'running', pause_reason: null, due_at: later });
 
     // A question asked while people let it rest: from then on the answer is waited for.
-    ok(await pause(supervisor, id, 'person_unavailable'));
+    ok(await pause(coordinator, id, 'person_unavailable'));
     clock.advance(HOUR);
     await act(receiver, referral.id, 'request-information', { questions: ['And?'] });
     t.match(await timerOf(referral.id, 'respond'), { pause_reason: 'information_requested', paused_at: after(-HOUR) });
@@ -245,7 +248,7 @@ t.test('timers by hand', async t => {
     await act(receiver, referral.id, 'request-information', { questions: ['And now?'] });
     clock.advance(4 * HOUR);
     await drain(services);
-    ok(await pause(supervisor, id, 'force_majeure'));
+    ok(await pause(coordinator, id, 'force_majeure'));
     await act(sender, referral.id, 'provide-information', { answers: ['!'] });
     t.match(await timerOf(referral.id, 'respond'), { state: 'paused', pause_reason: 'force_majeure' });
     await act(receiver, referral.id, 'decline', { reason_code: 'out_of_area' });
@@ -256,19 +259,20 @@ t.test('timers by hand', async t => {
     const { referral } = await startNight(sender, {
       referral: { urgency: 'urgent', routing: 'direct', recipient_agency_id: agencies.shelter_a.id },
     });
-    const { id } = await timerOf(referral.id, 'respond');
+    await act(as('shelter_a'), referral.id, 'accept');
+    const { id } = await timerOf(referral.id, 'handover');
     const own = ok(await pause(as('shelter_a', 'supervisor'), id));
     t.equal(own.paused_by_agency_id, agencies.shelter_a.id);
     for (const who of [sender, coordinator]) {
-      const seen = await timerOf(referral.id, 'respond', who);
+      const seen = await timerOf(referral.id, 'handover', who);
       t.match(seen, { state: 'paused', placed: { region: 'XA-1' } });
       t.notMatch(JSON.stringify([seen, await told(who, referral.id)]), agencies.shelter_a.id);
       t.equal((await told(who, referral.id)).length, 1);
     }
     ok(await resume(coordinator, id));
     ok(await pause(coordinator, id));
-    t.match(await timerOf(referral.id, 'respond'), { paused_by_agency_id: agencies.committee.id });
-    t.match(await told(as('shelter_a'), referral.id), [{}, {}, {}], 'the hidden one is told all');
+    t.match(await timerOf(referral.id, 'handover'), { paused_by_agency_id: agencies.committee.id });
+    t.equal((await told(as('shelter_a'), referral.id)).length, 3, 'the hidden one is told all');
   });
 
   await t.test('duties that no step of the lifecycle meets are met by hand', async t => {
@@ -283,7 +287,7 @@ t.test('timers by hand', async t => {
     const met = ok(await meet(sender, check.id, { 'if-match': '*' }));
     t.match(met, { state: 'met', met_at: after(0), breached_at: after(0), case_id: kase.id }, 'late');
     const again = await meet(sender, check.id);
-    t.match(again.body, { code: 'wrong_state', state: 'met', allowed_actions: [] });
+    t.match(again.body, { code: 'wrong_state', state: 'met', allowed_actions: NONE });
     t.match((await entriesOf(services, 'timer.meet')).at(-2), { outcome: 'done', code: 'missing_person_check' });
 
     ok(await sender.post(`/v1/consents/${consent.id}/withdraw`, { spoken_in_private: false }));
@@ -294,7 +298,7 @@ t.test('timers by hand', async t => {
     const respond = await timerOf(other.referral.id, 'respond');
     const refused = await meet(receiver, respond.id);
     t.equal(refused.status, 409, 'what the lifecycle meets is not met by hand');
-    t.match(refused.body, { code: 'wrong_state', state: 'running', allowed_actions: [] });
+    t.match(refused.body, { code: 'wrong_state', state: 'running', allowed_actions: NONE });
     t.equal((await meet(sender, respond.id)).status, 403);
     await act(receiver, other.referral.id, 'decline', { reason_code: 'out_of_area' });
     const unplaced = await timerOf(other.referral.id, 'unplaced_review');

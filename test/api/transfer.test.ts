@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import t from 'tap';
 import { startTestApp } from '../support/app.ts';
 import { entriesFor } from '../support/entries.ts';
-import { eventsOf, MEDICAL } from '../support/journey.ts';
+import { eventsOf, HOUR, MEDICAL } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
@@ -56,7 +56,7 @@ t.test('a case goes over to another agency', async t => {
     t.equal(owned.owner_agency_id, agencies.civil_society.id);
     t.match(owned.data, { narrative: { narrative: /locked in/ }, identity: { given_name: 'Testname' } });
     t.equal(owned.data.source, undefined, 'who reported stays with the agency that took the report');
-    t.strictSame(owned.withheld, ['source']);
+    t.strictSame(owned.withheld, NOT_COVERED, 'nor what no consent to its case management covers');
     t.match(await support.patch(path, { intake: { channel: 'police' } }, { 'if-match': '"1"' }), { status: 400 });
     const amended = await support.patch(path, { intake: { channel: 'outreach' } }, { 'if-match': `"${owned.version}"` });
     t.match(amended, { status: 422, body: { errors: [{ pointer: '/intake' }] } });
@@ -121,12 +121,16 @@ t.test('a case goes over to another agency', async t => {
     const inspection = as('labour_inspection');
     ok(await act(inspection, transfer.id, 'accept'));
     const owned = ok(await inspection.get(path));
-    t.strictSame(owned.withheld, ['source', 'protection_status']);
+    t.strictSame(owned.withheld, NOT_COVERED);
     t.equal(owned.data.protection_status, undefined);
     const headers = { 'if-match': `"${owned.version}"` };
     t.match(await inspection.patch(path, { person: { protection_status: 'none' } }, headers), {
       status: 422,
       body: { errors: [{ pointer: '/person/protection_status' }] },
+    });
+    t.match(await inspection.patch(path, { dependants: [{ age: 3 }] }, headers), {
+      status: 422,
+      body: { errors: [{ pointer: '/dependants' }] },
     });
     ok(await inspection.patch(path, { needs: ['legal_aid'] }, headers));
     const named = {
@@ -137,7 +141,12 @@ t.test('a case goes over to another agency', async t => {
     const { id } = ok(await inspection.post(`${path}/consents`, consentBody(named)));
     t.strictSame(ok(await inspection.get(path)).data.protection_status, { protection_status: 'refugee' }, 'kept as it was');
     ok(await inspection.post(`/v1/consents/${id}/withdraw`, { spoken_in_private: true }));
-    t.strictSame(ok(await inspection.get(path)).withheld, ['source', 'protection_status']);
+    t.strictSame(ok(await inspection.get(path)).withheld, NOT_COVERED);
+    const brief = { ...named, expires_at: new Date(clock.now().getTime() + HOUR).toISOString() };
+    ok(await inspection.post(`${path}/consents`, consentBody(brief)));
+    t.notOk(ok(await inspection.get(path)).withheld.includes('protection_status'));
+    clock.advance(HOUR);
+    t.strictSame(ok(await inspection.get(path)).withheld, NOT_COVERED, 'what has just expired counts no more, before any job');
   });
 
   await t.test('both walls: the database does not give the new owner the source either', async t => {
@@ -166,7 +175,8 @@ t.test('a case goes over to another agency', async t => {
 
     ok(await act(support, transfer.id, 'contest', { note: 'nobody asked us' }));
     const back = ok(await helpline.get(path));
-    t.match(back, { owner_agency_id: agencies.helpline_a.id, withheld: [] });
+    t.equal(back.owner_agency_id, agencies.helpline_a.id);
+    t.strictSame(back.withheld, []);
     t.match(back.data.source, { intake: { channel: 'hotline' } });
     t.match(ok(await support.get(path)), { data: undefined, deletion_due_at: String });
     const open = await lookAsOwner(
@@ -175,6 +185,92 @@ t.test('a case goes over to another agency', async t => {
       [transfer.offer.id],
     );
     t.strictSame(open, [{ responsible_agency_id: agencies.civil_society.id }], 'the owner has nothing to delete');
+  });
+
+  await t.test('who gave it away gives it nobody else, and who gave it on does not take it back', async t => {
+    const { kase, transfer, path } = await start();
+    ok(await act(support, transfer.id, 'accept'));
+    ok(
+      await support.post(
+        `${path}/consents`,
+        consentBody({ recipient: { agency_kind: 'labour_inspection' }, purposes: ['case_management'] }),
+      ),
+    );
+    const on = referralBody({
+      service: 'case_management',
+      routing: 'direct',
+      recipient_agency_id: agencies.labour_inspection.id,
+      categories: ['narrative'],
+    });
+    const second = ok(await support.post(`${path}/referrals`, on));
+    t.equal(ok(await helpline.get(`/v1/referrals/${transfer.id}`)).status, 'accepted');
+    ok(await act(as('labour_inspection'), second.id, 'accept'));
+    t.equal(ok(await helpline.get(`/v1/referrals/${transfer.id}`)).status, 'cancelled', 'what was given on is over');
+
+    const other = await start();
+    ok(await act(support, other.transfer.id, 'confirm-handover', { arrived_at: clock.now().toISOString() }));
+    ok(
+      await support.post(
+        `${other.path}/consents`,
+        consentBody({ recipient: { agency_kind: 'labour_inspection' }, purposes: ['case_management'] }),
+      ),
+    );
+    const third = ok(await support.post(`${other.path}/referrals`, on));
+    ok(await act(as('labour_inspection'), third.id, 'accept'));
+    t.equal(ok(await helpline.get(`/v1/referrals/${other.transfer.id}`)).status, 'in_progress');
+    t.equal(ok(await act(support, other.transfer.id, 'fail', { reason_code: 'service_ended' })).status, 'failed');
+    t.equal(
+      ok(await helpline.get(`/v1/referrals/${other.transfer.id}`)).status,
+      'cancelled',
+      'nobody else is asked in the name of a former owner',
+    );
+    const reroute = { agency_id: agencies.shelter_c.id, reason_code: 'better_match' };
+    t.match(await act(helpline, other.transfer.id, 'reroute', reroute), { status: 409 });
+    t.equal(ok(await as('labour_inspection').get(other.path)).owner_agency_id, agencies.labour_inspection.id);
+    t.ok(kase.id);
+  });
+
+  await t.test('there and back: the owner has nothing to delete, and what the ground gave is taken back', async t => {
+    const { transfer, path, kase } = await start();
+    ok(await act(support, transfer.id, 'accept'));
+    const service = `/v1/agencies/${agencies.helpline_a.id}/services/case_management`;
+    await as('helpline_a', 'supervisor').put(service, SERVICE, { 'if-none-match': '*' });
+    ok(
+      await support.post(
+        `${path}/consents`,
+        consentBody({ recipient: { agency_kind: 'hotline' }, purposes: ['case_management'] }),
+      ),
+    );
+    const back = {
+      service: 'case_management',
+      routing: 'direct',
+      recipient_agency_id: agencies.helpline_a.id,
+      categories: ['narrative'],
+    };
+    const returned = ok(await support.post(`${path}/referrals`, referralBody(back)));
+    ok(await act(helpline, returned.id, 'accept'));
+    t.strictSame(ok(await helpline.get(path)).withheld, [], 'it opened it, and sees all of it again');
+    const duties = await lookAsOwner(
+      services,
+      `select responsible_agency_id from timers where case_id = $1 and name = 'deletion_confirmation' and state = 'running'`,
+      [kase.id],
+    );
+    t.strictSame(duties, [{ responsible_agency_id: agencies.civil_society.id }]);
+
+    const bare = ok(await helpline.post('/v1/cases', caseBody({ person: { ...PERSON } })));
+    const danger = referralBody({
+      service: 'case_management',
+      routing: 'direct',
+      recipient_agency_id: agencies.civil_society.id,
+      categories: ['narrative', 'contact'],
+      lawful_ground: { code: 'imminent_danger_to_life' },
+    });
+    const urgent = ok(await helpline.post(`/v1/cases/${bare.id}/referrals`, danger));
+    ok(await act(support, urgent.id, 'accept'));
+    const seen = ok(await support.get(`/v1/cases/${bare.id}`));
+    t.strictSame(Object.keys(seen.data), ['narrative'], 'what was asked for and is there');
+    ok(await as('helpline_a', 'supervisor').post(`/v1/referrals/${urgent.id}/review-ground`, { upheld: false }));
+    t.strictSame(ok(await support.get(`/v1/cases/${bare.id}`)).data, {}, 'a ground that does not stand opens nothing');
   });
 
   await t.test('only the owner hands it over', async t => {
@@ -190,6 +286,8 @@ t.test('a case goes over to another agency', async t => {
   });
 });
 
+/** Of what consent to its case management covers: the rest stays with whoever opened the case. */
+const NOT_COVERED = ['protection_status', 'labour', 'family', 'criminal_justice', 'source'];
 const PERSON = { given_name: 'Testname', sex: 'female', protection_status: 'refugee' };
 const SERVICE = {
   regions: [],

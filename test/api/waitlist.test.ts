@@ -9,7 +9,7 @@ const HOUR = 3_600_000;
 t.test('waiting list and review', async t => {
   const test = await startTestApp(t);
   const { services, clock } = test;
-  const { as } = await mechanism(test);
+  const { as, agencies } = await mechanism(test);
   const helpline = as('helpline_a');
 
   /** The shelter that was asked, then the other. */
@@ -64,4 +64,36 @@ t.test('waiting list and review', async t => {
     t.same(reviews.map((timer: { state: string }) => timer.state).sort(), ['met', 'running']);
     t.equal(reviews.find((timer: { state: string }) => timer.state === 'running').due_at, next_review_at);
   });
+
+  await t.test(
+    'a place on a waiting list is no answer: when the other says no, the next is asked, and again when a place comes free',
+    async t => {
+      const supervisor = as('shelter_b', 'supervisor');
+      const capacity = `/v1/agencies/${agencies.shelter_b.id}/services/shelter_accommodation/capacity`;
+      const { referral } = await startNight(helpline, { referral: { urgency: 'emergency' } });
+      const path = `/v1/referrals/${referral.id}`;
+      const [first, second] = await asked(referral.id);
+      ok(await first.post(`${path}/receive`));
+      const beyond = new Date(clock.now().getTime() + 2 * HOUR).toISOString();
+      t.match(await first.post(`${path}/waitlist`, { review_at: beyond }), {
+        status: 422,
+        body: { errors: [{ pointer: '/review_at' }] },
+      });
+      ok(await first.post(`${path}/waitlist`, { review_at: new Date(clock.now().getTime() + HOUR).toISOString() }));
+      ok(await second.post(`${path}/decline`, { reason_code: 'no_capacity' }));
+      t.equal(ok(await helpline.get(path)).status, 'waitlisted');
+      clock.advance(1);
+      if (second.agency.id === agencies.shelter_b.id) {
+        ok(await supervisor.put(capacity, { total: 9, held_elsewhere: 0 }));
+      } else {
+        const other = `/v1/agencies/${agencies.shelter_a.id}/services/shelter_accommodation/capacity`;
+        ok(await as('shelter_a', 'supervisor').put(other, { total: 9, held_elsewhere: 0 }));
+      }
+      await drain(services);
+      t.equal(ok(await second.get(path)).status, 'offered', 'though somebody still holds it on a list');
+      clock.advance(HOUR);
+      await drain(services);
+      t.equal(ok(await first.get(path)).status, 'expired', 'an emergency waits no longer than its rule');
+    },
+  );
 });

@@ -185,16 +185,26 @@ t.test('a ground that its review did not uphold stands in for nothing', async t 
   t.strictSame(coveredCategories(refused, [grant()], SHELTER, NOW), ['identity', 'contact'], 'a consent beside it still covers');
 });
 
-t.test('an owner that did not open the case does not see where it came from', async t => {
+t.test('an owner that did not open the case sees what consent to its case management covers, never the source', async t => {
   const inspection = { id: 'agy_inspection', kind: 'labour_inspection' } as const;
-  const told = byName(inspection.id, { purposes: ['case_management'], categories: ['protection_status'] });
-  t.strictSame(withheldFromOwner(CLINIC, null, [], NOW), [], 'it has not changed hands');
-  t.strictSame(withheldFromOwner(CLINIC, CLINIC.id, [], NOW), [], 'it came back');
-  t.strictSame(withheldFromOwner(CLINIC, SHELTER.id, [], NOW), ['source']);
-  t.strictSame(withheldFromOwner(inspection, SHELTER.id, [], NOW), ['source', 'protection_status']);
-  t.strictSame(withheldFromOwner(inspection, SHELTER.id, [told], NOW), ['source']);
-  t.strictSame(withheldFromOwner(inspection, SHELTER.id, [{ ...told, withdrawn_at: BEFORE }], NOW), [
-    'source',
-    'protection_status',
-  ]);
+  const allBut = (...categories: Category[]) => CATEGORIES.filter(category => !categories.includes(category));
+  const managing = byName(CLINIC.id, { purposes: ['case_management'], categories: [...CATEGORIES] });
+  t.strictSame(withheldFromOwner(CLINIC, null, undefined, [], NOW), [], 'it has not changed hands');
+  t.strictSame(withheldFromOwner(CLINIC, CLINIC.id, undefined, [], NOW), [], 'it came back');
+  t.strictSame(withheldFromOwner(CLINIC, SHELTER.id, undefined, [managing], NOW), ['source']);
+  t.strictSame(withheldFromOwner(CLINIC, SHELTER.id, undefined, [{ ...managing, withdrawn_at: BEFORE }], NOW), [...CATEGORIES]);
+  t.strictSame(withheldFromOwner(CLINIC, SHELTER.id, undefined, [{ ...managing, purposes: ['medical'] }], NOW), [...CATEGORIES]);
+
+  const by_kind = grant({
+    recipient_agency_kind: 'labour_inspection',
+    purposes: ['case_management'],
+    categories: [...CATEGORIES],
+  });
+  t.strictSame(withheldFromOwner(inspection, SHELTER.id, undefined, [by_kind], NOW), ['protection_status', 'source']);
+
+  const ground = { code: 'child_safeguarding' } as const;
+  const asked = { categories: ['identity', 'protection_status', 'source'], lawful_ground: ground } as const;
+  t.strictSame(withheldFromOwner(CLINIC, SHELTER.id, asked, [], NOW), allBut('identity'), 'what was asked for, and no status');
+  const refused = { ...asked, lawful_ground: { ...ground, upheld: false } };
+  t.strictSame(withheldFromOwner(CLINIC, SHELTER.id, refused, [], NOW), [...CATEGORIES]);
 });

@@ -72,6 +72,9 @@ export function clinic({ as, agencies }: Mechanism) {
   return { sender, receiver, ask, at };
 }
 
+/** Nothing, as a pattern: for `t.match`, an empty list is part of every list. */
+export const NONE = { length: 0 };
+
 export interface ToldEvent {
   type: string;
   timestamp: string;

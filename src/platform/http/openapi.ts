@@ -1,5 +1,5 @@
 import swagger from '@fastify/swagger';
-import { Ajv } from 'ajv';
+import { Ajv, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
 import { fullFormats } from 'ajv-formats/dist/formats.js';
 import type { FastifyInstance, FastifySchema } from 'fastify';
@@ -122,7 +122,17 @@ export function registerSchemas(app: FastifyInstance): void {
     // RFC 3339 has leap seconds, `Date` has none.
     ajv.addFormat('date-time', { validate: (text: string) => rfc3339.validate(text) && !Number.isNaN(Date.parse(text)) });
   }
-  app.setValidatorCompiler(({ schema, httpPart }) => (httpPart === 'body' ? strict : parsing).compile(schema as object));
+  // Compiled when it is first needed: all of them at once are most of what a start takes.
+  app.setValidatorCompiler(({ schema, httpPart }) => {
+    let compiled: ValidateFunction | undefined;
+    const validate: { (data: unknown): boolean; errors?: ValidateFunction['errors'] } = data => {
+      compiled ??= (httpPart === 'body' ? strict : parsing).compile(schema as object);
+      const valid = compiled(data);
+      validate.errors = compiled.errors;
+      return valid;
+    };
+    return validate;
+  });
   app.addSchema(ProblemDocument);
 }
 

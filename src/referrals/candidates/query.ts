@@ -1,12 +1,14 @@
 import { record } from '../../audit/record.ts';
 import { requireAssigned } from '../../cases/assignments.ts';
-import { listGrants, lockCase } from '../../cases/store.ts';
+import { findCase, listGrants, lockCase } from '../../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../../core/access.ts';
 import { type Reader, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
+import type { Category } from '../../core/codes.ts';
 import { isNamed } from '../../core/consent.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import { asSystem, type Tx, transact } from '../../platform/database.ts';
 import type { Services } from '../../services.ts';
+import { withheldNow } from '../coverage.ts';
 import { listDisclosures } from '../disclosure-store.ts';
 import { referralRelations } from '../locked.ts';
 import { rank } from '../router.ts';
@@ -30,12 +32,13 @@ export const listReferralCandidates = (services: Services, actor: AgencyActor, i
     if (referral.ended) throw new Problem('wrong_state', { members: { state: referral.status, allowed_actions: [] } });
 
     const now = services.now();
+    const found = relations.includes('owner') ? await findCase(tx, case_id) : undefined;
     const grants = await asSystem(tx, 'router', () => listGrants(tx, case_id));
     const { ranked, providers, tie_key } = await rank(services, tx, { referral, offers, grants }, now);
     const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
     const told = tellCandidates(ranked, providers, {
       agency_id: actor.agency_id,
-      knows: await whatIsKnown(tx, actor, referral, relations),
+      knows: await whatIsKnown(tx, actor, referral, relations, found ? await withheldNow(tx, found, now) : []),
       names: agency_id => isNamed(grants, agency_id, now),
       tie_key,
     });
@@ -55,8 +58,10 @@ async function whatIsKnown(
   actor: AgencyActor,
   referral: ReferralRow,
   relations: readonly Relation[],
+  withheld: readonly Category[],
 ): Promise<Reader['knows']> {
-  if (relations.includes('owner')) return 'all';
+  // An owner to which the case went over may not know all of the person.
+  if (relations.includes('owner')) return withheld.some(category => category !== 'source') ? 'profile' : 'all';
   if (!relations.includes('sender')) return 'nothing';
   const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
   return disclosures.some(({ ended_at }) => ended_at === null) ? 'profile' : 'nothing';

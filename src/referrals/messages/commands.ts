@@ -11,6 +11,7 @@ import { decodeCursor, encodeCursor, pageLimit, toPage } from '../../platform/ht
 import { newId } from '../../platform/ids.ts';
 import { open, type Place, seal } from '../../platform/vault.ts';
 import type { Services } from '../../services.ts';
+import { listDisclosures } from '../disclosure-store.ts';
 import { lockReferral, referralRelations } from '../locked.ts';
 import { agencyOf, noticeOf } from '../notices.ts';
 import { subjectOf } from '../progress.ts';
@@ -136,8 +137,22 @@ async function openCorrespondence(
     referral,
     offers,
     agencies: new Map(facts.map(agency => [agency.id, agency])),
-    scope: { referral_id, ...(relations.includes('sender') ? {} : { offer_id: own!.id }) },
+    scope: { referral_id, ...(await scopeOf(tx, actor, referral, relations, own)) },
   };
+}
+
+/** A sender that neither owns nor holds the case any more goes on writing, and reads what it wrote itself: the rest is of a person. */
+async function scopeOf(
+  tx: Tx,
+  actor: AgencyActor,
+  { case_id }: ReferralRow,
+  relations: readonly Relation[],
+  own: OfferRow | undefined,
+): Promise<Pick<MessageScope, 'offer_id' | 'author_agency_id'>> {
+  if (!relations.includes('sender')) return { offer_id: own!.id };
+  if (relations.includes('owner')) return {};
+  const disclosures = await listDisclosures(tx, { case_id, agency_id: actor.agency_id });
+  return disclosures.some(({ ended_at }) => ended_at === null) ? {} : { author_agency_id: actor.agency_id };
 }
 
 const isFromSender = (referral: ReferralRow, agency_id: string): boolean => referral.sender_agency_id === agency_id;

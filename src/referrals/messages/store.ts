@@ -14,14 +14,17 @@ export async function insertMessage(tx: Tx, row: MessageRow): Promise<void> {
 export interface MessageScope {
   referral_id: string;
   offer_id?: string;
+  /** Only what this agency wrote. */
+  author_agency_id?: string;
 }
 
-const messagesOf = (tx: Tx, { referral_id, offer_id }: MessageScope) =>
+const messagesOf = (tx: Tx, { referral_id, offer_id, author_agency_id }: MessageScope) =>
   tx
     .selectFrom('messages')
     .selectAll()
     .where('referral_id', '=', referral_id)
-    .$if(offer_id !== undefined, query => query.where('offer_id', '=', offer_id!));
+    .$if(offer_id !== undefined, query => query.where('offer_id', '=', offer_id!))
+    .$if(author_agency_id !== undefined, query => query.where('author_agency_id', '=', author_agency_id!));
 
 export const findMessage = (tx: Tx, scope: MessageScope, id: string): Promise<MessageRow | undefined> =>
   messagesOf(tx, scope).where('id', '=', id).executeTakeFirst();
