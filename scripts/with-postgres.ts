@@ -11,7 +11,17 @@ import { join } from 'node:path';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../src/platform/embedded-postgres.ts';
 
 // A crash may lose the whole cluster: nobody will miss it.
-const settings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+const settings = {
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  wal_level: 'minimal',
+  max_wal_senders: '0',
+  max_wal_size: '4GB',
+  checkpoint_timeout: '1h',
+  // Each database lives for seconds.
+  autovacuum: 'off',
+};
 
 const [command, ...args] = process.argv.slice(2);
 if (command === undefined) {

@@ -21,7 +21,7 @@ import { systemActor } from './core/access.ts';
 import { Problem } from './core/problem.ts';
 import { registerAuth } from './platform/http/auth.ts';
 import { registerConventions } from './platform/http/conventions.ts';
-import { registerOpenApi, registerSchemas } from './platform/http/openapi.ts';
+import { lazySerializers, registerOpenApi, registerSchemas } from './platform/http/openapi.ts';
 import { problemHandler, sendProblem } from './platform/http/problems.ts';
 import { publicRoutes } from './platform/http/public-routes.ts';
 import { createRateLimiter } from './platform/http/rate-limit.ts';
@@ -60,6 +60,7 @@ export async function buildApi(services: Services): Promise<App> {
     frameworkErrors: (_, request, reply) => void sendProblem(reply.header('request-id', request.id), new Problem('not_found')),
     onProtoPoisoning: 'error',
     onConstructorPoisoning: 'error',
+    schemaController: { compilersFactory: { buildSerializer: lazySerializers } },
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   const refusals = createRefusalCounter(services);

@@ -127,7 +127,8 @@ test('retries', async t => {
     await emit(services, helpline_a, notice([health.agency_id]));
     await relayAll(services);
     receiver.replies.push({ status: 410 }, { status: 410 });
-    t.equal(await deliverDue(services, it.outbound), 2);
+    // The first answer pauses the endpoint; the second delivery may have been under way by then.
+    t.ok([1, 2].includes(await deliverDue(services, it.outbound)));
     t.match(await it.endpoint(id), { status: 'paused' });
     const told = await asRelay(services, tx =>
       tx.selectFrom('events').select(['agency_id', 'body']).where('type', '=', 'endpoint.failing').execute(),

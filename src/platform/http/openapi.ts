@@ -1,3 +1,4 @@
+import { SerializerSelector } from '@fastify/fast-json-stringify-compiler';
 import swagger from '@fastify/swagger';
 import { Ajv, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
@@ -109,6 +110,21 @@ export function operation<const T extends Operation>(
   };
 }
 
+type BuildSerializer = ReturnType<typeof SerializerSelector>;
+type Serialize = (data: unknown) => string;
+
+/** The serialisers of Fastify, each made when it is first needed: all of them at once would be most of what a start takes. */
+export const lazySerializers = ((external: unknown, options: unknown) => {
+  const build = SerializerSelector()(external as never, options as never) as unknown as (route: unknown) => Serialize;
+  return (route: unknown): Serialize => {
+    let serialize: Serialize | undefined;
+    return data => {
+      serialize ??= build(route);
+      return serialize(data);
+    };
+  };
+}) as unknown as BuildSerializer;
+
 /**
  * Bodies are taken as they are: no coercion, no defaults, nothing dropped. Parameters arrive as text, so numbers and booleans
  * in them are parsed.
@@ -122,7 +138,7 @@ export function registerSchemas(app: FastifyInstance): void {
     // RFC 3339 has leap seconds, `Date` has none.
     ajv.addFormat('date-time', { validate: (text: string) => rfc3339.validate(text) && !Number.isNaN(Date.parse(text)) });
   }
-  // Compiled when it is first needed: all of them at once are most of what a start takes.
+  // Compiled when it is first needed, like the serialisers.
   app.setValidatorCompiler(({ schema, httpPart }) => {
     let compiled: ValidateFunction | undefined;
     const validate: { (data: unknown): boolean; errors?: ValidateFunction['errors'] } = data => {
