@@ -1,141 +1,23 @@
 import t from 'tap';
-import { OFFER_STATUSES, type OfferStatus } from '../../src/core/codes.ts';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
-import { all, clinic, eventsOf, HOUR } from '../support/journey.ts';
-import { type Client, type Mechanism, mechanism } from '../support/mechanism.ts';
+import { all, clinic, HOUR } from '../support/journey.ts';
+import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 
 // Much of it, and other suites beside it.
 t.setTimeout(90_000);
 
-/** The lifecycle of a referral as agencies meet it. The tables here are written from the domain contract, not from the code. */
-
-interface Verb {
-  path: string;
-  by: 'receiver' | 'sender';
-  /** Statuses of the receiver's own offer. */
-  from: OfferStatus[];
-  to: OfferStatus | 'unplaced';
-  event: string;
-  body?: Record<string, unknown>;
-}
-
-const BEFORE_ACCEPTED: OfferStatus[] = ['offered', 'received', 'info_requested', 'waitlisted'];
-/** The only agency that was asked has ended its offer: nobody is asked any more. */
-const UNPLACED: OfferStatus[] = ['declined', 'expired', 'failed'];
-
-/** In the order of the table in the contract. */
-const VERBS: Record<string, Verb> = {
-  receive: { path: 'receive', by: 'receiver', from: ['offered'], to: 'received', event: 'received' },
-  request_information: {
-    path: 'request-information',
-    by: 'receiver',
-    from: ['received'],
-    to: 'info_requested',
-    event: 'information_requested',
-    body: { questions: ['Is she hurt?'] },
-  },
-  provide_information: {
-    path: 'provide-information',
-    by: 'sender',
-    from: ['info_requested'],
-    to: 'received',
-    event: 'information_provided',
-    body: { answers: ['No'] },
-  },
-  waitlist: { path: 'waitlist', by: 'receiver', from: ['received', 'info_requested'], to: 'waitlisted', event: 'waitlisted' },
-  accept: { path: 'accept', by: 'receiver', from: [...BEFORE_ACCEPTED, 'expired'], to: 'accepted', event: 'accepted' },
-  decline: {
-    path: 'decline',
-    by: 'receiver',
-    from: BEFORE_ACCEPTED,
-    to: 'unplaced',
-    event: 'declined',
-    body: { reason_code: 'unsafe' },
-  },
-  reroute: { path: 'reroute', by: 'sender', from: [...BEFORE_ACCEPTED, ...UNPLACED], to: 'offered', event: 'rerouted' },
-  confirm_handover: {
-    path: 'confirm-handover',
-    by: 'receiver',
-    from: [...BEFORE_ACCEPTED, 'accepted'],
-    to: 'in_progress',
-    event: 'handover_confirmed',
-    body: { arrived_at: '2026-11-21T19:00:00.000Z' },
-  },
-  report_no_show: { path: 'report-no-show', by: 'receiver', from: ['accepted'], to: 'unplaced', event: 'no_show' },
-  review: { path: 'review', by: 'receiver', from: ['in_progress'], to: 'in_progress', event: 'reviewed' },
-  complete: {
-    path: 'complete',
-    by: 'receiver',
-    from: ['in_progress'],
-    to: 'completed',
-    event: 'completed',
-    body: { outcome_code: 'service_provided' },
-  },
-  fail: {
-    path: 'fail',
-    by: 'receiver',
-    from: ['accepted', 'in_progress'],
-    to: 'unplaced',
-    event: 'failed',
-    body: { reason_code: 'service_ended' },
-  },
-  cancel: {
-    path: 'cancel',
-    by: 'sender',
-    from: [...BEFORE_ACCEPTED, 'accepted', ...UNPLACED],
-    to: 'cancelled',
-    event: 'cancelled',
-    body: { reason_code: 'need_met_elsewhere' },
-  },
-};
-const ALL = Object.entries(VERBS);
-/** For every status: the one that waits for the clock first, for it moves on for all; then the rest beside each other. */
-async function forEachStatus(work: (status: OfferStatus) => Promise<void>): Promise<void> {
-  await work('expired');
-  await Promise.all(OFFER_STATUSES.filter(status => status !== 'expired').map(work));
-}
-
-const bodyOf = ({ path, body }: Verb, { agencies }: Mechanism) =>
-  path === 'reroute' ? { agency_id: agencies.health.id, reason_code: 'better_match' } : (body ?? {});
+/** The lifecycle of a referral as agencies meet it. The table itself is walked in table-walk.test.ts. */
 
 t.test('one referral to one agency', async t => {
   const test = await startTestApp(t);
   const { services } = test;
   const them = await mechanism(test);
   const { sender, receiver, at, ask } = clinic(them);
-
-  await t.test('every verb in every right state', async t => {
-    const expected: { referral_id: string; event: string; party: Verb['by'] }[] = [];
-    await forEachStatus(async status => {
-      for (const [name, verb] of ALL) {
-        if (!verb.from.includes(status)) continue;
-        const { referral } = await at(test, status);
-        const who = verb.by === 'sender' ? sender : receiver;
-        const answer = await who.post(`/v1/referrals/${referral.id}/${verb.path}`, bodyOf(verb, them));
-        t.equal(answer.status, 200, `${name} when ${status} ${JSON.stringify(answer.body.errors ?? '')}`);
-        t.match(answer.headers['audit-receipt'], /^[0-9a-f]{64}$/);
-        const after = ok(await sender.get(`/v1/referrals/${referral.id}`));
-        t.equal(after.status, verb.to, `${name} when ${status}`);
-        t.match(answer.headers.etag, `"${after.version}"`);
-        t.ok(after.version > referral.version);
-        expected.push({ referral_id: referral.id, event: verb.event, party: verb.by });
-      }
-    });
-    const told = await eventsOf(services, sender);
-    const receiver_told = await eventsOf(services, receiver);
-    for (const { referral_id, event } of expected) {
-      const of = (events: typeof told) =>
-        events.filter(({ type, data }) => type === `referral.${event}` && data.referral_id === referral_id).length;
-      t.ok(of(told) > 0, `the sender is told of ${event}`);
-      // Nothing is live where the sender acts on what is unplaced.
-      if (event !== 'rerouted' && event !== 'cancelled') t.ok(of(receiver_told) > 0, `the receiver is told of ${event}`);
-    }
-  });
 
   await t.test('what is not said right is not understood', async t => {
     const { referral } = await at(test, 'accepted');

@@ -3,7 +3,7 @@ import t from 'tap';
 import { OFFER_STATUSES, type OfferStatus } from '../../src/core/codes.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
-import { anonymous, clinic } from '../support/journey.ts';
+import { anonymous, clinic, eventsOf } from '../support/journey.ts';
 import { type Answer, type Client, mechanism } from '../support/mechanism.ts';
 import { consentBody, ok, referralBody } from '../support/night.ts';
 import { entriesOf } from '../support/trail.ts';
@@ -20,6 +20,9 @@ interface Row {
   /** Party and caseworker's role of whoever may do it. */
   by: 'receiver' | 'sender' | 'sender or coordinator';
   from: readonly OfferStatus[];
+  /** Where the referral then stands: nobody else can be asked here. */
+  to: OfferStatus | 'unplaced';
+  event: string;
   body?: object;
   by_telephone?: true;
 }
@@ -30,21 +33,65 @@ const OUT: readonly OfferStatus[] = ['declined', 'expired', 'failed'];
 const AT = '2026-11-21T19:00:00.000Z';
 
 const PAGE: Record<string, Row> = {
-  receive: { by: 'receiver', from: ['offered'], by_telephone: true },
-  'request-information': { by: 'receiver', from: ['received'], body: { questions: ['Is she hurt?'] } },
-  'provide-information': { by: 'sender', from: ['info_requested'], body: { answers: ['No'] } },
-  waitlist: { by: 'receiver', from: ['received', 'info_requested'] },
-  accept: { by: 'receiver', from: [...BEFORE, 'expired'], by_telephone: true },
-  decline: { by: 'receiver', from: BEFORE, body: { reason_code: 'unsafe' }, by_telephone: true },
-  reroute: { by: 'sender or coordinator', from: [...BEFORE, ...OUT] },
-  'confirm-handover': { by: 'receiver', from: [...BEFORE, 'accepted'], body: { arrived_at: AT }, by_telephone: true },
-  'report-no-show': { by: 'receiver', from: ['accepted'] },
-  review: { by: 'receiver', from: ['in_progress'] },
-  complete: { by: 'receiver', from: ['in_progress'], body: { outcome_code: 'service_provided' } },
-  fail: { by: 'receiver', from: ['accepted', 'in_progress'], body: { reason_code: 'service_ended' } },
-  cancel: { by: 'sender', from: [...BEFORE, 'accepted', ...OUT], body: { reason_code: 'error' } },
+  receive: { by: 'receiver', to: 'received', event: 'received', from: ['offered'], by_telephone: true },
+  'request-information': {
+    by: 'receiver',
+    to: 'info_requested',
+    event: 'information_requested',
+    from: ['received'],
+    body: { questions: ['Is she hurt?'] },
+  },
+  'provide-information': {
+    by: 'sender',
+    to: 'received',
+    event: 'information_provided',
+    from: ['info_requested'],
+    body: { answers: ['No'] },
+  },
+  waitlist: { by: 'receiver', to: 'waitlisted', event: 'waitlisted', from: ['received', 'info_requested'] },
+  accept: { by: 'receiver', to: 'accepted', event: 'accepted', from: [...BEFORE, 'expired'], by_telephone: true },
+  decline: {
+    by: 'receiver',
+    to: 'unplaced',
+    event: 'declined',
+    from: BEFORE,
+    body: { reason_code: 'unsafe' },
+    by_telephone: true,
+  },
+  reroute: { by: 'sender or coordinator', to: 'offered', event: 'rerouted', from: [...BEFORE, ...OUT] },
+  'confirm-handover': {
+    by: 'receiver',
+    to: 'in_progress',
+    event: 'handover_confirmed',
+    from: [...BEFORE, 'accepted'],
+    body: { arrived_at: AT },
+    by_telephone: true,
+  },
+  'report-no-show': { by: 'receiver', to: 'unplaced', event: 'no_show', from: ['accepted'] },
+  review: { by: 'receiver', to: 'in_progress', event: 'reviewed', from: ['in_progress'] },
+  complete: {
+    by: 'receiver',
+    to: 'completed',
+    event: 'completed',
+    from: ['in_progress'],
+    body: { outcome_code: 'service_provided' },
+  },
+  fail: {
+    by: 'receiver',
+    to: 'unplaced',
+    event: 'failed',
+    from: ['accepted', 'in_progress'],
+    body: { reason_code: 'service_ended' },
+  },
+  cancel: {
+    by: 'sender',
+    to: 'cancelled',
+    event: 'cancelled',
+    from: [...BEFORE, 'accepted', ...OUT],
+    body: { reason_code: 'error' },
+  },
   // Of what was recorded by telephone; nothing here was, until the second walk.
-  contest: { by: 'receiver', from: [], body: { note: 'nobody here said so' } },
+  contest: { by: 'receiver', to: 'offered', event: 'contested', from: [], body: { note: 'nobody here said so' } },
 };
 /** What may be contested, and how the receiver is made to have said it. */
 const RECORDED: Partial<Record<OfferStatus, [verb: string, body: object]>> = {
@@ -117,6 +164,10 @@ t.test('each action × each state × each kind of actor', async t => {
     'its operator by telephone': [() => receiver_operator, () => false, true],
   };
   const STRANGERS = ['helpline_b', 'audit_body'] as const;
+  const PARTIES = ['the receiver', 'the sender'];
+  const COLLEAGUES = ['its supervisor', 'its operator who sent it'];
+  /** What was done, and whether it was about an offer that was live: then its receiver is told of it as well. */
+  const done: { id: string; event: string; of_offer: boolean }[] = [];
   const allowed_count = new Map<string, number>();
 
   const absent = anonymous(await as('helpline_b').post(`/v1/referrals/${newId('ref')}/accept`, {}));
@@ -148,11 +199,23 @@ t.test('each action × each state × each kind of actor', async t => {
         const said = `${verb} by ${name}`;
         if (!allows(row)) expect(await who().post(`${path}/${verb}`, body), 'forbidden', said);
         else if (!row.from.includes(status)) expect(await who().post(`${path}/${verb}`, body), 'wrong_state', said);
-        else {
-          const fresh = await at(test, status);
-          const answer = await who().post(`/v1/referrals/${fresh.referral.id}/${verb}`, body);
+        // What a colleague may is tried in one state; that it is not forbidden in the others, their 409 says.
+        else if (!COLLEAGUES.includes(name) || status === row.from[0]) {
+          const fresh = (await at(test, status)).referral;
+          const answer = await who().post(`/v1/referrals/${fresh.id}/${verb}`, body);
           if (answer.status !== 200) wrong.push(`${said} when ${status}: ${answer.status} ${JSON.stringify(answer.body)}`);
           allowed_count.set(name, (allowed_count.get(name) ?? 0) + 1);
+          if (!PARTIES.includes(name)) continue;
+          const after = ok(await sender.get(`/v1/referrals/${fresh.id}`));
+          if (after.status !== row.to) wrong.push(`${said} when ${status} leads to ${after.status}`);
+          if (answer.headers.etag !== `"${after.version}"`) wrong.push(`${said} when ${status} answers another version`);
+          if (!/^[0-9a-f]{64}$/.test(String(answer.headers['audit-receipt'])))
+            wrong.push(`${said} when ${status} gives no receipt`);
+          done.push({
+            id: fresh.id,
+            event: `referral.${row.event}`,
+            of_offer: !OUT.includes(status) && row.event !== 'cancelled',
+          });
         }
       }
       for (const key of STRANGERS) {
@@ -177,7 +240,9 @@ t.test('each action × each state × each kind of actor', async t => {
     whole(name)
       .filter(row => !telephone || row.by_telephone)
       .reduce((sum, { from }) => sum + from.length, 0);
-  for (const name of ['the receiver', 'the sender', 'the coordinator', 'its supervisor', 'its operator who sent it'])
+  for (const name of COLLEAGUES)
+    t.equal(allowed_count.get(name), whole(name).filter(({ from }) => from.length > 0).length, `${name} may, too`);
+  for (const name of [...PARTIES, 'the coordinator'])
     t.equal(allowed_count.get(name), rows(name), `every allowed step by ${name} was taken`);
   for (const name of ['the sender by telephone', 'the coordinator by telephone'])
     t.equal(allowed_count.get(name), rows(name, true), `every allowed step by ${name} was taken`);
@@ -191,6 +256,15 @@ t.test('each action × each state × each kind of actor', async t => {
       ['forbidden', 'not_visible', 'wrong_state'],
       `refusals to ${verb} are in the trail`,
     );
+  }
+
+  for (const [who, name] of [
+    [sender, 'sender'],
+    [receiver, 'receiver'],
+  ] as const) {
+    const told = new Set((await eventsOf(test.services, who)).map(({ type, data }) => `${type} ${data.referral_id}`));
+    const untold = done.filter(({ id, event, of_offer }) => (name === 'sender' || of_offer) && !told.has(`${event} ${id}`));
+    t.strictSame(untold, [], `the ${name} is told of every step`);
   }
 
   await t.test('contest, of what was recorded by telephone', async t => {
