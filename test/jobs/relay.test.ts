@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { sql } from 'kysely';
-import pg from 'pg';
 import { test } from 'tap';
 import { systemActor } from '../../src/core/access.ts';
 import { transact } from '../../src/platform/database.ts';
@@ -10,6 +9,7 @@ import { deleteExpired, wipeExpiredSecrets } from '../../src/platform/retention.
 import { AGENCY_AT_ONCE, startWebhookJobs } from '../../src/webhooks/jobs.ts';
 import { relayEvents, sweepDeliveries } from '../../src/webhooks/relay.ts';
 import { openTestServices } from '../support/app.ts';
+import { lookAsOwner } from '../support/trail.ts';
 import { asRelay, demoActors, emit, notice, registerEndpoint, relayAll, startReceiver } from '../support/webhooks.ts';
 
 const DAY_MS = 86_400_000;
@@ -263,15 +263,12 @@ test('a queue that loses its connections loses no delivery', async t => {
   await emit(services, helpline_a, notice([health.agency_id]));
   await receiver.reached(1);
 
-  const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(services.db);
-  const admin = new pg.Client(process.env.TEST_DATABASE_ADMIN_URL);
-  await admin.connect();
-  t.teardown(() => admin.end());
   for (let i = 2; i <= 6; i += 1) {
     await emit(services, helpline_a, notice([health.agency_id]));
-    await admin.query(
-      `select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and application_name = 'deliveries'`,
-      [rows[0]!.name],
+    await lookAsOwner(
+      services,
+      `select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name = 'deliveries' and pid <> pg_backend_pid()`,
     );
     services.wake_up.notify();
   }
