@@ -117,7 +117,7 @@ async function replay<View extends object>(
   if (remembered.holds_secret) throw new Problem('secret_already_shown');
   const shown = await view(tx, remembered.resource_id);
   // As the trail, which finds the case's key also where the act was the last that the caller could know of it.
-  const receipt = await asSystem(tx, 'trail', async () => {
+  const receipt = await asSystem(tx, 'trail', async tx => {
     const subject = await findNamedSubject(tx, remembered.resource_id);
     return record(services, tx, actor, {
       action,

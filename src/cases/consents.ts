@@ -267,7 +267,7 @@ async function requireGuardian(
   if (!decision) return;
   if (new Date(decision.decided_at) > now) throw fault('/guardian/best_interest_decision/decided_at', 'lies in the future');
   const { jurisdiction, owner_agency_id } = owned;
-  const authorities = await asSystem(tx, 'router', () =>
+  const authorities = await asSystem(tx, 'router', tx =>
     listCandidates(tx, { service: 'guardianship_child_protection', jurisdiction }),
   );
   const decides = authorities.some(
@@ -283,7 +283,7 @@ async function findRecipient(
   recipient: ConsentBody['recipient'],
 ): Promise<Pick<ConsentRow, 'recipient_agency_id' | 'recipient_agency_kind'>> {
   if ('agency_kind' in recipient) return { recipient_agency_id: null, recipient_agency_kind: recipient.agency_kind };
-  const known = await asSystem(tx, 'router', () =>
+  const known = await asSystem(tx, 'router', tx =>
     tx.selectFrom('agencies').select('id').where('id', '=', recipient.agency_id).executeTakeFirst(),
   );
   if (!known) throw fault('/recipient/agency_id', 'is not an agency');

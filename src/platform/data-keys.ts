@@ -1,3 +1,4 @@
+import { conversationOf } from './conversation.ts';
 import type { Tx } from './database.ts';
 import type { Vault } from './vault.ts';
 
@@ -5,11 +6,11 @@ import type { Vault } from './vault.ts';
  * The data keys of cases, by case id. Unwrapped keys live as long as the transaction that needed them.
  */
 
-const unwrapped = new WeakMap<Tx, Map<string, Buffer>>();
+const unwrapped = new WeakMap<object, Map<string, Buffer>>();
 
 const keysOf = (tx: Tx): Map<string, Buffer> => {
-  const known = unwrapped.get(tx) ?? new Map<string, Buffer>();
-  unwrapped.set(tx, known);
+  const known = unwrapped.get(conversationOf(tx)) ?? new Map<string, Buffer>();
+  unwrapped.set(conversationOf(tx), known);
   return known;
 };
 

@@ -148,7 +148,7 @@ export const rerouteReferral = (
     },
     {
       async check(tx, { referral: { service, jurisdiction } }) {
-        const providers = await asSystem(tx, 'router', () => listCandidates(tx, { service, jurisdiction }));
+        const providers = await asSystem(tx, 'router', tx => listCandidates(tx, { service, jurisdiction }));
         provider = requireProvider(providers, body.agency_id);
       },
     },
@@ -347,7 +347,7 @@ async function holdPlaces(
   offer: OfferRow,
   over_capacity: boolean,
 ): Promise<Pick<OfferRow, 'places' | 'places_held'>> {
-  const { places, taken } = await asSystem(tx, 'router', async () => {
+  const { places, taken } = await asSystem(tx, 'router', async tx => {
     const places = await placesNeeded(services, tx, offer.case_id);
     return { places, taken: await takePlaces(tx, offer.agency_id, offer.service, places, { over_capacity }) };
   });

@@ -38,7 +38,7 @@ export interface Disclosed {
 export async function listDisclosed(tx: Tx, actor: AgencyActor, found: CaseRow, now: Date): Promise<Disclosed> {
   const disclosures = await listDisclosures(tx, { case_id: found.id, agency_id: actor.agency_id });
   const live = disclosures.filter(({ ended_at }) => ended_at === null);
-  const open = await asSystem(tx, 'router', async () => {
+  const open = await asSystem(tx, 'router', async tx => {
     const grants = await listGrants(tx, found.id);
     const needs = await tx
       .selectFrom('referrals')
@@ -76,7 +76,7 @@ export async function tellHolders(
   safety: boolean,
   now: Date,
 ): Promise<Notice[]> {
-  const live = await asSystem(tx, 'router', async () => {
+  const live = await asSystem(tx, 'router', async tx => {
     // An owner that provides a service as well has written it itself.
     const live = (await listDisclosures(tx, { case_id: found.id })).filter(
       ({ ended_at, agency_id }) => ended_at === null && agency_id !== found.owner_agency_id,
@@ -141,7 +141,7 @@ export async function applyConsentChange(
   now: Date,
 ): Promise<string> {
   const affected: { locked: LockedReferral; notices: Notice[]; ended: OfferRow[] }[] = [];
-  await asSystem(tx, 'router', async () => {
+  await asSystem(tx, 'router', async tx => {
     if (!('ground_of' in change)) await refreshProtection(tx, now, { case_id: found.id });
     await refreshOwnersView(tx, found, now);
     const ids = 'ground_of' in change ? [change.ground_of] : await listOpenReferralIds(tx, found.id);
@@ -218,7 +218,7 @@ async function refreshOwnersView(tx: Tx, found: CaseRow, now: Date): Promise<voi
 export const withheldNow = (tx: Tx, found: CaseRow, now: Date): Promise<Category[]> =>
   found.opened_by_agency_id === null
     ? Promise.resolve([])
-    : asSystem(tx, 'router', async () => {
+    : asSystem(tx, 'router', async tx => {
         const [owner] = await listAgencyFacts(tx, [found.owner_agency_id]);
         const asked = await findReferral(tx, found.owned_by_referral_id ?? '');
         return withheldFromOwner(owner!, found.opened_by_agency_id, asked, await listGrants(tx, found.id), now);
@@ -268,7 +268,7 @@ async function askCovered(
 ): Promise<void> {
   const { referral, offers, grants } = locked;
   if (offers.some(isLive)) return;
-  const covered = await asSystem(tx, 'router', async () => {
+  const covered = await asSystem(tx, 'router', async tx => {
     const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
     return providers.some(({ agency_id, kind }) => mayBeAsked(referral, grants, { id: agency_id, kind }, now));
   });
@@ -278,7 +278,7 @@ async function askCovered(
   }
   if (covered && !told_already) return;
   referral.ended = 'withdrawn';
-  await asSystem(tx, 'router', () => endReferralTimers(tx, referral.id, now, { cancel: REFERRAL_CLOCKS }));
+  await asSystem(tx, 'router', tx => endReferralTimers(tx, referral.id, now, { cancel: REFERRAL_CLOCKS }));
   if (!told_already) {
     await record(services, tx, cause, {
       action: 'referral.withdraw',

@@ -10,7 +10,7 @@ import { listFollowedUp } from './store.ts';
 
 /** The case is closed: nobody follows anything up any more. */
 export const endFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> =>
-  asSystem(tx, 'router', async () => {
+  asSystem(tx, 'router', async tx => {
     for (const { id, followed_up } of await listFollowedUp(tx, case_id)) {
       if (followed_up) await endReferralTimers(tx, id, now, { cancel: ['follow_up'] });
     }
@@ -18,7 +18,7 @@ export const endFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> 
 
 /** The case is open again: each referral of it whose need was met is followed up again. */
 export const startFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> =>
-  asSystem(tx, 'router', async () => {
+  asSystem(tx, 'router', async tx => {
     for (const { id, followed_up } of await listFollowedUp(tx, case_id)) {
       if (!followed_up) await startTimers(tx, referralTimerContext(await loadLocked(tx, id), now), ['follow_up']);
     }

@@ -38,7 +38,7 @@ export async function lockReferral(tx: Tx, id: string): Promise<LockedReferral> 
   const { case_id, service } = (await findReferral(tx, id)) ?? raise('not_found');
   // A step of case management may change who owns the case.
   await lockCase(tx, case_id, service === 'case_management' ? 'update' : 'share');
-  return asSystem(tx, 'router', () => loadLocked(tx, id));
+  return asSystem(tx, 'router', tx => loadLocked(tx, id));
 }
 
 /** The same for the service itself, which runs as a system role and has locked the case. */

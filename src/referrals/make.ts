@@ -77,7 +77,7 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       if (missing) throw consentMissing(missing, groundsFor(missing, grounds));
 
       if (body.lawful_ground)
-        await asSystem(tx, 'router', () => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
+        await asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
       const receipt = await record(services, tx, actor, {
         action: 'referral.make',
         resource_type: 'referral',
@@ -165,7 +165,7 @@ export function requireProvider(providers: readonly CandidateService[], agency_i
 }
 
 async function findProvider(tx: Tx, { jurisdiction }: CaseRow, body: ReferralBody): Promise<CandidateService> {
-  const providers = await asSystem(tx, 'router', () => listCandidates(tx, { service: body.service, jurisdiction }));
+  const providers = await asSystem(tx, 'router', tx => listCandidates(tx, { service: body.service, jurisdiction }));
   return requireProvider(providers, body.recipient_agency_id!);
 }
 
@@ -182,7 +182,7 @@ async function insertWithNeed(
   const { lawful_ground, note, requirements } = body;
   const sealed: Sealed = { note, requirements, legal_basis: lawful_ground?.legal_basis };
   const key = await getDataKey(services, tx, found.id);
-  return asSystem(tx, 'router', async () => {
+  return asSystem(tx, 'router', async tx => {
     const profile = await findProfile(services, tx, found.id);
     await insertReferral(tx, {
       id,

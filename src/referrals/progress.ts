@@ -54,7 +54,7 @@ export async function carryOut(
   now: Date,
 ): Promise<string> {
   const [main] = decision.steps;
-  const deletions = await asSystem(tx, 'router', async () => {
+  const deletions = await asSystem(tx, 'router', async tx => {
     const deletions = await saveSteps(tx, locked, decision, carrying, now);
     if (decision.follows === 'ended') {
       locked.referral.ended = decision.event === 'referral.completed' ? 'completed' : 'cancelled';
@@ -102,7 +102,7 @@ export async function cancelTransfer(services: Services, tx: Tx, locked: LockedR
 
 /** Ends the act: the referral stands where its offers now stand. */
 export const finish = (tx: Tx, locked: LockedReferral, now: Date): Promise<void> =>
-  asSystem(tx, 'router', async () => {
+  asSystem(tx, 'router', async tx => {
     const { referral, offers, freed } = locked;
     await saveReferralStatus(tx, referral, offers, now);
     // Last of all: it touches referrals of other cases, and nothing of this act is locked after them.
@@ -232,7 +232,7 @@ export async function startDeletion(
 
 /** When the next deadline of a live offer falls; of one that is over nothing is due but a deletion, which has its own event. */
 async function dueOf(tx: Tx, offer: OfferRow): Promise<Date | null> {
-  const row = await asSystem(tx, 'router', () =>
+  const row = await asSystem(tx, 'router', tx =>
     tx
       .selectFrom('timers')
       .select(({ fn }) => fn.min('due_at').as('due_at'))

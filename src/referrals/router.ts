@@ -28,7 +28,7 @@ export async function rank(
   { referral, offers, grants }: Pick<LockedReferral, 'referral' | 'offers' | 'grants'>,
   now: Date,
 ): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string }> {
-  return asSystem(tx, 'router', async () => {
+  return asSystem(tx, 'router', async tx => {
     const profile = await findProfile(services, tx, referral.case_id);
     const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
     const { requirements } = open<Sealed>(
@@ -74,7 +74,7 @@ export async function askNext(
     await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === best.agency_id)!, now);
     return true;
   }
-  await asSystem(tx, 'router', () => saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now)));
+  await asSystem(tx, 'router', tx => saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now)));
   if (!quietly && !locked.offers.some(isLive)) await leaveUnplaced(services, tx, cause, locked, now);
   return false;
 }
@@ -85,7 +85,7 @@ export const placesNeeded = async (services: Services, tx: Tx, case_id: string):
 
 /** No agency is asked now, and none will be by itself unless something changes. */
 export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
-  await asSystem(tx, 'router', async () => {
+  await asSystem(tx, 'router', async tx => {
     await startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']);
   });
   await record(
@@ -158,7 +158,7 @@ export async function makeOffer(
     latest: true,
     forgotten_at: null,
   };
-  const due_at = await asSystem(tx, 'router', async () => {
+  const due_at = await asSystem(tx, 'router', async tx => {
     const profile = await findProfile(services, tx, referral.case_id);
     if (endangersAsylum(provider.kind, profile?.protection_status ?? 'unknown')) {
       throw new Problem('unprocessable', { detail: 'no contact with a country of origin while asylum applies or is unknown' });

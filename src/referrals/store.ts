@@ -93,7 +93,7 @@ export async function requestRouting(
   now: Date,
   where: { service?: Service; jurisdictions?: readonly string[]; case_id?: string },
 ): Promise<void> {
-  await asSystem(tx, 'router', () =>
+  await asSystem(tx, 'router', tx =>
     tx
       .updateTable('referrals')
       .set({ router_due_at: now })

@@ -45,7 +45,7 @@ export async function moveCase(
     await transferCase(services, tx, actor, locked, offer, offer.agency_id, now);
     await cancelOtherTransfers(services, tx, locked, now);
   } else if (event === 'referral.contested') {
-    const before = await asSystem(tx, 'router', () => listOwnerships(tx, offer.id));
+    const before = await asSystem(tx, 'router', tx => listOwnerships(tx, offer.id));
     const former = before.find(({ agency_id }) => agency_id !== offer.agency_id);
     if (former && locked.referral.owner_agency_id === offer.agency_id)
       await transferCase(services, tx, actor, locked, offer, former.agency_id, now);
@@ -64,7 +64,7 @@ async function transferCase(
   const { referral, agencies, coordinators } = locked;
   const { case_id, owner_agency_id: former_id } = referral;
   if (owner_id === former_id) return;
-  const deletions = await asSystem(tx, 'router', async () => {
+  const deletions = await asSystem(tx, 'router', async tx => {
     const found = (await findCase(tx, case_id))!;
     const opened_by_agency_id = found.opened_by_agency_id ?? former_id;
     const owner = { id: owner_id, kind: agencies.get(owner_id)!.kind };
@@ -133,9 +133,9 @@ async function forgiveDeletions(tx: Tx, case_id: string, owner_id: string, now: 
  * completes its own referral.
  */
 async function cancelOtherTransfers(services: Services, tx: Tx, { referral }: LockedReferral, now: Date): Promise<void> {
-  const others = await asSystem(tx, 'router', () => listOpenReferralIds(tx, referral.case_id, 'case_management'));
+  const others = await asSystem(tx, 'router', tx => listOpenReferralIds(tx, referral.case_id, 'case_management'));
   for (const id of others.filter(other => other !== referral.id)) {
-    const locked = await asSystem(tx, 'router', () => loadLocked(tx, id));
+    const locked = await asSystem(tx, 'router', tx => loadLocked(tx, id));
     if (!locked.offers.some(({ status }) => status === 'in_progress')) await cancelTransfer(services, tx, locked, now);
   }
 }

@@ -66,7 +66,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const sends = relations.includes('sender');
   const manages = sends || relations.includes('owner');
   const sees_all = manages || relations.includes('coordinator');
-  const grants = own && isLive(own) ? await asSystem(tx, 'router', () => listGrants(tx, referral.case_id)) : [];
+  const grants = own && isLive(own) ? await asSystem(tx, 'router', tx => listGrants(tx, referral.case_id)) : [];
   const recipient = { id: actor.agency_id, kind: actor.agency_kind };
   const informed = own !== undefined && isLive(own) && mayBeAsked(referral, grants, recipient, services.now());
   const holds = relations.includes('owner') || (sends && (await stillHolds(tx, actor, referral)));

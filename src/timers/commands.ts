@@ -78,7 +78,7 @@ const actOn = (
       authorise(actor, ...standingFor(actor, verb, seen));
       await requireAssigned(services, tx, actor, seen.case_id);
       // A timer belongs to no one agency: what is done to it is done as the router.
-      const { code, events } = await asSystem(tx, 'router', async () => {
+      const { code, events } = await asSystem(tx, 'router', async tx => {
         const subject = await effects.lock(tx, seen);
         const timer = await lockTimer(tx, id);
         // Whose duty it is may have changed while the case was locked by somebody else.

@@ -33,7 +33,7 @@ export const listReferralCandidates = (services: Services, actor: AgencyActor, i
 
     const now = services.now();
     const found = relations.includes('owner') ? await findCase(tx, case_id) : undefined;
-    const grants = await asSystem(tx, 'router', () => listGrants(tx, case_id));
+    const grants = await asSystem(tx, 'router', tx => listGrants(tx, case_id));
     const { ranked, providers, tie_key } = await rank(services, tx, { referral, offers, grants }, now);
     const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
     const told = tellCandidates(ranked, providers, {
