@@ -60,7 +60,7 @@ export const giveConsent = (services: Services, actor: AgencyActor, case_id: str
       explained_by,
       spoken_in_private,
     };
-    await insertConsent(tx, {
+    insertConsent(tx, {
       id,
       case_id,
       ...recipient,
@@ -101,7 +101,7 @@ export const withdrawConsent = (services: Services, actor: AgencyActor, id: stri
     const categories = body.categories
       ? consent.categories.filter(category => !body.categories!.includes(category))
       : consent.categories;
-    await saveConsent(tx, id, body.categories ? { categories } : { withdrawn_at: now }, now);
+    saveConsent(tx, id, body.categories ? { categories } : { withdrawn_at: now }, now);
     const change = { withdrawn: consent, stop_service: body.stop_service ?? false, spoken_in_private: body.spoken_in_private };
     const main = {
       action: 'consent.withdraw',
@@ -119,7 +119,7 @@ export const listCaseConsents = (services: Services, actor: AgencyActor, case_id
     const found = await lockVisibleCase(tx, case_id, 'share');
     authorise(actor, 'consent.list', await caseRelations(tx, actor, found));
     await requireAssigned(services, tx, actor, case_id);
-    const rows = await listConsents(tx, case_id);
+    const rows = await listConsents(tx, { case_id });
     const data = await Promise.all(rows.map(row => consentView(services, tx, row)));
     const receipt = await record(services, tx, actor, {
       action: 'consent.list',
@@ -146,7 +146,7 @@ export async function expireConsents(services: Services): Promise<boolean> {
       const consent = await findConsent(tx, id);
       const owned = await findCase(tx, case_id);
       if (!owned || !consent || consent.expired_at || consent.withdrawn_at) return;
-      await saveConsent(tx, id, { expired_at: now }, now);
+      saveConsent(tx, id, { expired_at: now }, now);
       const main = {
         action: 'consent.expire',
         resource_type: 'consent',
@@ -197,7 +197,7 @@ export async function warnExpiringConsents(services: Services): Promise<boolean>
       const consent = await findConsent(tx, id);
       const owned = await findCase(tx, case_id);
       if (!owned || !consent?.expires_at || consent.expiry_warned_at || consent.withdrawn_at || consent.expired_at) return;
-      await saveExpiryWarned(tx, id, services.now());
+      saveExpiryWarned(tx, id, services.now());
       const detail = { consent_id: id, expires_at: consent.expires_at.toISOString() };
       await record(services, tx, clock, {
         action: 'consent.warn',

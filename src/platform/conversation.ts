@@ -10,6 +10,7 @@ import {
 } from 'kysely';
 import type pg from 'pg';
 import type { Actor, SystemRole } from '../core/access.ts';
+import { Problem } from '../core/problem.ts';
 import type { Tables } from './tables.ts';
 
 /**
@@ -106,7 +107,7 @@ export class Conversation {
 
   #say(text: string, values?: unknown[]): Promise<pg.QueryResult> {
     return this.#client.query(text, values).catch(error => {
-      this.#failure ??= error as Error;
+      this.#failure ??= REFUSALS[(error as pg.DatabaseError).code ?? '']?.() ?? (error as Error);
       throw this.#failure;
     });
   }
@@ -115,6 +116,12 @@ export class Conversation {
 /** A system role beside the agency, or none. */
 type Role = SystemRole | typeof NOBODY;
 const NOBODY = '';
+
+/** What functions of our own refuse, by their SQLSTATE. */
+const REFUSALS: Readonly<Record<string, () => Problem>> = {
+  AM404: () => new Problem('not_found'),
+  AM409: () => new Problem('idempotency_in_progress', { retry_after: 1 }),
+};
 
 const SET_ACTOR =
   "select set_config('aman.agency_id', $1, true), set_config('aman.system', $2, true), set_config('aman.admin', $3, true)";

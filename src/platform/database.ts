@@ -96,9 +96,12 @@ async function converse<T>(pool: pg.Pool, actor: Actor, work: (tx: Tx) => Promis
   const client = await pool.connect();
   const conversation = new Conversation(client);
   try {
-    const result = await work(conversation.begin(actor)).catch(async error => {
+    let result: T;
+    try {
+      result = await work(conversation.begin(actor));
+    } catch (error) {
       throw await conversation.rollback(error);
-    });
+    }
     await conversation.commit();
     return result;
   } finally {

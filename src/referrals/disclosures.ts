@@ -10,6 +10,7 @@ import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers } from '../timers/apply.ts';
+import { lockOpenTimers } from '../timers/store.ts';
 import {
   type DisclosureRow,
   findDisclosure,
@@ -95,7 +96,9 @@ export const confirmDeletion = (services: Services, actor: AgencyActor, id: stri
         subjects: [{ subject_id: case_id, referral_id, offer_id: disclosure.offer_id, resource_id: id }],
       });
       await asSystem(tx, 'router', async tx => {
-        await endDeletionTimers(tx, { offer_id: disclosure.offer_id, holder_id: actor.agency_id }, 'meet', now);
+        const { offer_id } = disclosure;
+        const open = await lockOpenTimers(tx, { offer_id });
+        endDeletionTimers(tx, open, { offer_id, holder_id: actor.agency_id }, 'meet', now);
         if (ended) await forgetDisclosure(tx, disclosure, now);
         else await saveConfirmation(tx, disclosure, now);
       });

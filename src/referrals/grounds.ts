@@ -29,7 +29,7 @@ export const reviewGround = (services: Services, actor: AgencyActor, id: string,
     async (tx, now) => {
       const { case_id } = (await findReferral(tx, id)) ?? raise('not_found');
       await lockCase(tx, case_id, 'update');
-      const locked = await asSystem(tx, 'router', tx => loadLocked(tx, id));
+      const locked = await asSystem(tx, 'router', tx => loadLocked(services, tx, id));
       const { referral, offers } = locked;
       authorise(actor, 'referral.review_ground', referralRelations(actor, referral, offers));
       await requireAssigned(services, tx, actor, case_id);
@@ -43,8 +43,8 @@ export const reviewGround = (services: Services, actor: AgencyActor, id: string,
 
       const reviewed_by = { agency_id: actor.agency_id, staff_code: reviewer };
       await asSystem(tx, 'router', async tx => {
-        await saveGround(tx, referral, { ...ground, upheld, reviewed_at: now.toISOString(), reviewed_by });
-        await endReferralTimers(tx, id, now, { meet: ['ground_review'] });
+        saveGround(tx, referral, { ...ground, upheld, reviewed_at: now.toISOString(), reviewed_by });
+        endReferralTimers(tx, locked.timers, now, { meet: ['ground_review'] });
       });
       const main = {
         action: 'referral.review_ground',

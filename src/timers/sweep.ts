@@ -5,7 +5,7 @@ import type { EventType } from '../core/events.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
-import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow, tryLockTimer } from './store.ts';
+import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow } from './store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
@@ -19,6 +19,8 @@ export interface TimerEffects {
 
 /** What a timer is about, as whoever owns it presents it to the sweep and to those who act on it. */
 export interface Subject {
+  /** Its timers that may still change, locked with it. */
+  timers: readonly TimerRow[];
   /** ISO 8601: how long an offer is kept open after an outage in which it fell due. */
   outage_grace: string;
   /** What a breach does beside being told. */
@@ -58,14 +60,14 @@ async function tryToFire(services: Services, effects: TimerEffects, timer: DueTi
     // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
     services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
     const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
-    await transact(services, CLOCK, tx => putOff(tx, timer.id, again_at));
+    await transact(services, CLOCK, async tx => putOff(tx, timer.id, again_at));
   }
 }
 
 const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<void> =>
   transact(services, CLOCK, async tx => {
     const subject = await effects.lock(tx, due);
-    const timer = await tryLockTimer(tx, due.id);
+    const timer = subject.timers.find(({ id }) => id === due.id);
     const now = services.now();
     if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return;
 
@@ -73,7 +75,7 @@ const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Pr
     const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
     const ahead = open_until ? withExpiry(left, open_until) : left;
     const next_step_at = ahead[0] ? new Date(ahead[0].at) : null;
-    await saveTimer(tx, timer.id, { ...stateAfter(timer, steps), steps: ahead, next_step_at });
+    saveTimer(tx, timer, { ...stateAfter(timer, steps), steps: ahead, next_step_at });
     for (const step of steps) {
       if (step.kind !== 'expire') await tell(services, tx, subject, timer, step, step.kind);
       if (falls(step) && !open_until) await subject.on_breach(tx, timer, now);
