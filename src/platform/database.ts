@@ -4,6 +4,7 @@ import type { Actor, SystemRole } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import { ConfigError } from './config.ts';
 import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import { isPlanOutdated, PreparingClient } from './prepared.ts';
 import type { Tables } from './tables.ts';
 
@@ -80,15 +81,26 @@ export const isWorthRetrying = (error: unknown): boolean =>
  * One transaction as `actor`: what the row-level policies look at is set before anything else and ends with it. A deadlock is
  * tried again twice, so `work` must have no effect outside `tx`.
  */
-export async function transact<T>({ db }: { db: Db }, actor: Actor, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function transact<T>(
+  { db, metrics }: { db: Db; metrics?: Metrics },
+  actor: Actor,
+  work: (tx: Tx) => Promise<T>,
+): Promise<T> {
+  const transaction = metrics?.startTransaction();
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await db.transaction().execute(async tx => {
+      const result = await db.transaction().execute(async tx => {
         await setActor(tx, actor);
         return work(tx);
       });
+      transaction?.end('committed');
+      return result;
     } catch (error) {
-      if (attempt === 3 || !isWorthRetrying(error)) throw error;
+      if (attempt === 3 || !isWorthRetrying(error)) {
+        transaction?.end(error instanceof Problem ? 'refused' : 'failed');
+        throw error;
+      }
+      transaction?.retried();
     }
   }
 }
