@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, chown, mkdir, readFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { createFirstAdmin } from '../../src/access/first-admin.ts';
@@ -11,7 +11,7 @@ import { openVault } from '../../src/platform/vault.ts';
 import { openServices } from '../../src/services.ts';
 import { type Compose, layOut, readCompose, readDockerfile, type Service } from '../support/containers.ts';
 import { figure, parseFigures } from '../support/figures.ts';
-import { type Place, type Program, ready, runAt, temporaryDataDir } from '../support/process.ts';
+import { type Place, type Program, ready, runCommand, temporaryDataDir } from '../support/process.ts';
 
 /** Dockerfile and compose.yaml: what they start is started here without Docker, by their own words. */
 
@@ -73,14 +73,16 @@ t.test('two APIs and two workers on one database', async t => {
   } else t.comment(`as uid ${process.getuid?.()}, which is not ${NODE_UID}`);
   await chmod(keyring, 0o400);
 
+  const redis_port = await startRedis(t, folder, compose);
   /** The environment of a container, at the places that its neighbours have here. */
   const environment = ({ environment = {} }: Service): Record<string, string> => {
-    const { REDIS_URL: _, ...env }: Record<string, string> = { ...image.env, ...environment, PATH: `${bin}:${process.env.PATH}` };
+    const { REDIS_URL, ...env }: Record<string, string> = { ...image.env, ...environment, PATH: `${bin}:${process.env.PATH}` };
     for (const variable of ['DATABASE_URL', 'MIGRATE_DATABASE_URL'].filter(it => it in env)) {
       const url = new URL(env[variable]!);
       t.equal(url.host, 'postgres:5432');
       env[variable] = `postgres://${url.username}_${name}:${url.password}@${server.host}/${name}`;
     }
+    if (REDIS_URL && redis_port) env.REDIS_URL = REDIS_URL.replace('@redis:6379/', `@127.0.0.1:${redis_port}/`);
     return { ...env, HOST: '127.0.0.1', METRICS_HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', KEYRING_PATH: keyring };
   };
   // They share what they compile, and load nothing that the test runner gives to every Node.js below it.
@@ -88,7 +90,7 @@ t.test('two APIs and two workers on one database', async t => {
   await mkdir(cache);
   await chmod(cache, 0o777);
   const inside = (command: string[], env: Record<string, string>) =>
-    runAt(t, place, ['env', '-u', 'NODE_OPTIONS', `NODE_COMPILE_CACHE=${cache}`, ...command], env);
+    runCommand(t, 'env', ['-u', 'NODE_OPTIONS', `NODE_COMPILE_CACHE=${cache}`, ...command], env, place);
   const start = (service: Service): Program => inside(service.command ?? image.command, environment(service));
   const { migrate, api, worker } = compose.services as { migrate: Service; api: Service; worker: Service };
 
@@ -169,6 +171,22 @@ async function makeDatabase(t: Test, admin_url: string, { configs }: Compose, na
     await admin.end();
   });
   for (const statement of statements) await admin.query(statement);
+}
+
+/** Redis as compose.yaml sets it up, where this machine has one. @returns its port; null: the queue is in PostgreSQL */
+async function startRedis(t: Test, folder: string, { services, configs }: Compose): Promise<number | null> {
+  const [program, file] = services.redis!.command!;
+  const { ended } = runCommand(t, 'sh', ['-c', 'command -v "$0"', program!]);
+  if ((await ended) !== 0) {
+    t.comment(`no ${program} here: without it`);
+    return null;
+  }
+  const port = await freePort();
+  const settings = join(folder, basename(file!));
+  await writeFile(settings, configs.redis!.content);
+  const place = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder];
+  await runCommand(t, program!, [settings, ...place]).said(/Ready to accept connections/);
+  return port;
 }
 
 /** One that nobody listens on, as of now. */

@@ -29,14 +29,19 @@ export interface Place {
   gid?: number;
 }
 
-/** Runs `node <args>` with nothing of this environment's configuration but `env`. It is killed at teardown, should it run yet. */
-export const run = (t: Test, args: string[], env: Record<string, string>): Program =>
-  runAt(t, {}, [process.execPath, ...args], env);
+/** Runs `node <args>` with nothing of this environment's configuration but `env`. */
+export const run = (t: Test, args: string[], env: Record<string, string>): Program => runCommand(t, process.execPath, args, env);
 
-/** Runs any command so, at a place of its own. */
-export function runAt(t: Test, place: Place, [command, ...args]: string[], env: Record<string, string>): Program {
+/** Runs a command. It is killed at teardown, should it run yet. */
+export function runCommand(
+  t: Test,
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+  place: Place = {},
+): Program {
   const { PATH, HOME } = process.env;
-  const child = spawn(command!, args, { cwd: ROOT, ...place, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { cwd: ROOT, ...place, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   let wrote = Promise.withResolvers<void>();
   for (const name of ['stdout', 'stderr'] as const) {
