@@ -2,6 +2,7 @@ import { type Now, systemNow } from './platform/clock.ts';
 import type { Config } from './platform/config.ts';
 import { type Database, openDatabase, requireApplicationRole } from './platform/database.ts';
 import type { Logger } from './platform/log.ts';
+import { createMetrics, type Metrics } from './platform/metrics.ts';
 import { openQueue, type Queue } from './platform/queue.ts';
 import { openVault, type Vault } from './platform/vault.ts';
 import { createWakeUp, type WakeUp } from './platform/wake-up.ts';
@@ -10,6 +11,7 @@ import { createWakeUp, type WakeUp } from './platform/wake-up.ts';
 export interface Services {
   config: Config;
   log: Logger;
+  metrics: Metrics;
   now: Now;
   db: Database['db'];
   pool: Database['pool'];
@@ -36,7 +38,8 @@ export async function openServices(config: Config, log: Logger, database_url: st
     opened.push(wake_up);
     const queue = config.roles.has('worker') ? await openQueue('deliveries', database_url, log) : null;
     if (queue) opened.push(queue);
-    return { config, log, now, db: database.db, pool: database.pool, vault, wake_up, queue, close };
+    const { db, pool } = database;
+    return { config, log, metrics: createMetrics(pool), now, db, pool, vault, wake_up, queue, close };
   } catch (error) {
     await close();
     throw error;

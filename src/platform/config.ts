@@ -22,6 +22,9 @@ export interface Config {
   demo: boolean | null;
   production: boolean;
   log_level: string;
+  /** Where figures for the operator are scraped; null: nowhere. */
+  metrics_port: number | null;
+  metrics_host: string;
   /** Requests per second and burst, per client. */
   rate_limit: { per_second: number; burst: number };
   /** Ports beside 443 that a webhook endpoint may have. */
@@ -54,6 +57,9 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     demo: env.DEMO === undefined || env.DEMO === '' ? null : oneOf(env, 'DEMO', ['0', '1']) === '1',
     production,
     log_level: env.LOG_LEVEL ? oneOf(env, 'LOG_LEVEL', LOG_LEVELS) : 'info',
+    metrics_port: env.METRICS_PORT ? integer(env, 'METRICS_PORT', 0, 0, 65_535) : null,
+    // Not HOST: whoever reaches the API is not meant to reach these.
+    metrics_host: env.METRICS_HOST || '127.0.0.1',
     rate_limit: rateLimit(env),
     webhook_ports: (env.WEBHOOK_PORTS ?? '')
       .split(',')

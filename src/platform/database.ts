@@ -5,6 +5,7 @@ import { Problem } from '../core/problem.ts';
 import { ConfigError } from './config.ts';
 import { Conversation, conversationOf } from './conversation.ts';
 import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import { isPlanOutdated, PreparingClient } from './prepared.ts';
 import type { Tables } from './tables.ts';
 
@@ -82,12 +83,23 @@ export const isWorthRetrying = (error: unknown): boolean =>
  * One transaction as `actor`: what the row-level policies look at is set before anything else and ends with it. A deadlock is
  * tried again twice, so `work` must have no effect outside `tx`. Statements are pipelined (see conversation.ts).
  */
-export async function transact<T>({ pool }: { pool: pg.Pool }, actor: Actor, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function transact<T>(
+  { pool, metrics }: { pool: pg.Pool; metrics?: Metrics },
+  actor: Actor,
+  work: (tx: Tx) => Promise<T>,
+): Promise<T> {
+  const transaction = metrics?.startTransaction();
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await converse(pool, actor, work);
+      const result = await converse(pool, actor, work);
+      transaction?.end('committed');
+      return result;
     } catch (error) {
-      if (attempt === 3 || !isWorthRetrying(error)) throw error;
+      if (attempt === 3 || !isWorthRetrying(error)) {
+        transaction?.end(error instanceof Problem ? 'refused' : 'failed');
+        throw error;
+      }
+      transaction?.retried();
     }
   }
 }

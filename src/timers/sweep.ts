@@ -55,7 +55,11 @@ export async function fireDueTimers(services: Services, effects: TimerEffects): 
 
 async function tryToFire(services: Services, effects: TimerEffects, timer: DueTimer): Promise<void> {
   try {
-    await fireTimer(services, effects, timer);
+    const fired = await fireTimer(services, effects, timer);
+    if (!fired) return;
+    const lag_ms = services.now().getTime() - fired.due_at.getTime();
+    services.metrics.timer_lag.observe(lag_ms / 1_000);
+    services.log.info({ timer_id: timer.id, steps: fired.steps, lag_ms }, 'timer fired');
   } catch (error) {
     // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
     services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
@@ -64,12 +68,19 @@ async function tryToFire(services: Services, effects: TimerEffects, timer: DueTi
   }
 }
 
-const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<void> =>
+/** What was done of a timer, and since when it was due. */
+interface Fired {
+  steps: TimerStep['kind'][];
+  due_at: Date;
+}
+
+/** @returns null where there is nothing to do any more, or another sweep is at it */
+const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<Fired | null> =>
   transact(services, CLOCK, async tx => {
     const subject = await effects.lock(tx, due);
     const timer = subject.timers.find(({ id }) => id === due.id);
     const now = services.now();
-    if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return;
+    if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return null;
 
     const { due: steps, left } = takeDue(timer.steps, now);
     const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
@@ -80,6 +91,8 @@ const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Pr
       if (step.kind !== 'expire') await tell(services, tx, subject, timer, step, step.kind);
       if (falls(step) && !open_until) await subject.on_breach(tx, timer, now);
     }
+    // A step that failed was put off: it is as late as it is.
+    return { steps: steps.map(step => step.kind), due_at: new Date(steps[0]?.at ?? timer.next_step_at) };
   });
 
 /** A breach, or the end of an offer that a breach should have ended. */

@@ -1,4 +1,3 @@
-import { symbols } from 'pino';
 import t from 'tap';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
@@ -26,8 +25,7 @@ t.test('PUBLIC_URL is an origin', async t => {
 
 t.test('of an error in the log there is where it was thrown, and no line of what it says', async t => {
   const lines: string[] = [];
-  const log = createLogger('info');
-  Object.assign(log, { [symbols.streamSym]: { write: (line: string) => lines.push(line) } });
+  const log = createLogger('info', { write: line => void lines.push(line) });
   const error = Object.assign(new Error('invalid input: "CANARY-1\nCANARY-2\n  CANARY-3"'), { severity: 'ERROR', code: '22P02' });
   log.error({ err: error }, 'failed');
   t.notMatch(lines[0], 'CANARY');

@@ -22,10 +22,26 @@ export interface Program {
   ended: Promise<number | null>;
 }
 
-/** Runs `node <args>` with nothing of this environment's configuration but `env`. It is killed at teardown, should it run yet. */
-export function run(t: Test, args: string[], env: Record<string, string>): Program {
+/** Where and as whom a program runs: in the repository, as whoever runs the tests. */
+export interface Place {
+  cwd?: string;
+  uid?: number;
+  gid?: number;
+}
+
+/** Runs `node <args>` with nothing of this environment's configuration but `env`. */
+export const run = (t: Test, args: string[], env: Record<string, string>): Program => runCommand(t, process.execPath, args, env);
+
+/** Runs a command. It is killed at teardown, should it run yet. */
+export function runCommand(
+  t: Test,
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+  place: Place = {},
+): Program {
   const { PATH, HOME } = process.env;
-  const child = spawn(process.execPath, args, { cwd: ROOT, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, args, { cwd: ROOT, ...place, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   let wrote = Promise.withResolvers<void>();
   for (const name of ['stdout', 'stderr'] as const) {
