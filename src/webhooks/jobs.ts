@@ -90,7 +90,7 @@ export function startWebhookJobs(services: Services): WebhookJobs {
   return {
     async stop() {
       stopping.abort();
-      // A receiver may take 15 s to answer, the process has 5 s to end: what is broken off is attempted again.
+      // A receiver may take 15 s to answer, and the process is to end before: what is broken off another process attempts.
       const grace = setTimeout(() => void outbound.close(), FINISH_WITHIN_MS);
       await Promise.all([...loops.map(loop => loop.stop()), consumer.stop()]);
       await Promise.all(without_queue);

@@ -22,13 +22,14 @@ export interface Program {
   ended: Promise<number | null>;
 }
 
-/** Runs `node <args>` with nothing of this environment's configuration but `env`. */
+/** Runs `node <args>` with no configuration of this environment but `env`. */
 export const run = (t: Test, args: string[], env: Record<string, string>): Program => runCommand(t, process.execPath, args, env);
 
 /** Runs a command. It is killed at teardown, should it run yet. */
 export function runCommand(t: Test, command: string, args: string[], env: Record<string, string> = {}): Program {
-  const { PATH, HOME } = process.env;
-  const child = spawn(command, args, { cwd: ROOT, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+  const kept = { PATH, HOME, ...(NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE } : {}) };
+  const child = spawn(command, args, { cwd: ROOT, env: { ...kept, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   let wrote = Promise.withResolvers<void>();
   for (const name of ['stdout', 'stderr'] as const) {
