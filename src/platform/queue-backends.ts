@@ -82,9 +82,48 @@ async function openPostgresBackend(name: string, database_url: string, onError: 
 
 const PREFIX = 'aman';
 
-/** Of a connection on which something is awaited and nothing comes: a machine that vanished says no farewell. */
-const SILENT_MS = 3_000;
 const RECONNECT_MS = 500;
+const ASK_EVERY_MS = 1_000;
+const SILENT_MS = 3_000;
+
+/**
+ * A connection that is asked every second whether it is alive, from its first word on, and made anew when it does not say so: a
+ * machine that vanished says no farewell, and another may have taken its place.
+ */
+class Connection extends Redis {
+  constructor(options: RedisOptions) {
+    super(options);
+    let timer: NodeJS.Timeout | undefined;
+    const after = (ms: number, act: () => void) => {
+      clearTimeout(timer);
+      timer = setTimeout(act, ms);
+    };
+    const giveUp = () => this.disconnect(true);
+    const ask = () => {
+      after(SILENT_MS, giveUp);
+      this.ping().then(
+        () => after(ASK_EVERY_MS, ask),
+        () => {},
+      );
+    };
+    this.on('connect', () => after(SILENT_MS, giveUp));
+    this.on('ready', ask);
+    this.on('close', () => clearTimeout(timer));
+  }
+
+  /** BullMQ makes the connection on which it waits from the one that it is given. */
+  override duplicate(override?: Partial<RedisOptions>): Redis {
+    return new Connection({ ...this.options, ...override });
+  }
+}
+
+class RedisWorker extends onRedis.Worker<JobData> {
+  /** As `close`, without a word to Redis: what it was doing is another's when its locks run out. */
+  async abandon(): Promise<void> {
+    await this.lockManager.close();
+    await this.getBackend().close(true);
+  }
+}
 
 /** The server is there and takes no writes: it became a replica, is full, or cannot save. Another connection may find another. */
 const TAKES_NO_WRITES = /\b(READONLY|OOM|MISCONF|NOREPLICAS|MASTERDOWN|LOADING)\b/;
@@ -92,7 +131,7 @@ const TAKES_NO_WRITES = /\b(READONLY|OOM|MISCONF|NOREPLICAS|MASTERDOWN|LOADING)\
 /** Until Redis is in reach, every call fails at once. */
 function openRedisBackend(name: string, address: RedisAddress, log: Logger, onError: OnError): Backend {
   const connect = (more: RedisOptions): Redis => {
-    const client = new Redis({ ...optionsOf(address), ...more });
+    const client = new Connection({ ...optionsOf(address), ...more });
     client.on('error', onError);
     return client;
   };
@@ -111,7 +150,7 @@ function openRedisBackend(name: string, address: RedisAddress, log: Logger, onEr
     },
     startWorker(work, options, onFailed) {
       const connection = connect({ maxRetriesPerRequest: null });
-      const worker = new onRedis.Worker<JobData>(name, ({ data }) => work(data), {
+      const worker = new RedisWorker(name, ({ data }) => work(data), {
         ...options,
         connection,
         prefix: PREFIX,
@@ -125,7 +164,7 @@ function openRedisBackend(name: string, address: RedisAddress, log: Logger, onEr
           connection.disconnect();
         },
         abandon() {
-          void worker.getBackend().close(true).catch(onError);
+          void worker.abandon().catch(onError);
           connection.disconnect();
         },
       };
@@ -159,7 +198,8 @@ function optionsOf({ hosts, master, tls, database, username, password, sentinel_
     username,
     password,
     connectTimeout: SILENT_MS,
-    socketTimeout: SILENT_MS,
+    // Of one that is there and silent.
+    disconnectTimeout: RECONNECT_MS,
     retryStrategy: () => RECONNECT_MS,
     reconnectOnError: error => TAKES_NO_WRITES.test(error.message),
   };

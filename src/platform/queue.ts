@@ -10,7 +10,7 @@ import { type Backend, openBackend } from './queue-backends.ts';
  */
 export interface Queue {
   /**
-   * Enqueues all at once. A job whose id is in the queue already is the same job.
+   * Enqueues. A job whose id is in the queue already is the same job.
    * @returns whether it has them; false where it is down: it never fails
    */
   addBulk(jobs: readonly Job[]): Promise<boolean>;
@@ -41,6 +41,9 @@ const LOOK_AGAIN_SECONDS = 1;
 
 const ANSWERS_WITHIN_MS = 1_000;
 
+/** So that whatever else is asked meanwhile is answered in between. */
+const ENQUEUED_AT_ONCE = 1_000;
+
 /**
  * Opens queue `name`: on Redis, in reach or not, where it has an address, else in the database at `database_url`, whose
  * migrations `migrate` has run.
@@ -66,15 +69,17 @@ export async function openQueue(
   });
   return {
     async addBulk(jobs) {
-      if (jobs.length === 0) return true;
       try {
-        await backend.addBulk(
-          jobs.map(({ id, subject_id, urgent }) => ({
-            name,
-            data: { subject_id },
-            opts: { ...OPTIONS, jobId: id, lifo: urgent },
-          })),
-        );
+        for (let from = 0; from < jobs.length; from += ENQUEUED_AT_ONCE) {
+          const some = jobs.slice(from, from + ENQUEUED_AT_ONCE);
+          await backend.addBulk(
+            some.map(({ id, subject_id, urgent }) => ({
+              name,
+              data: { subject_id },
+              opts: { ...OPTIONS, jobId: id, lifo: urgent },
+            })),
+          );
+        }
         return true;
       } catch (error) {
         outage.tell(error as Error);

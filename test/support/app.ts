@@ -48,7 +48,7 @@ export async function openTestServices(
     DATABASE_URL: database_url.href,
     DATA_DIR: folder,
     LOG_LEVEL: 'silent',
-    ...(await queueEnvironment(t)),
+    ...(env.REDIS_URL ? {} : await queueEnvironment(t)),
     ...env,
   });
   const clock = testClock();

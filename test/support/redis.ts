@@ -26,7 +26,7 @@ export const queueEnvironment = async (t: Test): Promise<{ REDIS_URL?: string }>
 /** @param options as in a configuration file, each a line */
 export async function startRedis(t: Test, options: Record<string, string> = {}): Promise<RedisServer> {
   const folder = temporaryFolder(t);
-  const port = await freePort();
+  const port = Number(options.port ?? (await freePort()));
   let server: Program;
   const start = async () => {
     const settings = { port: String(port), bind: '127.0.0.1', dir: folder, save: '', daemonize: 'no', ...options };
@@ -41,7 +41,7 @@ export async function startRedis(t: Test, options: Record<string, string> = {}):
       else server.child.kill(signal);
     },
     start,
-    command: (name, ...args) => ask(port, name, args),
+    command: (name, ...args) => ask(port, name, args, options.requirepass),
   };
 }
 
@@ -93,8 +93,8 @@ async function startServer(
   return server;
 }
 
-async function ask(port: number, name: string, args: string[]): Promise<unknown> {
-  const client = new Redis({ port, host: '127.0.0.1', retryStrategy: null, enableReadyCheck: false });
+async function ask(port: number, name: string, args: string[], password?: string): Promise<unknown> {
+  const client = new Redis({ port, host: '127.0.0.1', password, retryStrategy: null, enableReadyCheck: false });
   client.on('error', () => {}); // whoever asked is told
   try {
     return await client.call(name, ...args);
@@ -109,7 +109,7 @@ function temporaryFolder(t: Test): string {
   return folder;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
