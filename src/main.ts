@@ -27,8 +27,8 @@ import { startWorker } from './worker.ts';
 const USAGE =
   'usage: node src/main.ts [serve | migrate | create-keyring | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE | restore-access --agency ID]';
 
-/** Ctrl-C has ended everything within this time, or the process ends anyway; its work is in the database. */
-const STOP_WITHIN_MS = 4_500;
+/** A signal has ended everything within this time, or the process ends anyway; its work is in the database. */
+const STOP_WITHIN_MS = 9_000;
 
 type Release = () => Promise<unknown> | unknown;
 

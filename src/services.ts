@@ -18,7 +18,7 @@ export interface Services {
   vault: Vault;
   /** Tells the workers of every process, and waiting pulls, that something was committed. */
   wake_up: WakeUp;
-  /** Of deliveries; null where no worker runs in this process. */
+  /** Of deliveries; null where it is in the database and no worker runs in this process. */
   queue: Queue | null;
   /** Closes what was opened, in reverse order. */
   close(): Promise<void>;
@@ -36,7 +36,9 @@ export async function openServices(config: Config, log: Logger, database_url: st
     await requireApplicationRole(database.db);
     const wake_up = await createWakeUp(database.pool, database_url, log);
     opened.push(wake_up);
-    const queue = config.roles.has('worker') ? await openQueue('deliveries', database_url, log) : null;
+    // An API beside workers tells of Redis, too: `readyz` says whether it is up.
+    const has_queue = config.roles.has('worker') || config.redis !== null;
+    const queue = has_queue ? await openQueue('deliveries', { database_url, redis: config.redis }, log) : null;
     if (queue) opened.push(queue);
     const { db, pool } = database;
     return { config, log, metrics: createMetrics(pool), now, db, pool, vault, wake_up, queue, close };

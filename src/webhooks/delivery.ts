@@ -6,7 +6,7 @@ import { type Tx, transact } from '../platform/database.ts';
 import { type Answer, DeliveryError, type DeliveryFailure, type Outbound } from '../platform/outbound.ts';
 import { VERSION } from '../platform/version.ts';
 import type { Services } from '../services.ts';
-import { AT_ONCE, type Claim, claimNext, listDue, type Settlement, settleDelivery, tell } from './outbox-store.ts';
+import { AT_ONCE, type Claim, claimNext, listDue, releaseClaim, type Settlement, settleDelivery, tell } from './outbox-store.ts';
 import { listCoordinators, markFailing, markWorking, openSecret, stopAsked, switchOff } from './store.ts';
 
 /**
@@ -66,6 +66,11 @@ async function attempt(
 ): Promise<Claim | undefined> {
   const started_at = services.now();
   const result = await post(services, outbound, claim, started_at);
+  // Broken off by the end of this process it is nobody's failure: another process makes the attempt again.
+  if (result.error !== null && signal?.aborted) {
+    await transact(services, RELAY, tx => releaseClaim(tx, claim));
+    return undefined;
+  }
   const { settled, next } = await transact(services, RELAY, async tx => ({
     settled: await settle(services, tx, claim, started_at, result),
     next: signal?.aborted ? undefined : await claimNext(tx, claim.endpoint.id, services.now(), { starting: false, urgent_only }),

@@ -9,6 +9,7 @@ import { type App, buildApi } from '../../src/api.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
 import { openServices, type Services } from '../../src/services.ts';
+import { queueEnvironment } from './redis.ts';
 import { TEMPLATE } from './template.ts';
 
 /** A clock that stands still until a test moves it. */
@@ -45,7 +46,13 @@ export async function openTestServices(
 
   const database_url = new URL(admin_url);
   database_url.pathname = `/${name}`;
-  const config = readConfig({ DATABASE_URL: database_url.href, DATA_DIR: folder, LOG_LEVEL: 'silent', ...env });
+  const config = readConfig({
+    DATABASE_URL: database_url.href,
+    DATA_DIR: folder,
+    LOG_LEVEL: 'silent',
+    ...(env.REDIS_URL ? {} : await queueEnvironment(t)),
+    ...env,
+  });
   const clock = testClock();
   const services = await openServices(config, createLogger(config.log_level, log_to), database_url.href, clock.now);
   t.teardown(async () => {

@@ -40,8 +40,9 @@ export function runCommand(
   env: Record<string, string> = {},
   place: Place = {},
 ): Program {
-  const { PATH, HOME } = process.env;
-  const child = spawn(command, args, { cwd: ROOT, ...place, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+  const kept = { PATH, HOME, ...(NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE } : {}) };
+  const child = spawn(command, args, { cwd: ROOT, ...place, env: { ...kept, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   let wrote = Promise.withResolvers<void>();
   for (const name of ['stdout', 'stderr'] as const) {
@@ -51,14 +52,20 @@ export function runCommand(
       wrote = Promise.withResolvers();
     });
   }
-  const ended = once(child, 'close').then(([code]) => code as number | null);
+  const ended = once(child, 'close').then(
+    ([code]) => code as number | null,
+    error => {
+      output.stderr += String(error); // there is no such command
+      return null;
+    },
+  );
   const end = async (signal: NodeJS.Signals) => {
     const started = performance.now();
     child.kill(signal);
     return { code: await ended, ms: performance.now() - started };
   };
   t.teardown(async () => {
-    if (child.exitCode === null && child.signalCode === null) await end('SIGKILL');
+    if (child.pid && child.exitCode === null && child.signalCode === null) await end('SIGKILL');
   });
   return {
     child,
