@@ -45,7 +45,7 @@ export interface Agencies {
 /** What a good client meets when others act, or time goes on: its story ends there. */
 const RACES = ['wrong_state', 'no_capacity', 'consent_missing', 'precondition_failed'];
 const GIVE_UP_MS = 60_000;
-const PAUSE_MS = 50;
+const LONGEST_PAUSE_MS = 400;
 
 /** The agencies of the demonstration, not yet listening; their systems end with the test. */
 export async function openAgencies(t: Test, agencies: DemoCredentials['agencies'], base_url: string): Promise<Agencies> {
@@ -63,13 +63,13 @@ export async function openAgencies(t: Test, agencies: DemoCredentials['agencies'
   /** Sends until it is answered, whatever happens to the service meanwhile. @returns the answer, and whether one was lost */
   async function persist(...asked: Parameters<typeof send>): Promise<{ answer: Answer; repeated: boolean }> {
     const give_up_at = performance.now() + GIVE_UP_MS;
-    for (let repeated = false; ; repeated = true) {
+    for (let pause_ms = 25; ; pause_ms = Math.min(2 * pause_ms, LONGEST_PAUSE_MS)) {
       const answer = await send(...asked).catch(() => undefined);
-      if (answer && !isLater(answer)) return { answer, repeated };
+      if (answer && !isLater(answer)) return { answer, repeated: pause_ms > 25 };
       if (answer) them.unavailable += 1;
       else them.lost += 1;
       if (performance.now() > give_up_at) throw new Error(`no answer within a minute: ${asked.slice(0, 2)} ${answer?.status}`);
-      await pause(PAUSE_MS);
+      await pause(pause_ms);
     }
   }
 

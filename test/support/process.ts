@@ -22,10 +22,14 @@ export interface Program {
   ended: Promise<number | null>;
 }
 
-/** Runs `node <args>` with nothing of this environment's configuration but `env`. It is killed at teardown, should it run yet. */
+/**
+ * Runs `node <args>` with nothing of this environment's configuration but `env`; what was compiled before is not compiled again.
+ * It is killed at teardown, should it run yet.
+ */
 export function run(t: Test, args: string[], env: Record<string, string>): Program {
-  const { PATH, HOME } = process.env;
-  const child = spawn(process.execPath, args, { cwd: ROOT, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+  const own = { PATH, HOME, NODE_COMPILE_CACHE, ...env };
+  const child = spawn(process.execPath, args, { cwd: ROOT, env: own, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   let wrote = Promise.withResolvers<void>();
   for (const name of ['stdout', 'stderr'] as const) {
