@@ -62,9 +62,7 @@ async function main(argv: string[]): Promise<void> {
 }
 
 async function serve(config: Config, log: Logger, opened: Opened): Promise<void> {
-  // From here on, so that also a slow start can be interrupted; it ends at its next step.
   const stopping = new AbortController();
-  const started = start(config, log, opened, stopping.signal);
   const stop = (signal: string) => {
     // A terminal's Ctrl-C arrives twice under npm: from the terminal and from npm.
     if (stopping.signal.aborted) return;
@@ -82,8 +80,10 @@ async function serve(config: Config, log: Logger, opened: Opened): Promise<void>
         },
       );
   };
+  // From here on, so that also a slow start can be interrupted; it ends at its next step.
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
+  const started = start(config, log, opened, stopping.signal);
   await started;
 }
 
@@ -158,12 +158,19 @@ async function openDatabase(config: Config, opened: Opened): Promise<DatabaseUrl
     opened.add(release);
     const embedded = await startEmbeddedPostgres({ dir: config.data_dir });
     opened.add(() => embedded.stop());
+    opened.add(embedded.watch(lostDatabase));
     await createDatabase(embedded.adminUrl('postgres'), 'aman');
     const url = embedded.adminUrl('aman');
     return { url, migrate_url: url, login: null, embedded: true };
   } catch (error) {
     throw error instanceof Error ? new ConfigError(error.message) : new ConfigError('the embedded database did not start');
   }
+}
+
+/** Nobody else starts the embedded server again: with it the process ends, and whoever starts the process starts both. */
+function lostDatabase(): never {
+  tell(new ConfigError('the embedded PostgreSQL has ended under the service: start it again'));
+  process.exit(1);
 }
 
 async function createDatabase(admin_url: string, name: string): Promise<void> {
@@ -303,6 +310,9 @@ function tell(error: unknown): void {
     /^(ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EACCES|ENOENT|EROFS|ENOSPC|ERR_PARSE_ARGS|28|3D|57P)/.test(code ?? '');
   process.stderr.write(`aman: ${expected ? message || code : stack}\n`);
 }
+
+// Whoever read the output may be gone: no reason to end, least of all before what was opened is closed.
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
 
 /** A bug in what runs already may quote whatever it stumbled over: the log's rule holds here, too. */
 for (const event of ['uncaughtException', 'unhandledRejection'])

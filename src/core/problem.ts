@@ -54,7 +54,10 @@ export const PROBLEMS = {
   no_capacity: ['No places are left', 'Decline, or accept over capacity with `over_capacity: true`.'],
   too_early: ['Not before a protected period ends', '`due_at` says when it ends.'],
   already_exists: ['It exists already', 'Read what exists, or choose another name.'],
-  service_unavailable: ['The service cannot do this now', 'Nothing was changed. Try again after a moment.'],
+  service_unavailable: [
+    'The service cannot do this now',
+    'Try again after a moment, an act with the same `Idempotency-Key`: it may have been done although the answer was lost.',
+  ],
   internal_error: ['Something went wrong on our side', 'Nothing was changed. Report `request_id`.'],
 } as const satisfies Record<string, readonly [title: string, help: string]>;
 

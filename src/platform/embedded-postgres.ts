@@ -24,6 +24,8 @@ export interface EmbeddedPostgres {
   adminUrl(database: string): string;
   /** Stops the server, reused or not, within 5 s; does nothing when it has stopped already. */
   stop(): Promise<void>;
+  /** Calls `ended` once the server runs no more, a second later at most, until the returned function is called. */
+  watch(ended: () => void): () => void;
 }
 
 /** Whom the server runs as; empty for the user of this process. */
@@ -73,6 +75,14 @@ export async function startEmbeddedPostgres(options: {
     reused: running !== undefined,
     adminUrl: database => `postgresql://postgres:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`,
     stop: () => stopServer(bin, directory, account),
+    watch(ended) {
+      const looking = setInterval(() => {
+        if (isRunning(directory)) return;
+        clearInterval(looking);
+        ended();
+      }, 1_000).unref();
+      return () => clearInterval(looking);
+    },
   };
 }
 
@@ -245,10 +255,9 @@ async function startServer(bin: string, directory: string, settings: Record<stri
 async function stopServer(bin: string, directory: string, account: Account): Promise<void> {
   const stop = (mode: string, seconds: number) =>
     run(join(bin, 'pg_ctl'), ['stop', '-s', '-w', '-D', directory, '-m', mode, '-t', String(seconds)], account);
-  const isRunning = () => runsOn(directory, readPidFile(directory));
-  if (!isRunning()) return;
+  if (!isRunning(directory)) return;
   // The write-ahead log makes up for what an immediate stop leaves undone.
-  await stop('fast', 4).catch(() => (isRunning() ? stop('immediate', 1) : undefined));
+  await stop('fast', 4).catch(() => (isRunning(directory) ? stop('immediate', 1) : undefined));
 }
 
 /** The port of the server that runs on the cluster already, once it is ready; `undefined` when a server may be started. */
@@ -279,6 +288,8 @@ function readPidFile(directory: string): PidFile | undefined {
   const [pid, , , port, , , , status] = readIfThere(path)?.split('\n') ?? [];
   return pid ? { path, port: Number(port), status: status?.trim() ?? '', command: commandLine(Number(pid)) } : undefined;
 }
+
+const isRunning = (directory: string): boolean => runsOn(directory, readPidFile(directory));
 
 function runsOn(directory: string, file: PidFile | undefined): boolean {
   return file?.command?.includes(` -D ${directory} `) ?? false;

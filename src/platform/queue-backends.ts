@@ -210,7 +210,7 @@ function warnOfEviction(client: Redis, name: string, log: Logger): void {
   client.info('memory').then(
     info => {
       const policy = /maxmemory_policy:(allkeys\S+)/.exec(info)?.[1];
-      if (policy) log.warn({ queue: name, policy }, 'Redis may evict jobs: set maxmemory-policy to noeviction');
+      if (policy) log.warn({ queue: name, reason: policy }, 'Redis may evict jobs: set maxmemory-policy to noeviction');
     },
     // What ails the connection is told by the connection.
     () => {},

@@ -102,6 +102,8 @@ export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, lo
 
 /** A change that could help asks for the router at once; this is for a referral that was passed by just then. */
 const ROUTE_AGAIN_MS = 60_000;
+/** One that could not be routed, for the database went away, say. */
+const TRY_AGAIN_MS = 10_000;
 
 const routeAgainAt = ({ referral }: LockedReferral, now: Date): Date | null =>
   goesOnByItself(referral) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
@@ -206,7 +208,7 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
     await routed.catch(async error => {
       // One that fails must not hold up the others: it comes again behind them.
       services.log.error({ err: error, referral_id: id }, 'referral was not routed');
-      const later = new Date(services.now().getTime() + ROUTE_AGAIN_MS);
+      const later = new Date(services.now().getTime() + TRY_AGAIN_MS);
       await transact(services, router, async tx => saveRoutingDue(tx, id, later));
     });
     services.wake_up.notify();

@@ -215,8 +215,8 @@ export interface Claim {
 
 /** How many deliveries to one endpoint are under way at once. Emergencies have room that others cannot take. */
 export const AT_ONCE = { urgent: 16, ordinary: 8, failing: 2 };
-/** Longer than an attempt may take; after a crash the attempt is made again when it is over. By the database's clock. */
-const LEASE_SECONDS = 30;
+/** Longer than an attempt's 15 s; after a crash the attempt is made again when it is over. By the database's clock. */
+const LEASE_SECONDS = 20;
 
 /**
  * Claims the delivery whose turn it is at an endpoint, where one can be attempted now and there is room. Whoever starts at an

@@ -464,6 +464,9 @@ t.test('nobody is left, until something changes', async t => {
     await drain(services);
     t.equal((await asked(sound.id))?.agency.id, agencies.shelter_b.id);
     await act(helpline, sound.id, 'cancel', { reason_code: 'error' });
+    const again = 'select router_due_at as at from referrals where id = $1';
+    const [due] = await lookAsOwner<{ at: Date }>(services, again, [broken.id]);
+    t.equal(due!.at.getTime() - clock.now().getTime(), 10_000, 'and is tried again soon');
     const over = `update referrals set ended = 'cancelled', status = 'cancelled', router_due_at = null where id = $1`;
     await lookAsOwner(services, over, [broken.id]);
   });

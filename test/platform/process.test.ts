@@ -157,12 +157,22 @@ t.test('on the embedded database', async t => {
     t.notOk((await readdir(join(dir, 'postgres'))).includes('postmaster.pid'), 'no database server is left behind');
   });
 
+  await t.test('it ends with its database server, and says so', async t => {
+    const service = serve(t, { DATA_DIR: dir });
+    await ready(service);
+    const [pid] = (await readFile(join(dir, 'postgres/postmaster.pid'), 'utf8')).split('\n');
+    process.kill(Number(pid), 'SIGKILL');
+    t.equal(await service.ended, 1);
+    t.equal(service.output.stderr, 'aman: the embedded PostgreSQL has ended under the service: start it again\n');
+  });
+
   await t.test('without its credentials file it says so instead of naming it', async t => {
     await rm(path);
     const service = serve(t, { DATA_DIR: dir });
     await ready(service);
     t.notMatch(service.output.stdout, 'curl');
-    t.equal((await service.end('SIGINT')).code, 0);
+    service.child.stdout!.destroy();
+    t.equal((await service.end('SIGINT')).code, 0, 'it ends as it should also where nobody reads what it writes');
   });
 
   await t.test('a database of a newer version', async t => {

@@ -28,36 +28,36 @@ export const testClock = (start = '2026-11-21T19:00:00.000Z'): TestClock => {
   };
 };
 
-/**
- * The services on a database of the test file's own, cloned from the template, dropped at teardown. Every file may run at
- * any time beside any other.
- */
+/** A database of the test's own, cloned from the template, dropped at teardown. @returns its superuser's connection string */
+export async function cloneDatabase(t: Test, template = TEMPLATE): Promise<string> {
+  const admin_url = process.env.TEST_DATABASE_ADMIN_URL;
+  if (!admin_url) throw new Error('run the tests with `npm test`, which brings its own PostgreSQL');
+  const name = `test_${randomUUID().replaceAll('-', '').slice(0, 20)}`;
+  await administer(admin_url, `create database ${name} template ${template}`);
+  t.teardown(() => administer(admin_url, `drop database ${name} with (force)`));
+  return Object.assign(new URL(admin_url), { pathname: `/${name}` }).href;
+}
+
+/** The services on a database of the test file's own. Every file may run at any time beside any other. */
 export async function openTestServices(
   t: Test,
   env: NodeJS.ProcessEnv = {},
   template = TEMPLATE,
   log_to?: DestinationStream,
 ): Promise<{ services: Services; clock: TestClock }> {
-  const admin_url = process.env.TEST_DATABASE_ADMIN_URL;
-  if (!admin_url) throw new Error('run the tests with `npm test`, which brings its own PostgreSQL');
-  const name = `test_${randomUUID().replaceAll('-', '').slice(0, 20)}`;
-  await administer(admin_url, `create database ${name} template ${template}`);
+  const database_url = await cloneDatabase(t, template);
   const folder = mkdtempSync(join(tmpdir(), 'aman-test-'));
-
-  const database_url = new URL(admin_url);
-  database_url.pathname = `/${name}`;
   const config = readConfig({
-    DATABASE_URL: database_url.href,
+    DATABASE_URL: database_url,
     DATA_DIR: folder,
     LOG_LEVEL: 'silent',
     ...(env.REDIS_URL ? {} : await queueEnvironment(t)),
     ...env,
   });
   const clock = testClock();
-  const services = await openServices(config, createLogger(config.log_level, log_to), database_url.href, clock.now);
+  const services = await openServices(config, createLogger(config.log_level, log_to), database_url, clock.now);
   t.teardown(async () => {
     await services.close();
-    await administer(admin_url, `drop database ${name} with (force)`);
     rmSync(folder, { recursive: true, force: true });
   });
   return { services, clock };

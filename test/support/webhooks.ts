@@ -31,6 +31,8 @@ export interface Receiver {
   received: Received[];
   /** What the next requests are answered, in turn; 204 when there is nothing left to say. */
   replies: (Reply | Promise<Reply>)[];
+  /** Called with each request as it comes in, before it is answered. */
+  onArrival?: (request: Received) => void;
   /** Resolves when `count` requests came in all. */
   reached(count: number): Promise<void>;
   verify(secret: string, request: Received): void;
@@ -45,7 +47,9 @@ export async function startReceiver(t: Test): Promise<Receiver> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
-    received.push({ path: request.url!, headers: request.headers, text, body: JSON.parse(text) });
+    const arrived = { path: request.url!, headers: request.headers, text, body: JSON.parse(text) };
+    received.push(arrived);
+    receiver.onArrival?.(arrived);
     came.resolve();
     came = Promise.withResolvers<void>();
     const { status, headers } = (await replies.shift()) ?? { status: 204 };
@@ -56,7 +60,7 @@ export async function startReceiver(t: Test): Promise<Receiver> {
     server.closeAllConnections();
     return new Promise(resolve => server.close(resolve));
   });
-  return {
+  const receiver: Receiver = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
     received,
     replies,
@@ -65,6 +69,7 @@ export async function startReceiver(t: Test): Promise<Receiver> {
     },
     verify: (secret, { text, headers }) => void new Webhook(secret).verify(text, headers as Record<string, string>),
   };
+  return receiver;
 }
 
 /** The agencies of the demonstration, as acts know them. */

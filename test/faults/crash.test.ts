@@ -1,0 +1,162 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import pg from 'pg';
+import t, { type Test } from 'tap';
+import type { DemoCredentials } from '../../src/demo.ts';
+import { cloneDatabase } from '../support/app.ts';
+import { findBroken, holdInvariants, settle } from '../support/invariants.ts';
+import { type Agencies, listen, openAgencies, seededRandom, startLoad } from '../support/load.ts';
+import { caseBody, ok } from '../support/night.ts';
+import { type Program, ready, serve, temporaryDataDir } from '../support/process.ts';
+
+/**
+ * The process is killed (SIGKILL) where it hurts, and anywhere; started again, it makes good by itself what it left undone. The
+ * points are held from outside: by triggers in this test's database that wait for a lock of the test, and by stopping the process
+ * before the lock is given back.
+ */
+
+const LONG = process.env.LONG === '1';
+t.setTimeout(LONG ? 3_600_000 : 600_000);
+
+const GATE = 4_711;
+
+t.test('killed', async t => {
+  const database = await cloneDatabase(t);
+  const dir = await temporaryDataDir(t);
+  const client = new pg.Client(database);
+  await client.connect();
+  t.teardown(() => client.end());
+  const one = async (text: string, values: unknown[] = []) => (await client.query(text, values)).rows[0];
+  const { value } = await one(`select value from deployment where name = 'test_credentials'`);
+  const { agencies } = value as DemoCredentials;
+
+  const start = async (ROLES = 'api,worker'): Promise<Program> => {
+    const service = serve(t, { DATA_DIR: dir, DATABASE_URL: database, ROLES });
+    if (ROLES === 'worker') await service.said(/aman is working/);
+    else them.base_url = await ready(service);
+    return service;
+  };
+  const them: Agencies = await openAgencies(t, agencies, '');
+  let service = await start();
+  const endpoints = await listen(them, ['helpline_a', 'health', 'shelter_b', 'committee']);
+
+  await client.query(`
+    create function wait_at_gate() returns trigger language plpgsql as $$
+      begin perform pg_advisory_xact_lock_shared(${GATE}); return null; end $$;
+    create trigger before_commit after insert on idempotency_keys for each row
+      when (new.key = 'case.open before commit') execute function wait_at_gate();
+    create constraint trigger in_commit after insert on idempotency_keys deferrable initially deferred for each row
+      when (new.key = 'case.open after commit') execute function wait_at_gate()`);
+  const gate = {
+    close: () => client.query(`select pg_advisory_lock(${GATE})`),
+    open: () => client.query(`select pg_advisory_unlock(${GATE})`),
+    /** Somebody stands before it, or nobody does any more. */
+    async reached(count = 1): Promise<void> {
+      const waiting = `select count(*)::int as count from pg_locks where locktype = 'advisory' and not granted and objid = ${GATE}
+        and database = (select oid from pg_database where datname = current_database())`;
+      while ((await one(waiting)).count !== count) await pause(10);
+    },
+  };
+  const open = (agency: 'helpline_a' | 'health', key?: string) =>
+    them.ask({ agency, action: 'case.open', path: '/v1/cases', body: caseBody(), key });
+  const cases = async () => (await one('select count(*)::int as count from cases')).count;
+  const lastOf = () => them.acknowledged.at(-1)!;
+
+  await t.test('before the commit, nothing was done, and the same request does it', async t => {
+    await gate.close();
+    const opened = open('helpline_a', 'case.open before commit');
+    await gate.reached();
+    await service.end('SIGKILL');
+    await gate.open();
+    await gate.reached(0);
+    t.equal(await cases(), 0);
+    service = await start();
+    ok(await opened);
+    t.match(lastOf(), { kind: 'act', key: 'case.open before commit' });
+    t.equal(await cases(), 1);
+  });
+
+  await t.test('after the commit and before the answer, the same request is answered with what was done', async t => {
+    await gate.close();
+    const opened = open('helpline_a', 'case.open after commit');
+    await gate.reached();
+    service.child.kill('SIGSTOP');
+    await gate.open();
+    while ((await cases()) !== 2) await pause(10);
+    await service.end('SIGKILL');
+    service = await start();
+    ok(await opened);
+    t.match(lastOf(), { kind: 'replay', key: 'case.open after commit' });
+    t.equal(await cases(), 2);
+  });
+
+  await t.test('after the relay and before sending, and after sending and before marking, all of it arrives', async t => {
+    await settle(database);
+    const before = them.arrived.length;
+    them.receiver.replies.push(new Promise(() => {}));
+    ok(await open('health'));
+    while (them.arrived.length === before) await pause(10);
+    await client.query(`
+      create constraint trigger after_claim after update on deliveries deferrable initially deferred for each row
+        when (new.claimed_until is not null and new.endpoint_id = '${endpoints.get('helpline_a')}') execute function wait_at_gate()`);
+    await gate.close();
+    ok(await open('helpline_a'));
+    await gate.reached();
+    service.child.kill('SIGSTOP');
+    await gate.open();
+    const claimed = 'select count(*)::int as count from deliveries where claimed_until > now()';
+    while ((await one(claimed)).count !== 2) await pause(10);
+    await service.end('SIGKILL');
+    t.equal(them.arrived.length, before + 1, 'one was sent, one was not');
+
+    service = await start();
+    await settle(database);
+    const [sent, ...others] = them.arrived.slice(before);
+    t.equal(others.length, 2);
+    t.ok(
+      others.some(it => it.event_id === sent!.event_id),
+      'what was not marked came again',
+    );
+    await holdInvariants(t, { database, acknowledged: them.acknowledged, arrived: them.arrived });
+  });
+
+  await t.test('anywhere under load', async t => {
+    const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
+    t.comment(`SEED=${seed}`);
+    const random = seededRandom(seed);
+    const load = startLoad(them, agencies, random);
+    const look = async (t: Test) =>
+      t.strictSame(
+        await findBroken({ database, acknowledged: [...them.acknowledged], arrived: them.arrived, settled: false }),
+        {},
+        'nothing is half done',
+      );
+    for (let kill = 1; kill <= (LONG ? 40 : 6); kill += 1) {
+      await load.answered(10 + Math.floor(random() * 60));
+      await pause(random() * 50);
+      await service.end('SIGKILL');
+      await look(t);
+      service = await start();
+    }
+    if (LONG) {
+      await service.end('SIGKILL');
+      const parts = { api: await start('api'), worker: await start('worker') };
+      for (let kill = 1; kill <= 20; kill += 1) {
+        await load.answered(10 + Math.floor(random() * 60));
+        const part = random() < 0.5 ? 'api' : 'worker';
+        await parts[part].end('SIGKILL');
+        await look(t);
+        parts[part] = await start(part);
+      }
+      await parts.worker.end('SIGTERM');
+      await parts.api.end('SIGTERM');
+      service = await start();
+    }
+    await load.stop();
+    const ms = await settle(database);
+    await holdInvariants(t, { database, acknowledged: them.acknowledged, arrived: them.arrived });
+    t.strictSame(them.wrong, [], 'nobody was told anything else');
+    t.ok(them.lost > 0, 'answers were lost');
+    t.comment(`${them.acknowledged.length} answers, ${them.lost} lost, ${them.arrived.length} webhooks, settled after ${ms} ms`);
+    t.equal((await service.end('SIGTERM')).code, 0);
+  });
+});
