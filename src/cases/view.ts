@@ -72,8 +72,12 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
       id,
       CATEGORIES.filter(category => !withheld.includes(category)),
     );
-    const { close_reason, group_id } = found;
-    const reopenings = await listReopenings(services, tx, id);
+    const { close_reason, group_id, owned_since } = found;
+    const all_reopenings = await listReopenings(services, tx, id);
+    // Why is said in free words: those of an owner before are a narrative, and told as one.
+    const reopenings = all_reopenings.filter(
+      ({ reopened_at }) => !withheld.includes('narrative') || (owned_since !== null && new Date(reopened_at) > owned_since),
+    );
     return {
       ...instants(masked(found)),
       close_reason,

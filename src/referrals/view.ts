@@ -1,6 +1,6 @@
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
-import { findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
+import { findCase, findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
 import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
 import { shownProfile } from '../core/case.ts';
 import { type Grant, mayBeAsked, type Recipient } from '../core/consent.ts';
@@ -13,7 +13,7 @@ import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
 import { listReferralTimers } from '../timers/store.ts';
 import { findWhereabouts, isPartyTo, timerView } from '../timers/view.ts';
-import { openCategories } from './coverage.ts';
+import { openCategories, withheldNow } from './coverage.ts';
 import { listDisclosures } from './disclosure-store.ts';
 import { ownOffer, referralRelations } from './locked.ts';
 import { agencyOf } from './notices.ts';
@@ -70,6 +70,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const recipient = { id: actor.agency_id, kind: actor.agency_kind };
   const informed = own !== undefined && isLive(own) && mayBeAsked(referral, grants, recipient, services.now());
   const holds = relations.includes('owner') || (sends && (await stillHolds(tx, actor, referral)));
+  const knows_story = holds && (sends || (await ownerKnowsStory(services, tx, referral)));
   const facts = await listAgencyFacts(
     tx,
     offers.map(offer => offer.agency_id),
@@ -94,9 +95,12 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
     ...(own && !isLive(own) && !sees_all ? await stubOf(tx, actor, referral, own) : {}),
     ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
     ...(holds || (informed && isTaken(own))
-      ? await requestOf(services, tx, referral, { narrative: holds || disclosed.includes('narrative'), persons: holds })
+      ? await requestOf(services, tx, referral, {
+          narrative: knows_story || disclosed.includes('narrative'),
+          persons: sends && holds,
+        })
       : {}),
-    ...(sees_all || (informed && isTaken(own)) ? await groundOf(services, tx, referral, { basis: holds }) : {}),
+    ...(sees_all || (informed && isTaken(own)) ? await groundOf(services, tx, referral, { basis: knows_story }) : {}),
     offer: shown ? await show(shown) : null,
     ...(sends || relations.includes('coordinator') ? { offers: await inOrder(offers, show) } : {}),
     ...(holds || informed ? await profileOf(services, tx, referral) : {}),
@@ -152,7 +156,7 @@ async function requestOf(
   };
 }
 
-/** Whether the person was told matters to whoever meets them next; the legal basis in words stays with whoever may read the case. */
+/** Whether the person was told matters to whoever meets them next; the legal basis in words stays with whoever may read the story. */
 async function groundOf(
   services: Services,
   tx: Tx,
@@ -185,6 +189,12 @@ async function profileOf(services: Services, tx: Tx, referral: ReferralRow): Pro
 async function stillHolds(tx: Tx, actor: AgencyActor, referral: ReferralRow): Promise<boolean> {
   const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
   return disclosures.some(({ ended_at }) => ended_at === null);
+}
+
+/** An owner to which the case went over reads what others wrote of it while consent to its case management covers that. */
+async function ownerKnowsStory(services: Services, tx: Tx, referral: ReferralRow): Promise<boolean> {
+  const found = await findCase(tx, referral.case_id);
+  return found !== undefined && !(await withheldNow(tx, found, services.now())).includes('narrative');
 }
 
 async function disclosureOf(
