@@ -27,8 +27,9 @@ export interface Operation extends Example {
   id: string;
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   path: string;
-  /** Names of the headers that the document says. */
+  /** Names of the headers, and of the parameters behind `?`, that the document has. */
   names_headers: readonly string[];
+  names_query: readonly string[];
 }
 
 export interface Reply {
@@ -54,7 +55,8 @@ export function operationsOf(document: object): Operation[] {
       id: operationId,
       method: method.toUpperCase() as Operation['method'],
       path,
-      names_headers: parameters.filter(parameter => parameter.in === 'header').map(({ name }) => name),
+      names_headers: parameters.flatMap(it => (it.in === 'header' ? it.name : [])),
+      names_query: parameters.flatMap(it => (it.in === 'query' ? it.name : [])),
     })),
   );
 }
