@@ -8,6 +8,7 @@ import { PreparingClient } from '../../src/platform/prepared.ts';
 import { startTestApp } from '../support/app.ts';
 import { type Operation, operationsOf, type Reply, startCalling } from '../support/callers.ts';
 import { type Entry, everyEntry } from '../support/entries.ts';
+import { fieldsOf, matchesReviewed } from '../support/fields.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
 import { OPERATIONS } from '../support/operations.ts';
@@ -88,6 +89,8 @@ const EXEMPT = {
     contestReferral: NOT_HELD,
   },
 } satisfies Record<string, Record<string, string>>;
+
+const ACTS = '# What an act answers\n\nTo whoever may do it, first of all. Acts that answer the same fields stand together.\n';
 
 /** Of what is wrong with a token, that with which each operation is asked; the others are tried on one. */
 const EVERYWHERE = ['none', 'no JWT', 'expired', 'of a client that was revoked'];
@@ -342,11 +345,17 @@ t.test('every operation, as everybody', async t => {
   });
 
   await t.test('does it for whoever may', async t => {
+    const told = new Map<string, string[]>();
     for (const operation of walled) {
       const caller = rightful(operation.id);
-      const { status, text } = await send(operation, caller, { headers: WHY });
+      const { status, text, body } = await send(operation, caller, { headers: WHY });
       t.ok(status < 300, `${operation.id} by ${nameOf(caller)}: ${status} ${status < 300 ? '' : text}`);
+      if (operation.method === 'GET') continue;
+      const fields = fieldsOf(body ?? {}).sort();
+      told.set(fields.join('\n'), [...(told.get(fields.join('\n')) ?? []), `\`${operation.id}\` by ${nameOf(caller)}`]);
     }
+    const sections = [...told].map(([fields, acts]) => `## ${acts.join(', ')}\n\n${fields.replaceAll(/^(.+)$/gm, '- $1')}\n`);
+    matchesReviewed(t, 'fields.acts.md', [ACTS, ...sections].join('\n'));
   });
 });
 

@@ -3,10 +3,11 @@ import type { Test } from 'tap';
 
 /** Which fields an answer has, as people review them: dotted paths, `[]` for whatever stands in a list, without the values. */
 export function fieldsOf(value: unknown, path = ''): string[] {
+  // What is empty came, too.
+  if (Array.isArray(value) && value.length === 0) return [`${path}[]`];
   if (Array.isArray(value)) return [...new Set(value.flatMap(member => fieldsOf(member, `${path}[]`)))];
   if (value === null || typeof value !== 'object') return [path];
   const members = Object.entries(value);
-  // Something that is empty came, too.
   if (members.length === 0) return [path];
   return [...new Set(members.flatMap(([name, member]) => fieldsOf(member, path === '' ? name : `${path}.${name}`)))];
 }
