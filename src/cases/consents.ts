@@ -88,6 +88,8 @@ export const giveConsent = (services: Services, actor: AgencyActor, case_id: str
 export const withdrawConsent = (services: Services, actor: AgencyActor, id: string, body: WithdrawBody) =>
   act(services, actor, 'consent.withdraw', viewOf(services, actor), async (tx, now) => {
     const { case_id } = (await findConsent(tx, id)) ?? raise('not_found');
+    // Grants are the owner's to know: to others who know of the case there is none.
+    if ((await findCase(tx, case_id))?.owner_agency_id !== actor.agency_id) raise('not_found');
     const owned = await lockOwnCase(services, tx, actor, case_id, 'consent.withdraw');
     const consent = (await findConsent(tx, id)) ?? raise('not_found');
     if (body.categories && body.stop_service) throw fault('/stop_service', 'stops a service, which no category does');

@@ -66,8 +66,12 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
   if (relations.includes('owner')) {
     const withheld = await withheldNow(tx, found, services.now());
     const shown = CATEGORIES.filter(category => !withheld.includes(category));
-    const [data, reopenings] = await Promise.all([readCaseData(services, tx, id, shown), listReopenings(services, tx, id)]);
-    const { close_reason, group_id } = found;
+    const [data, all_reopenings] = await Promise.all([readCaseData(services, tx, id, shown), listReopenings(services, tx, id)]);
+    const { close_reason, group_id, owned_since } = found;
+    // Why is said in free words: those of an owner before are a narrative, and told as one.
+    const reopenings = all_reopenings.filter(
+      ({ reopened_at }) => !withheld.includes('narrative') || (owned_since !== null && new Date(reopened_at) > owned_since),
+    );
     return {
       ...instants(masked(found)),
       close_reason,

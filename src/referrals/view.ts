@@ -1,6 +1,6 @@
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
-import { findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
+import { findCase, findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../core/access.ts';
 import { shownProfile } from '../core/case.ts';
 import { mayBeAsked } from '../core/consent.ts';
@@ -12,7 +12,7 @@ import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
 import { listReferralTimers } from '../timers/store.ts';
 import { findWhereabouts, isPartyTo, timerView } from '../timers/view.ts';
-import { openCategories } from './coverage.ts';
+import { openCategories, withheldNow } from './coverage.ts';
 import { type DisclosureRow, listDisclosures } from './disclosure-store.ts';
 import { ownOffer, referralRelations } from './locked.ts';
 import { agencyOf } from './notices.ts';
@@ -72,6 +72,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const informed = own !== undefined && isLive(own) && mayBeAsked(referral, grants, recipient, services.now());
   // A sender that is not the owner refers on what it holds; when it holds it no more, it keeps the request without the person.
   const holds = relations.includes('owner') || (sends && disclosures.some(({ ended_at }) => ended_at === null));
+  const knows_story = holds && (sends || (await ownerKnowsStory(services, tx, referral)));
   const opened = own && isTaken(own) ? disclosures.find(row => row.offer_id === own.id && row.ended_at === null) : undefined;
   const categories = opened ? openCategories(opened, referral, grants, recipient, services.now()) : [];
   const profile = holds || informed ? known_profile : undefined;
@@ -92,9 +93,12 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
     ...(own && !isLive(own) && !sees_all ? stubOf(own, disclosures) : {}),
     ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
     ...(holds || (informed && isTaken(own))
-      ? await requestOf(services, tx, referral, { narrative: holds || categories.includes('narrative'), persons: holds })
+      ? await requestOf(services, tx, referral, {
+          narrative: knows_story || categories.includes('narrative'),
+          persons: sends && holds,
+        })
       : {}),
-    ...(sees_all || (informed && isTaken(own)) ? await groundOf(services, tx, referral, { basis: holds }) : {}),
+    ...(sees_all || (informed && isTaken(own)) ? await groundOf(services, tx, referral, { basis: knows_story }) : {}),
     offer: shown ? await show(shown) : null,
     ...(sends || relations.includes('coordinator') ? { offers: await inOrder(offers, show) } : {}),
     ...(profile ? { profile: shownProfile(profile, services.now()) } : {}),
@@ -149,7 +153,7 @@ async function requestOf(
   };
 }
 
-/** Whether the person was told matters to whoever meets them next; the legal basis in words stays with whoever may read the case. */
+/** Whether the person was told matters to whoever meets them next; the legal basis in words stays with whoever may read the story. */
 async function groundOf(
   services: Services,
   tx: Tx,
@@ -172,6 +176,12 @@ async function groundOf(
 
 const openSealed = async (services: Services, tx: Tx, referral: ReferralRow): Promise<Sealed> =>
   open<Sealed>(await getDataKey(services, tx, referral.case_id), sealedPlace(referral.id), referral.sealed);
+
+/** An owner to which the case went over reads what others wrote of it while consent to its case management covers that. */
+async function ownerKnowsStory(services: Services, tx: Tx, referral: ReferralRow): Promise<boolean> {
+  const found = await findCase(tx, referral.case_id);
+  return found !== undefined && !(await withheldNow(tx, found, services.now())).includes('narrative');
+}
 
 async function offerView(
   services: Services,

@@ -107,6 +107,40 @@ t.test('a case goes over to another agency', async t => {
     t.ok(unplaced.id, 'the new owner records consents');
   });
 
+  await t.test('what was written before goes over with consent to the story, another case never', async t => {
+    const kase = ok(await helpline.post('/v1/cases', caseBody()));
+    const other = ok(await helpline.post('/v1/cases', caseBody()));
+    const path = `/v1/cases/${kase.id}`;
+    const chief = as('helpline_a', 'supervisor');
+    ok(await helpline.post(`${path}/consents`, consentBody(MEDICAL.consent)));
+    const little = { recipient: { agency_kind: 'civil_society' }, purposes: ['case_management'], categories: ['demographics'] };
+    ok(await helpline.post(`${path}/consents`, consentBody(little)));
+    const requirements = { accessible: true, separate_from: [other.id] };
+    const lawful_ground = { code: 'imminent_danger_to_life', legal_basis: 'CANARY-BASIS' };
+    const asked = { ...MEDICAL.referral, routing: 'direct', recipient_agency_id: agencies.health.id };
+    const sent = referralBody({ ...asked, requirements, lawful_ground });
+    const medical = ok(await helpline.post(`${path}/referrals`, sent));
+    ok(await chief.post(`${path}/close`, { reason_code: 'error' }));
+    ok(await chief.post(`${path}/reopen`, { reason: 'CANARY-REASON' }));
+    const handed = { service: 'case_management', routing: 'direct', categories: ['demographics'] };
+    const to_support = referralBody({ ...handed, recipient_agency_id: agencies.civil_society.id });
+    const transfer = ok(await helpline.post(`${path}/referrals`, to_support));
+    clock.advance(1_000);
+    ok(await act(support, transfer.id, 'accept'));
+
+    const seen = async () => [ok(await support.get(path)), ok(await support.get(`/v1/referrals/${medical.id}`))];
+    const [owned, referral] = await seen();
+    t.equal(owned.reopenings, undefined, 'why it was reopened is told in words');
+    t.strictSame(referral.requirements, { accessible: true });
+    t.notMatch(JSON.stringify([owned, referral]), /CANARY/);
+
+    ok(await support.post(`${path}/consents`, consentBody({ ...little, categories: ['demographics', 'narrative'] })));
+    const [later, shown] = await seen();
+    t.match(later.reopenings, [{ reason: 'CANARY-REASON' }]);
+    t.match(shown, { note: /CANARY-NOTE/, lawful_ground: { legal_basis: 'CANARY-BASIS' } });
+    t.strictSame(shown.requirements, { accessible: true }, 'whom to keep apart from is somebody else');
+  });
+
   await t.test('the duties of the owner go over', async t => {
     const { medical, transfer, kase } = await start();
     ok(await act(health, medical.id, 'confirm-handover', { arrived_at: clock.now().toISOString() }));

@@ -26,7 +26,7 @@ t.setTimeout(180_000);
 
 /**
  * Two walls stand between a case and whoever is no party to it: what the application decides, and row-level security. Here each
- * stands alone, the other being taken away, and has to deny by itself.
+ * stands alone, the other being taken away, and has to deny by itself. `walls-of-operations.test.ts` asks so for every operation.
  */
 
 /** One case of `helpline_a` with somebody in every position towards it; the rest are strangers. */
@@ -400,82 +400,6 @@ t.test('the application alone', async t => {
         t.ok(refused || (status === 200 && body.data.length === 0), `${key}: ${path} ${status}`);
       }
     }
-  });
-
-  await t.test('answers strangers as if there were nothing', async t => {
-    type Ids = Record<'case_id' | 'consent_id' | 'referral_id' | 'endpoint_id' | 'disclosure_id', string>;
-    const [disclosure] = await lookAsOwner<{ id: string }>(services, 'select id from disclosures limit 1');
-    const real: Ids = {
-      case_id: it.kase.id,
-      consent_id: it.consent.id,
-      referral_id: it.asked.id,
-      endpoint_id: it.endpoint.id,
-      disclosure_id: disclosure!.id,
-    };
-    const absent: Ids = {
-      case_id: newId('cas'),
-      consent_id: newId('cns'),
-      referral_id: newId('ref'),
-      endpoint_id: newId('whe'),
-      disclosure_id: newId('dsc'),
-    };
-    const any = { 'if-match': '*' };
-    const reason_code = 'error';
-    const routes: Record<string, (client: Client, ids: Ids) => Promise<Answer>> = {
-      getCase: (client, { case_id }) => client.get(`/v1/cases/${case_id}`),
-      amendCase: (client, { case_id }) => client.patch(`/v1/cases/${case_id}`, { risk: 'low' }, any),
-      closeCase: (client, { case_id }) => client.post(`/v1/cases/${case_id}/close`, { reason_code }),
-      reopenCase: (client, { case_id }) => client.post(`/v1/cases/${case_id}/reopen`, { reason: 'x' }),
-      assignCase: (client, { case_id }) => client.put(`/v1/cases/${case_id}/assignees`, { staff_codes: [] }, any),
-      getAssignees: (client, { case_id }) => client.get(`/v1/cases/${case_id}/assignees`),
-      listDisclosures: (client, { case_id }) => client.get(`/v1/cases/${case_id}/disclosures`),
-      getCaseTimeline: (client, { case_id }) => client.get(`/v1/cases/${case_id}/timeline`),
-      confirmDeletion: (client, { disclosure_id }) => client.post(`/v1/disclosures/${disclosure_id}/confirm-deletion`),
-      giveConsent: (client, { case_id }) => client.post(`/v1/cases/${case_id}/consents`, consentBody()),
-      listConsents: (client, { case_id }) => client.get(`/v1/cases/${case_id}/consents`),
-      withdrawConsent: (client, { consent_id }) =>
-        client.post(`/v1/consents/${consent_id}/withdraw`, { spoken_in_private: true }),
-      makeReferral: (client, { case_id }) => client.post(`/v1/cases/${case_id}/referrals`, referralBody()),
-      getReferral: (client, { referral_id }) => client.get(`/v1/referrals/${referral_id}`),
-      listCandidates: (client, { referral_id }) => client.get(`/v1/referrals/${referral_id}/candidates`),
-      listMessages: (client, { referral_id }) => client.get(`/v1/referrals/${referral_id}/messages`),
-      sendMessage: (client, { referral_id }) => client.post(`/v1/referrals/${referral_id}/messages`, { text: '?' }),
-      getWebhookEndpoint: (client, { endpoint_id }) => client.get(`/v1/webhook-endpoints/${endpoint_id}`),
-      deleteWebhookEndpoint: (client, { endpoint_id }) => client.del(`/v1/webhook-endpoints/${endpoint_id}`),
-      listEndpointDeliveries: (client, { endpoint_id }) => client.get(`/v1/webhook-endpoints/${endpoint_id}/deliveries`),
-    };
-    const verbs: Record<string, object> = {
-      receive: {},
-      'request-information': { questions: ['?'] },
-      'provide-information': { answers: ['!'] },
-      accept: {},
-      decline: { reason_code: 'unsafe' },
-      reroute: { agency_id: agencies.health.id, reason_code },
-      'confirm-handover': { arrived_at: services.now().toISOString() },
-      'report-no-show': {},
-      complete: { outcome_code: 'not_applicable' },
-      fail: { reason_code: 'other' },
-      cancel: { reason_code },
-    };
-    for (const [verb, body] of Object.entries(verbs)) {
-      routes[verb] = (client, { referral_id }) => client.post(`/v1/referrals/${referral_id}/${verb}`, body);
-    }
-    const before = await lookAsOwner(
-      services,
-      'select id, version, status from referrals union select id, version, stage from cases order by 1',
-    );
-    for (const key of strangers) {
-      for (const [name, call] of Object.entries(routes)) {
-        const answer = anonymous(await call(as(key, 'supervisor'), real));
-        t.strictSame(answer, anonymous(await call(as(key, 'supervisor'), absent)), `${name} by ${key}`);
-        t.equal(answer.status, 404, `${name} by ${key}`);
-      }
-    }
-    const after = await lookAsOwner(
-      services,
-      'select id, version, status from referrals union select id, version, stage from cases order by 1',
-    );
-    t.strictSame(after, before, 'and nothing has changed');
   });
 
   await t.test('keeps parties to what they may', async t => {

@@ -1,0 +1,396 @@
+import { generateKeyPairSync } from 'node:crypto';
+import type { OfferStatus, Role, Scope } from '../../src/core/codes.ts';
+import type { DemoAgencyKey } from '../../src/demo.ts';
+import type { TestApp } from './app.ts';
+import { drain } from './drain.ts';
+import { clinic } from './journey.ts';
+import type { Answer, Mechanism } from './mechanism.ts';
+import { caseBody, consentBody, ok, referralBody } from './night.ts';
+
+/**
+ * Every operation of the document: who may do it, written from the contract and not from the code, and a request that really
+ * succeeds when the rightful caller makes it, so that whoever is refused is refused for what he is. In all of them `helpline_a`
+ * owns the case and sends, `health` is asked or has accepted, `committee` coordinates, and nobody else has to do with it.
+ */
+
+export interface Described {
+  /** One of these suffices; none: every client may. */
+  scopes: readonly Scope[];
+  /**
+   * The roles of which one suffices, for each agency. `[]`: it may know of the thing, and not do this. An agency that is not
+   * named has what `others` have; without `others` the thing does not exist for it. `administrator`: the committee's client
+   * with the scope `admin`. The first one named is the rightful caller, by its first role.
+   */
+  may: Partial<Record<DemoAgencyKey | 'others' | 'administrator', readonly Role[]>>;
+  example(world: Prepared): Example | Promise<Example>;
+}
+
+export interface Example {
+  params?: Record<string, string>;
+  /** What is asked for instead while nothing shall come of it, where a version does not stop whoever may. */
+  standing?: Pick<Example, 'params' | 'body'>;
+  body?: object;
+  headers?: Record<string, string>;
+  /** The case that the thing belongs to. */
+  case_id?: string;
+}
+
+const FOR_SENDER: readonly Role[] = ['operator', 'caseworker', 'supervisor'];
+const FOR_RECEIVER: readonly Role[] = ['caseworker', 'supervisor'];
+const READERS: readonly Role[] = ['caseworker', 'operator', 'screener', 'supervisor'];
+const SUPERVISOR: readonly Role[] = ['supervisor'];
+const COORDINATOR: readonly Role[] = ['coordinator'];
+const NOT: readonly Role[] = [];
+/** Where no role is asked for. */
+export const ANYBODY: readonly Role[] = ['operator', 'caseworker', 'screener', 'supervisor', 'coordinator', 'auditor'];
+
+const MATCH = { 'if-match': '*' };
+
+const READ_DIRECTORY = { scopes: ['directory', 'directory.read'], may: { health: ANYBODY, others: ANYBODY } } as const;
+const ACCESS = ['directory', 'admin'] as const;
+const READ_CASES = ['cases', 'cases.read'] as const;
+const READ_REFERRALS = ['referrals', 'referrals.read'] as const;
+
+const OWNER = { scopes: ['cases'], may: { helpline_a: FOR_SENDER, health: NOT, committee: NOT } } as const;
+const OWNERS_SUPERVISOR = { scopes: ['cases'], may: { helpline_a: SUPERVISOR, health: NOT, committee: NOT } } as const;
+const SENDER = { scopes: ['referrals'], may: { helpline_a: FOR_SENDER, health: NOT, committee: NOT } } as const;
+const RECEIVER = { scopes: ['referrals'], may: { health: FOR_RECEIVER, helpline_a: NOT, committee: NOT } } as const;
+const CORRESPONDENTS = { helpline_a: FOR_RECEIVER, health: FOR_RECEIVER, committee: NOT };
+const PARTIES = { helpline_a: READERS, health: READERS, committee: COORDINATOR };
+const LISTS = { helpline_a: READERS, committee: [...COORDINATOR, ...READERS], others: READERS };
+const ENDPOINT = { scopes: ['webhooks'], may: { health: SUPERVISOR } } as const;
+
+/** What the operations are done to, made when the first of them asks for it. */
+export function prepared(test: TestApp, them: Mechanism) {
+  const { as, agencies } = them;
+  const { at, ask, sender } = clinic(them);
+  const health = as('health', 'supervisor');
+  const path = `/v1/agencies/${agencies.health.id}`;
+  const jwk = generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' });
+  const once = <T>(make: () => Promise<T>): (() => Promise<T>) => {
+    let made: Promise<T> | undefined;
+    return () => {
+      made ??= make();
+      return made;
+    };
+  };
+  /** A referral of its own, on which something can be done. */
+  const night = (status: OfferStatus) => at(test, status);
+  const verb = async (status: OfferStatus, body: object = {}): Promise<Example> => {
+    const { kase, referral } = await night(status);
+    return { params: { id: referral.id }, body, case_id: kase.id };
+  };
+  const timerOf = async (status: OfferStatus, name: string): Promise<Example> => {
+    const { kase, referral } = await night(status);
+    const { data } = ok(await sender.get(`/v1/timers?referral_id=${referral.id}&name=${name}`));
+    return { params: { id: data[0].id }, case_id: kase.id };
+  };
+  const newEndpoint = async (): Promise<Answer['body']> =>
+    ok(await health.post('/v1/webhook-endpoints', { url: 'http://127.0.0.1:9/hook', event_types: ['*'] }));
+  const disclosureOf = async (status: OfferStatus) => {
+    const { kase } = await night(status);
+    const { data } = ok(await as('health').get(`/v1/cases/${kase.id}/disclosures`));
+    return { id: data[0].id as string, kase };
+  };
+  const newClient = async (by: 'health' | 'committee') =>
+    ok(await as(by, 'supervisor').post(`${path}/clients`, { scopes: ['directory'], jwks: { keys: [jwk] } })).id as string;
+
+  return {
+    test,
+    them,
+    path,
+    jwk,
+    night,
+    verb,
+    timerOf,
+    newClient,
+    disclosureOf,
+    /** Accepted, and left so: what is only read, and what is refused. */
+    held: once(() => night('accepted')),
+    endpoint: once(newEndpoint),
+    newEndpoint,
+    ask,
+  };
+}
+
+export type Prepared = ReturnType<typeof prepared>;
+
+const onCase =
+  (body?: object, headers?: Record<string, string>) =>
+  async ({ held }: Prepared): Promise<Example> => {
+    const { kase } = await held();
+    return { params: { id: kase.id }, body, headers, case_id: kase.id };
+  };
+const onReferral =
+  (body?: object) =>
+  async ({ held }: Prepared): Promise<Example> => {
+    const { kase, referral } = await held();
+    return { params: { id: referral.id }, body, case_id: kase.id };
+  };
+const onEndpoint =
+  (body?: object, headers?: Record<string, string>) =>
+  async ({ endpoint }: Prepared): Promise<Example> => ({ params: { id: (await endpoint()).id }, body, headers });
+const ofHealth =
+  (more: Omit<Example, 'params'> = {}, params: Record<string, string> = {}) =>
+  ({ them }: Prepared): Example => ({ params: { id: them.agencies.health.id, ...params }, ...more });
+const nothingNamed = (body?: object) => (): Example => ({ body });
+
+export const OPERATIONS: Record<string, Described> = {
+  createClient: {
+    scopes: ACCESS,
+    may: { health: SUPERVISOR, administrator: ANYBODY },
+    example: w => ofHealth({ body: { scopes: ['directory'], jwks: { keys: [w.jwk] } } })(w),
+  },
+  listClients: {
+    scopes: [...ACCESS, 'directory.read'],
+    may: { health: SUPERVISOR, administrator: ANYBODY },
+    example: ofHealth(),
+  },
+  rotateClientSecret: {
+    scopes: ACCESS,
+    may: { health: SUPERVISOR, administrator: NOT },
+    example: ({ them }) => ({ params: { id: them.agencies.health.client_id } }),
+  },
+  setClientKeys: {
+    scopes: ACCESS,
+    may: { health: SUPERVISOR, administrator: NOT },
+    example: async w => ({ params: { id: await w.newClient('health') }, body: { keys: [w.jwk] }, headers: MATCH }),
+  },
+  revokeClient: {
+    scopes: ACCESS,
+    may: { health: SUPERVISOR, administrator: ANYBODY },
+    example: async w => ({ params: { id: await w.newClient('health') } }),
+  },
+  enableClient: {
+    scopes: ['directory'],
+    may: { health: SUPERVISOR, administrator: NOT },
+    example: async w => ({ params: { id: await w.newClient('committee') } }),
+  },
+  createCaseworker: {
+    scopes: ACCESS,
+    may: { health: SUPERVISOR, administrator: ANYBODY },
+    example: ofHealth({
+      body: { staff_code: 'CC-NEW', roles: ['screener'] },
+      standing: { body: { staff_code: 'CC-1', roles: ['screener'] } },
+    }),
+  },
+  listCaseworkers: {
+    scopes: [...ACCESS, 'directory.read'],
+    may: { health: SUPERVISOR, administrator: ANYBODY },
+    example: ofHealth(),
+  },
+  changeCaseworker: {
+    scopes: ['directory'],
+    may: { health: SUPERVISOR, administrator: NOT },
+    example: async ({ path, them }) => {
+      const { data } = ok(await them.as('health', 'supervisor').get(`${path}/caseworkers`));
+      return { params: { id: data[0].id }, body: { languages: ['ar'] }, headers: MATCH };
+    },
+  },
+  createAgency: {
+    scopes: ['admin'],
+    may: { administrator: ANYBODY, others: NOT },
+    example: nothingNamed({ name: 'Example Clinic', kind: 'health', jurisdictions: ['XA'] }),
+  },
+  listAgencies: { ...READ_DIRECTORY, example: nothingNamed() },
+  getAgency: { ...READ_DIRECTORY, example: ofHealth() },
+  changeAgency: {
+    scopes: ACCESS,
+    may: { health: SUPERVISOR, administrator: ANYBODY, others: NOT },
+    example: ofHealth({ body: { languages: ['ar'] }, headers: MATCH }),
+  },
+  listServices: { ...READ_DIRECTORY, example: ofHealth() },
+  getService: { ...READ_DIRECTORY, example: ofHealth({}, { service: 'medical' }) },
+  setService: {
+    scopes: ['directory'],
+    may: { health: SUPERVISOR, others: NOT },
+    example: ofHealth({ body: {}, headers: MATCH }, { service: 'medical' }),
+  },
+  getCapacity: {
+    ...READ_DIRECTORY,
+    example: ({ them }) => ({ params: { id: them.agencies.shelter_c.id, service: 'shelter_accommodation' } }),
+  },
+  setCapacity: {
+    scopes: ['directory'],
+    may: { health: SUPERVISOR, others: NOT },
+    example: ofHealth({ body: { total: 90 } }, { service: 'medical' }),
+  },
+  listCodes: { scopes: [], may: { health: ANYBODY, others: ANYBODY }, example: nothingNamed() },
+
+  openCase: {
+    scopes: ['cases'],
+    // First responders, and nobody else.
+    may: { helpline_a: FOR_SENDER, helpline_b: FOR_SENDER, labour_inspection: FOR_SENDER, health: FOR_SENDER, others: NOT },
+    example: nothingNamed(caseBody()),
+  },
+  listCases: { scopes: READ_CASES, may: LISTS, example: nothingNamed() },
+  getCase: { scopes: READ_CASES, may: PARTIES, example: onCase() },
+  amendCase: {
+    scopes: ['cases'],
+    may: { helpline_a: FOR_RECEIVER, health: NOT, committee: NOT },
+    example: onCase({ risk: 'low' }, MATCH),
+  },
+  closeCase: {
+    ...OWNERS_SUPERVISOR,
+    example: async ({ night }) => {
+      const { kase } = await night('accepted');
+      return { params: { id: kase.id }, body: { reason_code: 'error' }, case_id: kase.id };
+    },
+  },
+  reopenCase: {
+    ...OWNERS_SUPERVISOR,
+    example: async ({ night, them }) => {
+      const { kase } = await night('accepted');
+      ok(await them.as('helpline_a', 'supervisor').post(`/v1/cases/${kase.id}/close`, { reason_code: 'error' }));
+      return { params: { id: kase.id }, body: { reason: 'closed by mistake' }, case_id: kase.id };
+    },
+  },
+  getCaseTimeline: { scopes: READ_CASES, may: PARTIES, example: onCase() },
+  assignCase: {
+    scopes: ['cases'],
+    may: { ...CORRESPONDENTS, committee: NOT },
+    example: onCase({ staff_codes: [] }, MATCH),
+  },
+  getAssignees: { scopes: READ_CASES, may: { helpline_a: READERS, health: READERS, committee: NOT }, example: onCase() },
+  listDisclosures: { scopes: READ_CASES, may: PARTIES, example: onCase() },
+  confirmDeletion: {
+    scopes: ['cases', 'referrals'],
+    may: { health: FOR_RECEIVER, helpline_a: NOT, committee: NOT },
+    example: async ({ disclosureOf }) => {
+      const { id } = await disclosureOf('failed');
+      const live = await disclosureOf('accepted');
+      return { params: { id }, standing: { params: { id: live.id } }, case_id: live.kase.id };
+    },
+  },
+  giveConsent: { ...OWNER, example: onCase(consentBody()) },
+  listConsents: { scopes: READ_CASES, may: { helpline_a: READERS, health: NOT, committee: NOT }, example: onCase() },
+  withdrawConsent: {
+    scopes: ['cases'],
+    // What was agreed to is the owner's to know; others see what it opened to them.
+    may: { helpline_a: FOR_SENDER },
+    example: async ({ night }) => {
+      const { kase, consent } = await night('accepted');
+      return { params: { id: consent.id }, body: { spoken_in_private: true }, case_id: kase.id };
+    },
+  },
+
+  makeReferral: {
+    scopes: ['referrals'],
+    may: { helpline_a: FOR_SENDER, health: FOR_SENDER, committee: NOT },
+    example: onCase(referralBody({ service: 'medical', urgency: 'urgent' })),
+  },
+  listReferrals: { scopes: READ_REFERRALS, may: LISTS, example: nothingNamed() },
+  getReferral: { scopes: READ_REFERRALS, may: PARTIES, example: onReferral() },
+  receiveReferral: { ...RECEIVER, example: w => w.verb('offered') },
+  requestInformation: { ...RECEIVER, example: w => w.verb('received', { questions: ['Is she hurt?'] }) },
+  provideInformation: { ...SENDER, example: w => w.verb('info_requested', { answers: ['No'] }) },
+  waitlistReferral: { ...RECEIVER, example: w => w.verb('received') },
+  acceptReferral: { ...RECEIVER, example: w => w.verb('offered') },
+  declineReferral: { ...RECEIVER, example: w => w.verb('offered', { reason_code: 'unsafe' }) },
+  rerouteReferral: {
+    scopes: ['referrals'],
+    may: { helpline_a: FOR_SENDER, committee: COORDINATOR, health: NOT },
+    example: w => w.verb('declined', { agency_id: w.them.agencies.health.id, reason_code: 'better_match' }),
+  },
+  confirmHandover: {
+    ...RECEIVER,
+    example: w => w.verb('accepted', { arrived_at: w.test.clock.now().toISOString() }),
+  },
+  reportNoShow: { ...RECEIVER, example: w => w.verb('accepted') },
+  reviewReferral: { ...RECEIVER, example: w => w.verb('in_progress') },
+  completeReferral: { ...RECEIVER, example: w => w.verb('in_progress', { outcome_code: 'service_provided' }) },
+  failReferral: { ...RECEIVER, example: w => w.verb('in_progress', { reason_code: 'service_ended' }) },
+  cancelReferral: { ...SENDER, example: w => w.verb('offered', { reason_code: 'error' }) },
+  contestReferral: {
+    ...RECEIVER,
+    example: async w => {
+      const example = await w.verb('offered', { note: 'nobody here said so' });
+      const told_by = { channel: 'phone', at: w.test.clock.now().toISOString(), staff_code: 'NIGHT-7' };
+      const decline = { reason_code: 'no_capacity', told_by };
+      ok(await w.them.as('committee').post(`/v1/referrals/${example.params!.id}/decline`, decline));
+      return example;
+    },
+  },
+  reviewGround: {
+    scopes: ['referrals'],
+    may: { helpline_a: SUPERVISOR, committee: COORDINATOR, health: NOT },
+    example: async ({ ask }) => {
+      const { kase, referral } = await ask({ lawful_ground: { code: 'imminent_danger_to_life' } });
+      return { params: { id: referral.id }, body: { upheld: true }, case_id: kase.id };
+    },
+  },
+  listCandidates: {
+    scopes: READ_REFERRALS,
+    may: { helpline_a: FOR_SENDER, committee: COORDINATOR, health: NOT },
+    example: onReferral(),
+  },
+  sendMessage: { scopes: ['referrals'], may: CORRESPONDENTS, example: onReferral({ text: 'She has arrived.' }) },
+  listMessages: { scopes: READ_REFERRALS, may: CORRESPONDENTS, example: onReferral() },
+
+  listTimers: { scopes: ['clocks', ...READ_REFERRALS], may: LISTS, example: nothingNamed() },
+  pauseTimer: {
+    scopes: ['clocks'],
+    may: { health: SUPERVISOR, committee: COORDINATOR, helpline_a: NOT },
+    example: async ({ timerOf }) => ({ ...(await timerOf('accepted', 'handover')), body: { reason_code: 'force_majeure' } }),
+  },
+  resumeTimer: {
+    scopes: ['clocks'],
+    may: { health: SUPERVISOR, committee: COORDINATOR, helpline_a: NOT },
+    example: async ({ timerOf, them }) => {
+      const example = await timerOf('accepted', 'handover');
+      const pause = { reason_code: 'force_majeure' };
+      ok(await them.as('committee').post(`/v1/timers/${example.params!.id}/pause`, pause));
+      return example;
+    },
+  },
+  meetTimer: {
+    scopes: ['clocks'],
+    // That of the referral, which no longer concerns whoever failed.
+    may: { helpline_a: FOR_SENDER, committee: NOT },
+    example: async ({ verb, them }) => {
+      const { params, case_id } = await verb('accepted');
+      ok(await them.as('health').post(`/v1/referrals/${params!.id}/report-no-show`));
+      const { data } = ok(await them.as('helpline_a').get(`/v1/timers?referral_id=${params!.id}&name=missing_person_check`));
+      return { params: { id: data[0].id }, case_id };
+    },
+  },
+
+  createWebhookEndpoint: {
+    scopes: ['webhooks'],
+    may: { health: SUPERVISOR, others: SUPERVISOR },
+    example: nothingNamed({ url: 'http://127.0.0.1:9/another', event_types: ['*'] }),
+  },
+  listWebhookEndpoints: {
+    scopes: ['webhooks'],
+    may: { health: SUPERVISOR, others: SUPERVISOR },
+    example: nothingNamed(),
+  },
+  getWebhookEndpoint: { ...ENDPOINT, example: onEndpoint() },
+  updateWebhookEndpoint: { ...ENDPOINT, example: onEndpoint({ description: 'night desk' }, MATCH) },
+  rotateWebhookSecret: { ...ENDPOINT, example: onEndpoint() },
+  testWebhookEndpoint: { ...ENDPOINT, example: onEndpoint() },
+  recoverWebhookEndpoint: { ...ENDPOINT, example: onEndpoint({ since: '2026-11-21T00:00:00.000Z' }) },
+  listEndpointDeliveries: { ...ENDPOINT, example: onEndpoint() },
+  pauseWebhookEndpoint: { ...ENDPOINT, example: async w => ({ params: { id: (await w.newEndpoint()).id } }) },
+  enableWebhookEndpoint: {
+    ...ENDPOINT,
+    example: async ({ newEndpoint, them }) => {
+      const { id } = await newEndpoint();
+      ok(await them.as('health', 'supervisor').post(`/v1/webhook-endpoints/${id}/pause`));
+      return { params: { id } };
+    },
+  },
+  redeliverDelivery: {
+    ...ENDPOINT,
+    example: async w => {
+      const { id } = await w.endpoint();
+      await w.night('offered');
+      await drain(w.test.services);
+      const { data } = ok(await w.them.as('health', 'supervisor').get(`/v1/webhook-endpoints/${id}/deliveries`));
+      return { params: { id: data[0].id } };
+    },
+  },
+  deleteWebhookEndpoint: { ...ENDPOINT, example: async w => ({ params: { id: (await w.newEndpoint()).id } }) },
+  listEvents: { scopes: ['webhooks'], may: { health: ANYBODY, others: ANYBODY }, example: nothingNamed() },
+  listAuditEntries: { scopes: ['audit.read'], may: { helpline_a: ['auditor'], others: ['auditor'] }, example: nothingNamed() },
+};
