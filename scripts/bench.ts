@@ -1,36 +1,62 @@
 /**
  * `npm run bench` measures the service as it really runs, against what `pg` alone needs to write the same rows (bench/raw.ts), on
  * a throw-away PostgreSQL that keeps what it commits. What counts are ratios: both run in turns in the same minutes.
+ *
+ *   --quick              a look within 90 s: submit, accept, read, start
+ *   --only a,b           of: submit accept read costs start inbox token memory
+ *   --workers off|on|both   both by default
+ *   --seconds --rounds --clients 8,32 --cases --referrals
+ *   --statements         with `costs`: every statement that an act says, by round trip
+ *   --cpu-prof FOLDER    where the time of submit, accept and read goes, and nothing else
+ *   --memory             nothing but memory, over 200,000 requests
+ *   --json FILE          everything as an object
  */
 import { writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { connectAgencies, openCases } from './bench/acts.ts';
-import { RACED, type Raced, race, recordActs } from './bench/race.ts';
-import { startServer } from './bench/server.ts';
-import { startService, stopServices } from './bench/service.ts';
-import { makeWorld } from './bench/world.ts';
+import { REFERRALS } from './bench/inbox.ts';
+import { measure, PARTS, type Plan } from './bench/measure.ts';
+import { RACED } from './bench/race.ts';
+import { type Server, startServer } from './bench/server.ts';
+import { stopServices } from './bench/service.ts';
 
 const { values: options } = parseArgs({
   options: {
+    quick: { type: 'boolean', default: false },
     only: { type: 'string' },
+    workers: { type: 'string' },
     seconds: { type: 'string' },
     rounds: { type: 'string' },
     clients: { type: 'string' },
     cases: { type: 'string' },
-    quick: { type: 'boolean', default: false },
+    referrals: { type: 'string' },
+    statements: { type: 'boolean', default: false },
+    'cpu-prof': { type: 'string' },
+    memory: { type: 'boolean', default: false },
     json: { type: 'string' },
   },
 });
 const number = (text: string | undefined, fallback: number) => (text === undefined ? fallback : Number(text));
-const only = options.only?.split(',') ?? [...RACED];
-const acts = RACED.filter(act => only.includes(act)) as Raced[];
-const seconds = number(options.seconds, options.quick ? 2 : 5);
-const rounds = number(options.rounds, options.quick ? 1 : 3);
-const clients = (options.clients ?? '8,32').split(',').map(Number);
-const cases_wanted = number(options.cases, options.quick ? 200 : 1_000);
-
+const { quick } = options;
+const chosen = options.only?.split(',') ?? (quick ? [...RACED, 'start'] : options.memory ? ['memory'] : PARTS);
+const unknown = chosen.find(part => !PARTS.includes(part));
+if (unknown !== undefined) throw new Error(`--only ${unknown}: there is ${PARTS.join(', ')}`);
+const acts = RACED.filter(act => chosen.includes(act));
+const plan: Plan = {
+  parts: new Set(chosen),
+  acts,
+  workers: (['off', 'on'] as const).filter(it => [it, 'both'].includes(options.workers ?? (quick ? 'off' : 'both'))),
+  seconds: number(options.seconds, quick ? 1 : 4),
+  rounds: number(options.rounds, quick ? 1 : 3),
+  clients: (options.clients ?? '8,32').split(',').map(Number),
+  cases: number(options.cases, quick ? 100 : 800),
+  referrals: number(options.referrals, quick ? REFERRALS / 10 : REFERRALS),
+  statements: options.statements,
+  memory: options.memory ? { requests: 200_000, seconds: 100 * 60 } : { requests: 5_000, seconds: 40 },
+  profile_folder: options['cpu-prof'] === undefined ? undefined : resolve(options['cpu-prof']),
+};
 /** Far more than it takes. */
-const OVERALL_MS = 15 * 60_000;
+const OVERALL_MS = (options.memory ? 120 : 20) * 60_000;
 
 const started_at = performance.now();
 const tell = (text: string) => console.error(`${((performance.now() - started_at) / 1_000).toFixed(0).padStart(4)} s  ${text}`);
@@ -42,50 +68,20 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => broken_off.reject(new Error(`${signal}: stopped before the end`)));
 setTimeout(() => broken_off.reject(new Error(`not over within ${OVERALL_MS / 60_000} minutes`)), OVERALL_MS).unref();
 
-const server = await startServer();
+let server: Server | undefined;
 try {
-  await Promise.race([measure(), broken_off.promise]);
+  server = await startServer(
+    plan.profile_folder === undefined
+      ? {}
+      : { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track_planning': 'on' },
+  );
+  const results = await Promise.race([measure(server, plan, tell), broken_off.promise]);
+  if (options.json) await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
 } catch (error) {
   console.error(error);
   process.exitCode = 1;
 } finally {
   await stopServices();
-  await server.stop();
+  await server?.stop();
 }
 process.exit();
-
-async function measure(): Promise<void> {
-  const { dir } = server;
-  await server.run('postgres', 'create role aman_app nologin', 'create database world');
-  const world = await makeWorld(server.urlOf('world'), dir);
-
-  tell(`opening ${cases_wanted} cases`);
-  const first = await startService({ database_url: server.urlOf('world'), dir });
-  const agencies = connectAgencies(first.origin, world, 16);
-  const cases = await openCases(agencies, world, cases_wanted);
-  const recorded = await recordActs(server.urlOf('world'), agencies, world, cases);
-  await agencies.close();
-  await first.stop();
-
-  await server.clone('world', 'raw');
-  await server.clone('world', 'service');
-  const service_url = server.urlOf('service');
-  const service = await startService({ database_url: service_url, dir });
-  tell(`the service is ready, in ${service.ready_ms.toFixed(0)} ms`);
-  const track = { world, cases, recorded, service, service_url, raw_url: server.urlOf('raw') };
-  const races = [];
-  for (const count of clients) races.push(...(await race(track, { acts, clients: count, rounds, seconds }, tell)));
-  console.table(
-    races.map(({ act, clients, raw, service, ratio }) => ({
-      act,
-      clients,
-      'raw /s': Math.round(raw.per_second),
-      'service /s': Math.round(service.per_second),
-      ratio: ratio.toFixed(3),
-      'p50 ms': service.p50_ms.toFixed(1),
-      'p99 ms': service.p99_ms.toFixed(1),
-      'raw p99 ms': raw.p99_ms.toFixed(1),
-    })),
-  );
-  if (options.json) await writeFile(options.json, `${JSON.stringify({ races }, null, 2)}\n`);
-}

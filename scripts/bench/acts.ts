@@ -20,9 +20,13 @@ export interface Agencies {
   openCase(): Promise<Kase>;
   submit(kase: Kase): Promise<string>;
   accept(asked: Asked): Promise<void>;
+  /** From the acceptance on: the person arrives, and the need is met. */
+  complete(asked: Asked): Promise<void>;
   readCase(kase: Kase): Promise<void>;
   readInbox(party: Party, query?: string): Promise<number>;
   issueToken(party: Party): Promise<void>;
+  /** To be told everything. */
+  registerWebhook(party: Party, url: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -59,6 +63,11 @@ export function connectAgencies(origin: string, world: World, connections: numbe
     async accept({ referral_id, shelter }) {
       await send(shelter, 'POST', `/v1/referrals/${referral_id}/accept`, 200, {});
     },
+    async complete({ referral_id, shelter }) {
+      const path = `/v1/referrals/${referral_id}`;
+      await send(shelter, 'POST', `${path}/confirm-handover`, 200, { arrived_at: new Date(Date.now() - 1_000).toISOString() });
+      await send(shelter, 'POST', `${path}/complete`, 200, { outcome_code: 'service_provided' });
+    },
     async readCase({ id, owner }) {
       await send(owner, 'GET', `/v1/cases/${id}`, 200);
     },
@@ -77,6 +86,9 @@ export function connectAgencies(origin: string, world: World, connections: numbe
       });
       const text = await answer.body.text();
       if (answer.statusCode !== 200) throw new Error(`token: ${answer.statusCode} ${text}`);
+    },
+    async registerWebhook(party, url) {
+      await send(party, 'POST', '/v1/webhook-endpoints', 201, { url, event_types: ['*'] });
     },
     close: () => pool.close(),
   };
@@ -109,6 +121,9 @@ export async function listAsked(database_url: string, world: World): Promise<Ask
     await client.end();
   }
 }
+
+export const findAsked = async (database_url: string, world: World, referral_id: string): Promise<Asked> =>
+  (await listAsked(database_url, world)).find(asked => asked.referral_id === referral_id)!;
 
 /** One after the other, round and round. */
 export function inTurn<T>(items: readonly T[]): () => T {

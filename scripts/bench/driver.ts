@@ -1,8 +1,14 @@
+import { type Cpu, perStep } from './cpu.ts';
+
 /** A closed loop: each client does the next step as soon as its last one is answered. */
 
 export interface Load {
   clients: number;
   seconds: number;
+  /** What is looked at when it begins and when it ends. */
+  cpu?: () => Cpu;
+  /** Done before the first step. */
+  begin?: () => Promise<void>;
 }
 
 export interface Measured {
@@ -10,14 +16,25 @@ export interface Measured {
   p50_ms: number;
   p99_ms: number;
   steps: number;
+  /** Milliseconds per step, where it was looked at. */
+  cpu?: Cpu;
+  /** On the clock that every process of the machine has. */
+  began_at_us: number;
+  ended_at_us: number;
 }
 
 /**
  * @param step one step of a client, by its number; false when there is nothing left to do
  * @throws what a step throws: a request that fails makes the figures worthless
  */
-export async function drive({ clients, seconds }: Load, step: (client: number) => Promise<unknown>): Promise<Measured> {
+export async function drive(
+  { clients, seconds, cpu, begin }: Load,
+  step: (client: number) => Promise<unknown>,
+): Promise<Measured> {
+  await begin?.();
   const took: number[] = [];
+  const cpu_before = cpu?.();
+  const began_at_us = microseconds();
   const started_at = performance.now();
   const until = started_at + seconds * 1_000;
   let ended_at = started_at;
@@ -31,6 +48,8 @@ export async function drive({ clients, seconds }: Load, step: (client: number) =
       }
     }),
   );
+  const ended_at_us = microseconds();
+  const cpu_used = cpu && perStep(cpu_before!, cpu(), took.length);
   took.sort((a, b) => a - b);
   const quantile = (share: number) => took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? Number.NaN;
   return {
@@ -38,8 +57,13 @@ export async function drive({ clients, seconds }: Load, step: (client: number) =
     p50_ms: quantile(0.5),
     p99_ms: quantile(0.99),
     steps: took.length,
+    ...(cpu_used ? { cpu: cpu_used } : {}),
+    began_at_us,
+    ended_at_us,
   };
 }
+
+const microseconds = (): number => Number(process.hrtime.bigint() / 1_000n);
 
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);

@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { type Agencies, type Asked, connectAgencies, inTurn, type Kase, listAsked } from './acts.ts';
+import { type Agencies, type Asked, connectAgencies, findAsked, inTurn, type Kase, listAsked } from './acts.ts';
+import { type Cpu, readCpu } from './cpu.ts';
 import { drive, type Load, type Measured, median } from './driver.ts';
 import { type Footprint, learnFootprint } from './footprint.ts';
 import { connectRaw, prepareReplay, type Replay, type Substitution, trailRowOnly } from './raw.ts';
@@ -37,7 +38,7 @@ export async function recordActs(
   const submit = await learnFootprint(database_url, async () => {
     referral_id = await agencies.submit(kase);
   });
-  const asked = (await listAsked(database_url, world)).find(it => it.referral_id === referral_id)!;
+  const asked = await findAsked(database_url, world, referral_id);
   const accept = await learnFootprint(database_url, () => agencies.accept(asked));
   const read = await learnFootprint(database_url, () => agencies.readCase(kase));
   return { at, kase, asked, rows: { submit, accept, read } };
@@ -57,6 +58,8 @@ export interface RaceResult {
   service: Measured;
   /** The median of the rounds' own ratios. */
   ratio: number;
+  /** How many statements the yardstick needs. */
+  statements: number;
 }
 
 export interface Track {
@@ -66,6 +69,7 @@ export interface Track {
   service: Service;
   service_url: string;
   raw_url: string;
+  postmaster_pid: number;
 }
 
 /** @returns medians of the rounds */
@@ -74,10 +78,11 @@ export async function race(track: Track, plan: RacePlan, tell: (text: string) =>
   const agencies = connectAgencies(track.service.origin, track.world, clients);
   const raw = await connectRaw(track.raw_url, clients);
   try {
-    const lanes = { raw: rawLane(track, raw), service: serviceLane(track, agencies) };
+    const replays = prepareReplays(track.recorded);
+    const lanes = { raw: rawLane(track, replays, raw), service: serviceLane(track, agencies) };
     const runs = new Map<Raced, Record<keyof typeof lanes, Measured[]>>(plan.acts.map(act => [act, { raw: [], service: [] }]));
-    const load = { clients, seconds };
-    const warm_up = { clients, seconds: Math.min(3, seconds) };
+    const load = { clients, seconds, cpu: () => readCpu(track.service.pid, track.postmaster_pid) };
+    const warm_up = { clients, seconds: Math.min(2, seconds) };
     for (const act of plan.acts)
       for (const lane of Object.values(lanes)) {
         await track.world.refresh();
@@ -99,6 +104,7 @@ export async function race(track: Track, plan: RacePlan, tell: (text: string) =>
       raw: medians(raw),
       service: medians(service),
       ratio: median(service.map((it, i) => it.per_second / raw[i]!.per_second)),
+      statements: replays[act].statements,
     }));
   } finally {
     await agencies.close();
@@ -106,12 +112,17 @@ export async function race(track: Track, plan: RacePlan, tell: (text: string) =>
   }
 }
 
-type Lane = (act: Raced, load: Load) => Promise<Measured>;
+/** One of the two runs an act for a while. */
+export type Lane = (act: Raced, load: Load) => Promise<Measured>;
 
-/** Twice as many as the last run took per second, and what nobody should ever reach for the first. */
-const FIRST_RESERVE_PER_SECOND = 200;
+/** How many offers are kept ready to be accepted, by how many the last run took; where they run out, the run is shorter. */
+const FIRST_RESERVE_PER_SECOND = 60;
+const RESERVE = 1.5;
 
-function serviceLane({ world, cases, service_url }: Track, agencies: Agencies): Lane {
+export function serviceLane(
+  { world, cases, service_url }: Pick<Track, 'world' | 'cases' | 'service_url'>,
+  agencies: Agencies,
+): Lane {
   const next = inTurn(cases);
   let asked: Asked[] = [];
   let reserve_per_second = FIRST_RESERVE_PER_SECOND;
@@ -128,16 +139,24 @@ function serviceLane({ world, cases, service_url }: Track, agencies: Agencies): 
       const one = asked.pop();
       return one !== undefined && agencies.accept(one).then(() => true);
     });
-    reserve_per_second = measured.per_second * 1.5;
+    reserve_per_second = measured.per_second * RESERVE;
     return measured;
   };
 }
 
-function rawLane({ world, cases, recorded }: Track, connections: readonly pg.Client[]): Lane {
-  const { rows, at, kase, asked } = recorded;
-  const submit = prepareReplay('submit', rows.submit, at);
-  const accept = prepareReplay('accept', rows.accept, at);
-  const read = prepareReplay('read', trailRowOnly(rows.read), at);
+export type Replays = Record<Raced, Replay>;
+
+export const prepareReplays = ({ rows, at }: Recorded): Replays => ({
+  submit: prepareReplay('submit', rows.submit, at),
+  accept: prepareReplay('accept', rows.accept, at),
+  read: prepareReplay('read', trailRowOnly(rows.read), at),
+});
+
+export function rawLane(
+  { world, cases, recorded: { kase, asked } }: Pick<Track, 'world' | 'cases' | 'recorded'>,
+  { submit, accept, read }: Replays,
+  connections: readonly pg.Client[],
+): Lane {
   const next = inTurn(cases);
   const nextShelter = inTurn(world.shelters);
   const made: Substitution[] = [];
@@ -169,7 +188,7 @@ function rawLane({ world, cases, recorded }: Track, connections: readonly pg.Cli
       const given = made.pop();
       return given !== undefined && play(accept, client, given);
     });
-    reserve_per_second = measured.per_second * 1.5;
+    reserve_per_second = measured.per_second * RESERVE;
     return measured;
   };
 }
@@ -177,9 +196,15 @@ function rawLane({ world, cases, recorded }: Track, connections: readonly pg.Cli
 /** An accept has digests of its own. */
 const withoutBytes = (given: Substitution): Substitution => new Map([...given].filter(([, value]) => !Buffer.isBuffer(value)));
 
-const medians = (runs: readonly Measured[]): Measured => ({
-  per_second: median(runs.map(it => it.per_second)),
-  p50_ms: median(runs.map(it => it.p50_ms)),
-  p99_ms: median(runs.map(it => it.p99_ms)),
-  steps: runs.reduce((sum, it) => sum + it.steps, 0),
-});
+const medians = (runs: readonly Measured[]): Measured => {
+  const of = (value: (run: Measured) => number) => median(runs.map(value));
+  const part = (name: keyof Cpu) => of(it => it.cpu?.[name] ?? Number.NaN);
+  return {
+    ...runs[0]!,
+    per_second: of(it => it.per_second),
+    p50_ms: of(it => it.p50_ms),
+    p99_ms: of(it => it.p99_ms),
+    steps: runs.reduce((sum, it) => sum + it.steps, 0),
+    cpu: { service: part('service'), postgres: part('postgres'), driver: part('driver') },
+  };
+};

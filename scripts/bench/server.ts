@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +23,8 @@ const SETTINGS = {
 export interface Server {
   /** A folder for the service's own files. */
   dir: string;
+  /** Of its first process. */
+  pid: number;
   urlOf(database: string): string;
   /** Runs statements, as the superuser. */
   run(database: string, ...statements: string[]): Promise<void>;
@@ -30,7 +33,7 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-export async function startServer(): Promise<Server> {
+export async function startServer(settings: Record<string, string> = {}): Promise<Server> {
   const dir = await mkdtemp(join(tmpdir(), 'aman-bench-'));
   await chmod(dir, 0o711); // root has the server run as another user
   let postgres: EmbeddedPostgres | undefined;
@@ -40,7 +43,7 @@ export async function startServer(): Promise<Server> {
     await rm(dir, { recursive: true, force: true });
   };
   try {
-    postgres = await startEmbeddedPostgres({ dir, settings: SETTINGS });
+    postgres = await startEmbeddedPostgres({ dir, settings: { ...SETTINGS, ...settings } });
   } catch (error) {
     await stop();
     throw error;
@@ -59,6 +62,7 @@ export async function startServer(): Promise<Server> {
 
   return {
     dir,
+    pid: Number(readFileSync(join(postgres.directory, 'postmaster.pid'), 'utf8').split('\n', 1)[0]),
     urlOf,
     run,
     async clone(template, database) {

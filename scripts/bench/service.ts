@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -27,18 +27,30 @@ export interface Service {
   pid: number;
   /** From the start of the process to its line "aman is ready". */
   ready_ms: number;
-  /** Resident memory in MiB, now and at its highest. */
-  memory(): { now: number; highest: number };
+  memory(): Memory;
   stop(): Promise<void>;
 }
 
-const running = new Set<Service>();
+/** Resident, in MiB. */
+export interface Memory {
+  now: number;
+  highest: number;
+  /** Heap, stacks and buffers; the rest is the program itself and its libraries. */
+  anonymous: number;
+}
 
-/** Ends whatever still runs. */
-export const stopServices = () => Promise.all([...running].map(service => service.stop()));
+const running = new Set<ChildProcess>();
+let over = false;
+
+/** Ends whatever still runs; nothing is started any more. */
+export async function stopServices(): Promise<void> {
+  over = true;
+  await Promise.all([...running].map(end));
+}
 
 /** @throws Error with what the process wrote where it did not start */
 export async function startService({ database_url, dir, roles = 'api', node_args = [], env = {} }: Start): Promise<Service> {
+  if (over) throw new Error('the run is over');
   const { PATH, HOME, TMPDIR } = process.env;
   const started_at = performance.now();
   const child = spawn(process.execPath, [...node_args, join(ROOT, 'src/main.ts'), 'serve'], {
@@ -58,6 +70,7 @@ export async function startService({ database_url, dir, roles = 'api', node_args
     detached: true, // Ctrl-C reaches the parent alone, which stops the service in its own time
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  running.add(child);
   const pid = child.pid!;
   let output = '';
   const ready = Promise.withResolvers<string>();
@@ -77,21 +90,17 @@ export async function startService({ database_url, dir, roles = 'api', node_args
       throw error;
     })
     .finally(() => clearTimeout(too_late));
-  const service: Service = {
+  return {
     origin,
     pid,
     ready_ms: performance.now() - started_at,
     memory: () => residentMemory(pid),
-    async stop() {
-      running.delete(service);
-      await end(child);
-    },
+    stop: () => end(child),
   };
-  running.add(service);
-  return service;
 }
 
 async function end(child: ChildProcess): Promise<void> {
+  running.delete(child);
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exit = once(child, 'exit');
   child.kill('SIGTERM');
@@ -99,8 +108,10 @@ async function end(child: ChildProcess): Promise<void> {
   await exit.finally(() => clearTimeout(too_late));
 }
 
-function residentMemory(pid: number): { now: number; highest: number } {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+/** On Linux; elsewhere it is not known. */
+function residentMemory(pid: number): Memory {
+  const path = `/proc/${pid}/status`;
+  const status = existsSync(path) ? readFileSync(path, 'utf8') : '';
   const mib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN) / 1_024;
-  return { now: mib('VmRSS'), highest: mib('VmHWM') };
+  return { now: mib('VmRSS'), highest: mib('VmHWM'), anonymous: mib('RssAnon') };
 }

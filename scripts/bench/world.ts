@@ -34,6 +34,7 @@ export interface World {
   helplines: Party[];
   shelters: Party[];
   committee: Party;
+  parties: Party[];
   /** Signs everybody a new token where the last ones are getting old. */
   refresh(): Promise<void>;
   /** What a caseworker's system sends with every request. */
@@ -56,13 +57,15 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
   try {
     await transact(services, systemActor('setup'), async tx => {
       for (let i = 1; i <= HELPLINES; i++)
-        made.helplines.push(await enter(tx, 'hotline', `Sample Helpline ${i}`, ['operator', 'caseworker', 'screener']));
+        made.helplines.push(
+          await enter(tx, 'hotline', `Sample Helpline ${i}`, ['operator', 'caseworker', 'screener', 'supervisor']),
+        );
       for (let i = 1; i <= SHELTERS; i++) {
         const shelter = await enter(tx, 'shelter', `Sample House ${i}`, ['caseworker', 'supervisor']);
         await offerShelter(tx, shelter.id, i % 2 === 0);
         made.shelters.push(shelter);
       }
-      made.others.push(await enter(tx, 'coordination_committee', 'Sample Committee', ['coordinator']));
+      made.others.push(await enter(tx, 'coordination_committee', 'Sample Committee', ['coordinator', 'supervisor']));
       made.others.push(await enter(tx, 'audit_body', 'Sample Audit Body', ['auditor']));
     });
   } finally {
@@ -70,6 +73,7 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
   }
 
   const { helplines, shelters, others } = made;
+  const parties = [...helplines, ...shelters, ...others];
   const issuing = { vault: openVault(config.keyring_path, { create: false }), config, now: systemNow };
   const tokens = new Map<string, string>();
   let signed_at = Number.NEGATIVE_INFINITY;
@@ -77,10 +81,10 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
     helplines,
     shelters,
     committee: others[0]!,
+    parties,
     async refresh() {
       if (performance.now() - signed_at < 60_000) return;
-      for (const { client_id } of [...helplines, ...shelters, ...others])
-        tokens.set(client_id, await signToken(issuing, { client_id, scopes: SCOPES }));
+      for (const { client_id } of parties) tokens.set(client_id, await signToken(issuing, { client_id, scopes: SCOPES }));
       signed_at = performance.now();
     },
     headersOf: ({ client_id, staff_code }) => ({
