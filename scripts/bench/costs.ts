@@ -25,7 +25,7 @@ export interface Cost {
 }
 
 const WIRE_STEPS = 40;
-export const WAL_STEPS = 300;
+export const WAL_STEPS = 200;
 
 type Step = () => Promise<unknown>;
 
@@ -55,7 +55,7 @@ export async function measureCosts(
       const on_wire = await countOnWire(wire, one);
       await setPageImages(admin, false);
       const plain = await measureWal(admin, one);
-      const raw_wal_bytes = await measureRawWal(admin, lane, act);
+      const { bytes: raw_wal_bytes } = await measureRawWal(admin, lane, act);
       await setPageImages(admin, true);
       const whole = await measureWal(admin, one);
       costs.push({
@@ -101,50 +101,64 @@ async function countOnWire(wire: Wire, step: Step) {
 
 /** Autovacuum rests, for its own bytes are no act's. */
 async function setPageImages(admin: pg.Client, on: boolean): Promise<void> {
-  await admin.query(`alter system set full_page_writes = ${on ? 'on' : 'off'}`);
   await admin.query('alter system set autovacuum = off');
+  await admin.query(`alter system set full_page_writes = ${on ? 'on' : 'off'}`);
   await admin.query('select pg_reload_conf()');
-  await admin.query('select pg_sleep(0.2)');
+  do await admin.query('select pg_sleep(0.2)');
+  while ((await admin.query(`select from pg_stat_activity where backend_type = 'autovacuum worker'`)).rowCount !== 0);
   await admin.query('checkpoint');
+}
+
+interface Logged {
+  bytes: number;
+  page_images: number;
+  by_relation: Cost['wal_by_relation'];
 }
 
 const walPosition = async (admin: pg.Client): Promise<string> =>
   (await admin.query<{ at: string }>('select pg_current_wal_insert_lsn() as at')).rows[0]!.at;
 
-async function measureRawWal(admin: pg.Client, lane: Lane, act: Raced): Promise<number> {
+async function measureWal(admin: pg.Client, step: Step): Promise<Logged> {
+  const from = await walPosition(admin);
+  for (let i = 0; i < WAL_STEPS; i++) await step();
+  return readWal(admin, from, WAL_STEPS);
+}
+
+async function measureRawWal(admin: pg.Client, lane: Lane, act: Raced): Promise<Logged> {
   let from = '';
   const begin = async () => {
     from = await walPosition(admin);
   };
   const { steps } = await lane(act, { clients: 1, seconds: 1, begin });
-  const { rows } = await admin.query<{ bytes: number }>('select pg_wal_lsn_diff($2, $1)::float8 / $3 as bytes', [
-    from,
-    await walPosition(admin),
-    steps,
-  ]);
-  return rows[0]!.bytes;
+  return readWal(admin, from, steps);
 }
 
-async function measureWal(admin: pg.Client, step: Step) {
-  const from = await walPosition(admin);
-  for (let i = 0; i < WAL_STEPS; i++) await step();
+/**
+ * Since `from`, per step. Without whole pages that are logged because of hints alone: with checksums they are, once after each
+ * checkpoint, also where `full_page_writes` is off.
+ */
+async function readWal(admin: pg.Client, from: string, steps: number): Promise<Logged> {
   const to = await walPosition(admin);
   await admin.query('select pg_switch_wal()'); // what is inspected must have been written
-  const { rows: sums } = await admin.query<{ bytes: number; page_images: number }>(
-    `select pg_wal_lsn_diff($2, $1)::float8 / $3 as bytes,
-       (select count(*) filter (where block_fpi_length > 0) from pg_get_wal_block_info($1, $2))::float8 / $3 as page_images`,
-    [from, to, WAL_STEPS],
+  await admin.query('drop table if exists pg_temp.logged');
+  await admin.query(
+    `create temporary table logged as
+     select r.resource_manager, r.record_length, r.fpi_length, b.relfilenode
+     from pg_get_wal_records_info(${pg.escapeLiteral(from)}, ${pg.escapeLiteral(to)}) r
+     left join (select distinct on (start_lsn) start_lsn, relfilenode
+       from pg_get_wal_block_info(${pg.escapeLiteral(from)}, ${pg.escapeLiteral(to)}) order by start_lsn, block_id) b using (start_lsn)
+     where r.record_type <> 'FPI_FOR_HINT'`,
   );
-  const { rows: by_relation } = await admin.query<{ relation: string; records: number; bytes: number }>(
-    `select coalesce(c.relname, resource) as relation, count(*)::float8 / $3 as records, sum(bytes)::float8 / $3 as bytes
-     from (
-       select r.resource_manager as resource, r.record_length as bytes, b.relfilenode
-       from pg_get_wal_records_info($1, $2) r
-       left join (select distinct on (start_lsn) start_lsn, relfilenode
-         from pg_get_wal_block_info($1, $2) order by start_lsn, block_id) b using (start_lsn)) it
-     left join pg_class c on it.relfilenode > 0 and pg_relation_filenode(c.oid) = it.relfilenode
-     group by 1 order by 3 desc limit 40`,
-    [from, to, WAL_STEPS],
+  const { rows: sums } = await admin.query<{ bytes: number; page_images: number }>(
+    `select sum(record_length)::float8 / $1 as bytes, (count(*) filter (where fpi_length > 0))::float8 / $1 as page_images
+     from logged`,
+    [steps],
+  );
+  const { rows: by_relation } = await admin.query<Cost['wal_by_relation'][number]>(
+    `select coalesce(c.relname, resource_manager) as relation, count(*)::float8 / $1 as records, sum(record_length)::float8 / $1 as bytes
+     from logged left join pg_class c on logged.relfilenode > 0 and pg_relation_filenode(c.oid) = logged.relfilenode
+     group by 1 order by 3 desc limit 60`,
+    [steps],
   );
   return { ...sums[0]!, by_relation };
 }

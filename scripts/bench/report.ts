@@ -92,7 +92,7 @@ export function printCosts(costs: readonly Cost[], with_statements: boolean): vo
   for (const { act, wal_by_relation, statement_list } of costs) {
     title(`Where the log's bytes of ${act} go`);
     table(
-      wal_by_relation.slice(0, with_statements ? 40 : 12).map(({ relation, records, bytes }) => ({
+      wal_by_relation.slice(0, with_statements ? 60 : 12).map(({ relation, records, bytes }) => ({
         relation,
         records: records.toFixed(2),
         bytes: Math.round(bytes),

@@ -6,15 +6,11 @@ import pg from 'pg';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/platform/embedded-postgres.ts';
 
 /**
- * A throw-away PostgreSQL that does all that one does which must not lose anything: every commit is on the disk before it is
- * answered, pages are written whole after a checkpoint, autovacuum runs.
+ * A throw-away PostgreSQL that does all that one does which must not lose anything, for so it is by default: every commit is on
+ * the disk before it is answered (`fsync`, `synchronous_commit`), pages are written whole after a checkpoint
+ * (`full_page_writes`), autovacuum runs. These are not named here, for what is named at the start cannot be changed later.
  */
 const SETTINGS = {
-  fsync: 'on',
-  synchronous_commit: 'on',
-  full_page_writes: 'on',
-  wal_level: 'replica',
-  autovacuum: 'on',
   shared_buffers: '512MB',
   max_wal_size: '4GB',
   checkpoint_timeout: '15min',
