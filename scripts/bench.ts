@@ -17,6 +17,7 @@ import { parseArgs } from 'node:util';
 import { REFERRALS } from './bench/inbox.ts';
 import { measure, PARTS, type Plan } from './bench/measure.ts';
 import { RACED } from './bench/race.ts';
+import type { Results } from './bench/report.ts';
 import { type Server, startServer } from './bench/server.ts';
 import { stopServices } from './bench/service.ts';
 
@@ -68,6 +69,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => broken_off.reject(new Error(`${signal}: stopped before the end`)));
 setTimeout(() => broken_off.reject(new Error(`not over within ${OVERALL_MS / 60_000} minutes`)), OVERALL_MS).unref();
 
+const results: Partial<Results> = {};
 let server: Server | undefined;
 try {
   server = await startServer(
@@ -75,8 +77,7 @@ try {
       ? {}
       : { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track_planning': 'on' },
   );
-  const results = await Promise.race([measure(server, plan, tell), broken_off.promise]);
-  if (options.json) await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
+  await Promise.race([measure(server, plan, results, tell), broken_off.promise]);
 } catch (error) {
   console.error(error);
   process.exitCode = 1;
@@ -84,4 +85,5 @@ try {
   await stopServices();
   await server?.stop();
 }
+if (options.json) await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
 process.exit();

@@ -5,11 +5,15 @@ import { type Cpu, perStep } from './cpu.ts';
 export interface Load {
   clients: number;
   seconds: number;
+  /** It goes on until so many steps are done, at most for {@link WARM_AT_MOST_S}. */
+  least?: number;
   /** What is looked at when it begins and when it ends. */
   cpu?: () => Cpu;
   /** Done before the first step. */
   begin?: () => Promise<void>;
 }
+
+const WARM_AT_MOST_S = 20;
 
 export interface Measured {
   per_second: number;
@@ -28,7 +32,7 @@ export interface Measured {
  * @throws what a step throws: a request that fails makes the figures worthless
  */
 export async function drive(
-  { clients, seconds, cpu, begin }: Load,
+  { clients, seconds, least = 0, cpu, begin }: Load,
   step: (client: number) => Promise<unknown>,
 ): Promise<Measured> {
   await begin?.();
@@ -40,7 +44,7 @@ export async function drive(
   let ended_at = started_at;
   await Promise.all(
     Array.from({ length: clients }, async (_, client) => {
-      for (let at = performance.now(); at < until; ) {
+      for (let at = performance.now(); at < until || (took.length < least && at < until + WARM_AT_MOST_S * 1_000); ) {
         if ((await step(client)) === false) break;
         ended_at = performance.now();
         took.push(ended_at - at);

@@ -43,9 +43,10 @@ const STARTS = 5;
 const PROFILE_SECONDS = 8;
 const DRAIN_MS = 20_000;
 
-export async function measure(server: Server, plan: Plan, tell: Tell): Promise<report.Results> {
+/** @param results is filled as it goes: what was measured before something failed is kept */
+export async function measure(server: Server, plan: Plan, results: Partial<report.Results>, tell: Tell): Promise<void> {
+  results.machine = await describe(server);
   const stage = await prepare(server, plan.cases, tell);
-  const results: report.Results = { machine: await describe(server), races: {} };
   const { parts, acts } = plan;
   const whole = acts.length > 0 ? acts : RACED;
   /** A fresh copy for the next part. */
@@ -62,7 +63,7 @@ export async function measure(server: Server, plan: Plan, tell: Tell): Promise<r
       results.profiles.push(await profileAct(stage, { act, clients, seconds, dir, folder: plan.profile_folder, postmaster_pid }));
       report.printProfile(results.profiles.at(-1)!);
     }
-    return results;
+    return;
   }
   for (const workers of acts.length > 0 ? plan.workers : []) {
     await renew();
@@ -100,7 +101,6 @@ export async function measure(server: Server, plan: Plan, tell: Tell): Promise<r
     results.memory = await measureMemory(stage, server.dir, plan.memory);
     report.printMemory(results.memory);
   }
-  return results;
 }
 
 async function prepare(server: Server, count: number, tell: Tell): Promise<Stage> {
@@ -127,7 +127,7 @@ async function raceWith(
   stage: Stage,
   plan: Plan,
   workers: 'off' | 'on',
-  results: report.Results,
+  results: Partial<report.Results>,
   tell: Tell,
 ): Promise<void> {
   const { service_url, world } = stage;
@@ -144,7 +144,7 @@ async function raceWith(
     for (const clients of plan.clients) {
       races.push(...(await race({ ...stage, service }, { ...plan, clients }, text => tell(`workers ${workers}, ${text}`))));
     }
-    results.races[workers] = races;
+    results.races = { ...results.races, [workers]: races };
     report.printRaces(workers, races);
     if (receivers) {
       results.backlog = await readBacklog(service_url, DRAIN_MS);

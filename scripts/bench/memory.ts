@@ -31,10 +31,12 @@ export async function measureMemory(
   const next = inTurn(cases);
   const nextShelter = inTurn(world.shelters);
   let asked: Asked[] = [];
+  /** Also those that are being accepted at this moment. */
+  const taken = new Set<string>();
   let looking: Promise<void> | undefined;
   const look = () => {
     looking ??= listAsked(service_url, world).then(found => {
-      asked = found;
+      asked = found.filter(({ referral_id }) => !taken.has(referral_id));
       looking = undefined;
     });
     return looking;
@@ -47,6 +49,7 @@ export async function measureMemory(
     () => agencies.readCase(next()),
     async () => {
       const one = asked.pop();
+      if (one) taken.add(one.referral_id);
       await (one ? agencies.accept(one) : agencies.readCase(next()));
     },
     () => agencies.readCase(next()),
@@ -64,7 +67,6 @@ export async function measureMemory(
       if (n % every === 0) {
         samples.push({ requests: n, mib: service.memory().now });
         await world.refresh();
-        // What is being accepted at this moment would be found again: only where none is left.
         if (asked.length === 0) await look();
       }
       await mix[n % mix.length]!();

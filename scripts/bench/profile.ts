@@ -4,7 +4,7 @@ import pg from 'pg';
 import { connectAgencies } from './acts.ts';
 import { readCpu } from './cpu.ts';
 import type { Measured } from './driver.ts';
-import { type Raced, serviceLane, type Track } from './race.ts';
+import { type Raced, serviceLane, type Track, warmUp } from './race.ts';
 import { startService } from './service.ts';
 
 /** Where the time of one act goes: in the service by function, package and file, in PostgreSQL by statement. */
@@ -43,7 +43,7 @@ export async function profileAct(
     await admin.query('create extension if not exists pg_stat_statements');
     const lane = serviceLane(track, agencies);
     await track.world.refresh();
-    await lane(act, { clients, seconds: 3 });
+    await lane(act, warmUp(clients));
     await track.world.refresh();
     const measured = await lane(act, {
       clients,

@@ -66,7 +66,7 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
         made.shelters.push(shelter);
       }
       made.others.push(await enter(tx, 'coordination_committee', 'Sample Committee', ['coordinator', 'supervisor']));
-      made.others.push(await enter(tx, 'audit_body', 'Sample Audit Body', ['auditor']));
+      made.others.push(await enter(tx, 'audit_body', 'Sample Audit Body', ['auditor', 'supervisor']));
     });
   } finally {
     await services.close();
