@@ -1,6 +1,12 @@
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 GRANT USAGE ON SCHEMA public TO aman_app;
 
+CREATE OR REPLACE FUNCTION public.accounts_for(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from offers o where o.id = which and (o.owner_agency_id = me() or o.jurisdiction = any (coordinated()))); end$function$;
+
 CREATE OR REPLACE FUNCTION public.acting_as(VARIADIC roles text[])
  RETURNS boolean
  LANGUAGE sql
@@ -45,6 +51,33 @@ AS $function$
       return before;
     end $function$;
 
+CREATE OR REPLACE FUNCTION public.holds(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null); end$function$;
+
+CREATE OR REPLACE FUNCTION public.holds_category(which text, what text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null
+      and what = any (d.categories)); end$function$;
+
+CREATE OR REPLACE FUNCTION public.identify(client text, code text)
+ RETURNS TABLE(client_status text, scopes text[], agency_id text, agency_kind text, jurisdictions text[], competent_authority boolean, first_responder boolean, agency_status text, caseworker_id text, roles text[])
+ LANGUAGE plpgsql
+AS $function$
+    declare before text := enter('access');
+    begin
+      return query
+        select c.status, c.scopes, a.id, a.kind, a.jurisdictions, a.competent_authority, a.first_responder, a.status, w.id, w.roles
+        from clients c join agencies a on a.id = c.agency_id
+          left join caseworkers w on w.agency_id = a.id and w.staff_code = code and w.status = 'active'
+        where c.id = client;
+      perform enter(before);
+    end $function$;
+
 CREATE OR REPLACE FUNCTION public.is_admin()
  RETURNS boolean
  LANGUAGE sql
@@ -75,6 +108,24 @@ AS $function$
       return new;
     end $function$;
 
+CREATE OR REPLACE FUNCTION public.keeps_client(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from clients c where c.id = which and (c.agency_id = me() or is_admin())); end$function$;
+
+CREATE OR REPLACE FUNCTION public.knows_case(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from cases c where c.id = which); end$function$;
+
+CREATE OR REPLACE FUNCTION public.knows_client(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from clients c where c.id = which); end$function$;
+
 CREATE OR REPLACE FUNCTION public.lock_case(id text, for_update boolean)
  RETURNS void
  LANGUAGE plpgsql
@@ -85,6 +136,29 @@ AS $function$
       else perform 1 from cases c where c.id = lock_case.id for share;
       end if;
       perform enter(before);
+    end $function$;
+
+CREATE OR REPLACE FUNCTION public.lock_case_of_referral(id text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+    declare found_in text; about text;
+    begin
+      select r.case_id, r.service into found_in, about from referrals r where r.id = lock_case_of_referral.id;
+      if not found then raise exception 'no such referral' using errcode = 'AM404'; end if;
+      perform lock_case(found_in, about = 'case_management');
+    end $function$;
+
+CREATE OR REPLACE FUNCTION public.lock_visible_case(id text, for_update boolean)
+ RETURNS SETOF cases
+ LANGUAGE plpgsql
+AS $function$
+    begin
+      perform 1 from cases c where c.id = lock_visible_case.id;
+      if not found then raise exception 'no such case' using errcode = 'AM404'; end if;
+      perform lock_case(lock_visible_case.id, for_update);
+      return query select * from cases c where c.id = lock_visible_case.id;
+      if not found then raise exception 'no such case' using errcode = 'AM404'; end if;
     end $function$;
 
 CREATE OR REPLACE FUNCTION public.may_still_know(event events)
@@ -129,6 +203,64 @@ CREATE OR REPLACE FUNCTION public.me()
  STABLE PARALLEL SAFE
 AS $function$ select nullif(current_setting('aman.agency_id', true), '') $function$;
 
+CREATE OR REPLACE FUNCTION public.owner_sees(which text, what text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from cases c where c.id = which and c.owner_agency_id = me() and not what = any (c.owner_withheld)); end$function$;
+
+CREATE OR REPLACE FUNCTION public.owns(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from cases c where c.id = which and c.owner_agency_id = me()); end$function$;
+
+CREATE OR REPLACE FUNCTION public.reads_messages(which text, of_case text, author text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from offers o where o.id = which and (
+      author = me() and o.sender_agency_id = me()
+      or o.agency_id = me() and o.status in ('accepted', 'in_progress')
+      or o.sender_agency_id = me() and (o.owner_agency_id = me() or holds(of_case)))); end$function$;
+
+CREATE OR REPLACE FUNCTION public.takes_part(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())); end$function$;
+
+CREATE OR REPLACE FUNCTION public.takes_part_now(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())
+      and o.status in ('offered', 'received', 'info_requested', 'waitlisted', 'accepted', 'in_progress')); end$function$;
+
+CREATE OR REPLACE FUNCTION public.use_key(client text, used text)
+ RETURNS TABLE(fingerprint bytea, resource_id text, holds_secret boolean)
+ LANGUAGE plpgsql
+AS $function$
+    begin
+      if not pg_try_advisory_xact_lock(hashtextextended(client || ' ' || used, 0)) then
+        raise exception 'the idempotency key is in use' using errcode = 'AM409';
+      end if;
+      return query select k.fingerprint, k.resource_id, k.holds_secret from idempotency_keys k
+        where k.client_id = client and k.key = used;
+    end $function$;
+
+CREATE OR REPLACE FUNCTION public.was_asked(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from offers o where o.referral_id = which and o.agency_id = me()); end$function$;
+
+CREATE OR REPLACE FUNCTION public.was_disclosed(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$begin return exists (select from disclosures d where d.case_id = which and d.agency_id = me()); end$function$;
+
 CREATE TABLE agencies (
   id text COLLATE "C" NOT NULL,
   name text NOT NULL,
@@ -139,7 +271,7 @@ CREATE TABLE agencies (
   competent_authority boolean NOT NULL,
   first_responder boolean NOT NULL,
   duty_contact text,
-  calendar_id text,
+  calendar_id text COLLATE "C",
   status text NOT NULL,
   operating_mode text NOT NULL,
   version integer NOT NULL DEFAULT 1,
@@ -181,8 +313,8 @@ CREATE TABLE audit_records (
   salt_personal bytea NOT NULL,
   subject_commits bytea[] NOT NULL,
   at timestamp with time zone NOT NULL,
-  agency_id text,
-  client_id text,
+  agency_id text COLLATE "C",
+  client_id text COLLATE "C",
   caseworker text,
   action text NOT NULL,
   outcome text NOT NULL,
@@ -212,7 +344,7 @@ GRANT INSERT, SELECT ON audit_records TO aman_app;
 
 CREATE TABLE audit_subject_referrals (
   referral_index bytea NOT NULL,
-  reader_agency_id text,
+  reader_agency_id text COLLATE "C",
   entry_id bytea NOT NULL,
   ordinal smallint NOT NULL
 );
@@ -228,8 +360,8 @@ GRANT INSERT, SELECT ON audit_subject_referrals TO aman_app;
 CREATE TABLE audit_subjects (
   entry_id bytea NOT NULL,
   ordinal smallint NOT NULL,
-  reader_agency_id text,
-  key_id text,
+  reader_agency_id text COLLATE "C",
+  key_id text COLLATE "C",
   sealed bytea,
   subject_index bytea,
   CONSTRAINT audit_subjects_entry_id_fkey FOREIGN KEY (entry_id) REFERENCES audit_records(entry_id),
@@ -247,7 +379,7 @@ CREATE POLICY timeline ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
 GRANT INSERT, SELECT ON audit_subjects TO aman_app;
 
 CREATE TABLE capacities (
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   service text NOT NULL,
   total integer NOT NULL,
   held_elsewhere integer NOT NULL,
@@ -268,8 +400,8 @@ CREATE POLICY write_own ON capacities AS PERMISSIVE FOR ALL TO PUBLIC
 GRANT INSERT, SELECT, UPDATE ON capacities TO aman_app;
 
 CREATE TABLE case_assignees (
-  case_id text NOT NULL,
-  agency_id text NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   staff_codes text[] NOT NULL,
   version integer NOT NULL,
   updated_at timestamp with time zone NOT NULL,
@@ -280,18 +412,12 @@ CREATE TABLE case_assignees (
 ALTER TABLE case_assignees ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_assignees FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON case_assignees AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (agency_id = (( SELECT me() AS me)) AND (EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_assignees.case_id)))
-  WITH CHECK (agency_id = (( SELECT me() AS me)) AND ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_assignees.case_id AND c.owner_agency_id = (( SELECT me() AS me)))) OR (EXISTS ( SELECT
-   FROM disclosures d
-  WHERE d.case_id = case_assignees.case_id AND d.agency_id = (( SELECT me() AS me)) AND d.ended_at IS NULL))));
+  USING (agency_id = me() AND knows_case(case_id))
+  WITH CHECK (agency_id = me() AND (owns(case_id) OR holds(case_id)));
 GRANT INSERT, SELECT, UPDATE ON case_assignees TO aman_app;
 
 CREATE TABLE case_data (
-  case_id text NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
   category text NOT NULL,
   version integer NOT NULL,
   sealed bytea NOT NULL,
@@ -302,24 +428,14 @@ CREATE TABLE case_data (
 ALTER TABLE case_data ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_data FORCE ROW LEVEL SECURITY;
 CREATE POLICY holders ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM disclosures d
-  WHERE d.case_id = case_data.case_id AND d.agency_id = (( SELECT me() AS me)) AND d.ended_at IS NULL AND (case_data.category = ANY (d.categories)))));
+  USING (category = 'profile'::text AND acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) OR holds_category(case_id, category) OR category = 'profile'::text AND takes_part_now(case_id));
 CREATE POLICY owner ON case_data AS PERMISSIVE FOR ALL TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data.category = ANY (c.owner_withheld)))))
-  WITH CHECK ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_data.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data.category = ANY (c.owner_withheld)))));
-CREATE POLICY profile ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (category = 'profile'::text AND (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as) OR (EXISTS ( SELECT
-   FROM offers o
-  WHERE o.case_id = case_data.case_id AND (o.agency_id = (( SELECT me() AS me)) OR o.sender_agency_id = (( SELECT me() AS me))) AND (o.status = ANY (ARRAY['offered'::text, 'received'::text, 'info_requested'::text, 'waitlisted'::text, 'accepted'::text, 'in_progress'::text]))))));
+  USING (owner_sees(case_id, category))
+  WITH CHECK (owner_sees(case_id, category));
 GRANT INSERT, SELECT, UPDATE ON case_data TO aman_app;
 
 CREATE TABLE case_data_history (
-  case_id text NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
   category text NOT NULL,
   version integer NOT NULL,
   sealed bytea NOT NULL,
@@ -330,17 +446,13 @@ CREATE TABLE case_data_history (
 ALTER TABLE case_data_history ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_data_history FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON case_data_history AS PERMISSIVE FOR ALL TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data_history.category = ANY (c.owner_withheld)))))
-  WITH CHECK ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_data_history.case_id AND c.owner_agency_id = (( SELECT me() AS me)) AND NOT (case_data_history.category = ANY (c.owner_withheld)))));
+  USING (owner_sees(case_id, category))
+  WITH CHECK (owner_sees(case_id, category));
 GRANT INSERT, SELECT, UPDATE ON case_data_history TO aman_app;
 
 CREATE TABLE case_keys (
-  case_id text NOT NULL,
-  kek_id text NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  kek_id text COLLATE "C" NOT NULL,
   wrapped bytea NOT NULL,
   CONSTRAINT case_keys_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT case_keys_pkey PRIMARY KEY (case_id)
@@ -348,25 +460,13 @@ CREATE TABLE case_keys (
 ALTER TABLE case_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON case_keys AS PERMISSIVE FOR INSERT TO PUBLIC
-  WITH CHECK ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_keys.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+  WITH CHECK (owns(case_id));
 CREATE POLICY parties ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_keys.case_id)) OR ( SELECT is_audit_body() AS is_audit_body) OR (EXISTS ( SELECT
-   FROM offers o
-  WHERE o.case_id = case_keys.case_id AND o.agency_id = (( SELECT me() AS me)))));
-CREATE POLICY senders ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM offers o
-  WHERE o.case_id = case_keys.case_id AND o.sender_agency_id = (( SELECT me() AS me)))));
-CREATE POLICY timeline ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
+  USING (acting_as(VARIADIC ARRAY['timeline'::text]) OR knows_case(case_id) OR takes_part(case_id) OR ( SELECT is_audit_body() AS is_audit_body));
 GRANT INSERT, SELECT, UPDATE ON case_keys TO aman_app;
 
 CREATE TABLE case_reopenings (
-  case_id text NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
   version integer NOT NULL,
   sealed bytea NOT NULL,
   reopened_at timestamp with time zone NOT NULL,
@@ -376,18 +476,14 @@ CREATE TABLE case_reopenings (
 ALTER TABLE case_reopenings ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_reopenings FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON case_reopenings AS PERMISSIVE FOR ALL TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_reopenings.case_id AND c.owner_agency_id = (( SELECT me() AS me)))))
-  WITH CHECK ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = case_reopenings.case_id AND c.owner_agency_id = (( SELECT me() AS me)))));
+  USING (owns(case_id))
+  WITH CHECK (owns(case_id));
 GRANT INSERT, SELECT ON case_reopenings TO aman_app;
 
 CREATE TABLE cases (
   id text COLLATE "C" NOT NULL,
   reference text NOT NULL,
-  owner_agency_id text NOT NULL,
+  owner_agency_id text COLLATE "C" NOT NULL,
   jurisdiction text NOT NULL,
   region text,
   track text NOT NULL,
@@ -395,14 +491,14 @@ CREATE TABLE cases (
   stage text NOT NULL,
   stage_before_close text,
   close_reason text,
-  group_id text,
+  group_id text COLLATE "C",
   opened_at timestamp with time zone NOT NULL,
   closed_at timestamp with time zone,
   version integer NOT NULL DEFAULT 1,
   updated_at timestamp with time zone NOT NULL,
-  opened_by_agency_id text,
+  opened_by_agency_id text COLLATE "C",
   owned_since timestamp with time zone,
-  owned_by_referral_id text,
+  owned_by_referral_id text COLLATE "C",
   owner_withheld text[] NOT NULL DEFAULT '{}'::text[],
   CONSTRAINT cases_opened_by_agency_id_fkey FOREIGN KEY (opened_by_agency_id) REFERENCES agencies(id),
   CONSTRAINT cases_owned_by_referral_id_fkey FOREIGN KEY (owned_by_referral_id) REFERENCES referrals(id),
@@ -415,19 +511,17 @@ CREATE INDEX cases_owner ON cases USING btree (owner_agency_id, id);
 ALTER TABLE cases ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cases FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON cases AS PERMISSIVE FOR INSERT TO PUBLIC
-  WITH CHECK (owner_agency_id = (( SELECT me() AS me)));
+  WITH CHECK (owner_agency_id = me());
 CREATE POLICY owner_writes ON cases AS PERMISSIVE FOR UPDATE TO PUBLIC
-  USING (owner_agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'lock'::text]) AS acting_as))
-  WITH CHECK (owner_agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+  USING (owner_agency_id = me() OR acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'lock'::text]))
+  WITH CHECK (owner_agency_id = me() OR acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 CREATE POLICY parties ON cases AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
-   FROM disclosures d
-  WHERE d.case_id = cases.id AND d.agency_id = (( SELECT me() AS me)))) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text, 'lock'::text]) AS acting_as));
+  USING (owner_agency_id = me() OR acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text, 'lock'::text]) OR was_disclosed(id) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 GRANT INSERT, SELECT, UPDATE ON cases TO aman_app;
 
 CREATE TABLE caseworkers (
   id text COLLATE "C" NOT NULL,
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   staff_code text NOT NULL,
   roles text[] NOT NULL,
   languages text[] NOT NULL,
@@ -448,7 +542,7 @@ CREATE POLICY own ON caseworkers AS PERMISSIVE FOR ALL TO PUBLIC
 GRANT INSERT, SELECT, UPDATE ON caseworkers TO aman_app;
 
 CREATE TABLE client_assertions (
-  client_id text NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
   jti_hash bytea NOT NULL,
   expires_at timestamp with time zone NOT NULL,
   CONSTRAINT client_assertions_client_id_fkey FOREIGN KEY (client_id) REFERENCES clients(id),
@@ -466,7 +560,7 @@ CREATE POLICY see ON client_assertions AS PERMISSIVE FOR SELECT TO PUBLIC
 GRANT DELETE, INSERT, SELECT ON client_assertions TO aman_app;
 
 CREATE TABLE client_keys (
-  client_id text NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
   kid text NOT NULL,
   alg text NOT NULL,
   thumbprint text NOT NULL,
@@ -479,20 +573,14 @@ CREATE TABLE client_keys (
 ALTER TABLE client_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE client_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY keep ON client_keys AS PERMISSIVE FOR ALL TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM clients c
-  WHERE c.id = client_keys.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))))
-  WITH CHECK ((EXISTS ( SELECT
-   FROM clients c
-  WHERE c.id = client_keys.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))));
+  USING (keeps_client(client_id))
+  WITH CHECK (keeps_client(client_id));
 CREATE POLICY see ON client_keys AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM clients c
-  WHERE c.id = client_keys.client_id)));
+  USING (knows_client(client_id));
 GRANT DELETE, INSERT, SELECT ON client_keys TO aman_app;
 
 CREATE TABLE client_secrets (
-  client_id text NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
   hash text NOT NULL,
   created_at timestamp with time zone NOT NULL,
   expires_at timestamp with time zone,
@@ -503,21 +591,15 @@ CREATE TABLE client_secrets (
 ALTER TABLE client_secrets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE client_secrets FORCE ROW LEVEL SECURITY;
 CREATE POLICY keep ON client_secrets AS PERMISSIVE FOR ALL TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM clients c
-  WHERE c.id = client_secrets.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))))
-  WITH CHECK ((EXISTS ( SELECT
-   FROM clients c
-  WHERE c.id = client_secrets.client_id AND (c.agency_id = (( SELECT me() AS me)) OR ( SELECT is_admin() AS is_admin)))));
+  USING (keeps_client(client_id))
+  WITH CHECK (keeps_client(client_id));
 CREATE POLICY see ON client_secrets AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM clients c
-  WHERE c.id = client_secrets.client_id)));
+  USING (knows_client(client_id));
 GRANT DELETE, INSERT, SELECT, UPDATE ON client_secrets TO aman_app;
 
 CREATE TABLE clients (
   id text COLLATE "C" NOT NULL,
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   description text,
   scopes text[] NOT NULL,
   status text NOT NULL,
@@ -537,8 +619,8 @@ GRANT INSERT, SELECT, UPDATE ON clients TO aman_app;
 
 CREATE TABLE consents (
   id text COLLATE "C" NOT NULL,
-  case_id text NOT NULL,
-  recipient_agency_id text,
+  case_id text COLLATE "C" NOT NULL,
+  recipient_agency_id text COLLATE "C",
   recipient_agency_kind text,
   purposes text[] NOT NULL,
   categories text[] NOT NULL,
@@ -560,24 +642,20 @@ CREATE INDEX consents_expiring ON consents USING btree (expires_at) WHERE withdr
 ALTER TABLE consents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE consents FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON consents AS PERMISSIVE FOR ALL TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = consents.case_id AND c.owner_agency_id = (( SELECT me() AS me)))) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
-  WITH CHECK ((EXISTS ( SELECT
-   FROM cases c
-  WHERE c.id = consents.case_id AND c.owner_agency_id = (( SELECT me() AS me)))) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+  USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) OR owns(case_id))
+  WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) OR owns(case_id));
 CREATE POLICY trail ON consents AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
+  USING (acting_as(VARIADIC ARRAY['trail'::text]));
 GRANT INSERT, SELECT, UPDATE ON consents TO aman_app;
 
 CREATE TABLE deliveries (
   id text COLLATE "C" NOT NULL,
   endpoint_id text COLLATE "C" NOT NULL,
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   event_number bigint NOT NULL,
-  event_id text NOT NULL,
+  event_id text COLLATE "C" NOT NULL,
   event_type text NOT NULL,
-  subject_id text NOT NULL,
+  subject_id text COLLATE "C" NOT NULL,
   sequence bigint NOT NULL,
   urgent boolean NOT NULL,
   waits boolean NOT NULL,
@@ -619,7 +697,7 @@ GRANT DELETE, INSERT, SELECT, UPDATE ON deliveries TO aman_app;
 CREATE TABLE delivery_attempts (
   delivery_id text COLLATE "C" NOT NULL,
   attempt integer NOT NULL,
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   started_at timestamp with time zone NOT NULL,
   duration_ms integer NOT NULL,
   status integer,
@@ -648,10 +726,10 @@ GRANT INSERT, SELECT ON deployment TO aman_app;
 
 CREATE TABLE disclosures (
   id text COLLATE "C" NOT NULL,
-  case_id text NOT NULL,
-  referral_id text NOT NULL,
-  offer_id text NOT NULL,
-  agency_id text NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  referral_id text COLLATE "C" NOT NULL,
+  offer_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   categories text[] NOT NULL,
   categories_held text[] NOT NULL,
   ground text NOT NULL,
@@ -670,27 +748,17 @@ CREATE TABLE disclosures (
 CREATE INDEX disclosures_case ON disclosures USING btree (case_id, agency_id);
 ALTER TABLE disclosures ENABLE ROW LEVEL SECURITY;
 ALTER TABLE disclosures FORCE ROW LEVEL SECURITY;
-CREATE POLICY accounting ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING ((EXISTS ( SELECT
-   FROM offers o
-  WHERE o.id = disclosures.offer_id AND (o.owner_agency_id = (( SELECT me() AS me)) OR (o.jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]))))));
 CREATE POLICY forgotten ON disclosures AS RESTRICTIVE FOR SELECT TO PUBLIC
-  USING (forgotten_at IS NULL OR agency_id IS DISTINCT FROM (( SELECT me() AS me)) OR ( SELECT is_system() AS is_system) OR (EXISTS ( SELECT
-   FROM offers o
-  WHERE o.id = disclosures.offer_id AND (o.owner_agency_id = (( SELECT me() AS me)) OR (o.jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]))))));
+  USING (forgotten_at IS NULL OR agency_id IS DISTINCT FROM me() OR is_system() OR accounts_for(offer_id));
 CREATE POLICY parties ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
-CREATE POLICY relay ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+  USING (agency_id = me() OR acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'relay'::text, 'trail'::text]) OR accounts_for(offer_id));
 CREATE POLICY system ON disclosures AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
-  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
-CREATE POLICY trail ON disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
+  USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
+  WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON disclosures TO aman_app;
 
 CREATE TABLE event_positions (
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   last bigint NOT NULL,
   CONSTRAINT event_positions_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT event_positions_pkey PRIMARY KEY (agency_id)
@@ -703,8 +771,8 @@ CREATE POLICY relay ON event_positions AS PERMISSIVE FOR ALL TO PUBLIC
 GRANT INSERT, SELECT, UPDATE ON event_positions TO aman_app;
 
 CREATE TABLE event_sequences (
-  agency_id text NOT NULL,
-  subject_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  subject_id text COLLATE "C" NOT NULL,
   last bigint NOT NULL,
   CONSTRAINT event_sequences_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT event_sequences_pkey PRIMARY KEY (agency_id, subject_id)
@@ -719,11 +787,11 @@ GRANT INSERT, SELECT, UPDATE ON event_sequences TO aman_app;
 CREATE TABLE events (
   number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   id text COLLATE "C" NOT NULL,
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   type text NOT NULL,
-  subject_id text NOT NULL,
-  referral_id text,
-  case_id text,
+  subject_id text COLLATE "C" NOT NULL,
+  referral_id text COLLATE "C",
+  case_id text COLLATE "C",
   urgent boolean NOT NULL,
   reaches_always boolean NOT NULL,
   body jsonb NOT NULL,
@@ -764,11 +832,11 @@ CREATE POLICY system ON heartbeats AS PERMISSIVE FOR ALL TO PUBLIC
 GRANT INSERT, SELECT, UPDATE ON heartbeats TO aman_app;
 
 CREATE TABLE idempotency_keys (
-  client_id text NOT NULL,
+  client_id text COLLATE "C" NOT NULL,
   key text NOT NULL,
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   fingerprint bytea NOT NULL,
-  resource_id text NOT NULL,
+  resource_id text COLLATE "C" NOT NULL,
   holds_secret boolean NOT NULL,
   created_at timestamp with time zone NOT NULL,
   CONSTRAINT idempotency_keys_pkey PRIMARY KEY (client_id, key)
@@ -812,10 +880,10 @@ GRANT SELECT ON masked_cases TO aman_app;
 
 CREATE TABLE messages (
   id text COLLATE "C" NOT NULL,
-  referral_id text NOT NULL,
-  case_id text NOT NULL,
-  offer_id text NOT NULL,
-  author_agency_id text NOT NULL,
+  referral_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  offer_id text COLLATE "C" NOT NULL,
+  author_agency_id text COLLATE "C" NOT NULL,
   staff_code text NOT NULL,
   sealed bytea NOT NULL,
   created_at timestamp with time zone NOT NULL,
@@ -829,28 +897,20 @@ CREATE INDEX messages_referral ON messages USING btree (referral_id, id);
 ALTER TABLE messages ENABLE ROW LEVEL SECURITY;
 ALTER TABLE messages FORCE ROW LEVEL SECURITY;
 CREATE POLICY parties ON messages AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (author_agency_id = (( SELECT me() AS me)) AND (EXISTS ( SELECT
-   FROM offers o
-  WHERE o.id = messages.offer_id AND o.sender_agency_id = (( SELECT me() AS me)))) OR (EXISTS ( SELECT
-   FROM offers o
-  WHERE o.id = messages.offer_id AND (o.agency_id = (( SELECT me() AS me)) AND (o.status = ANY (ARRAY['accepted'::text, 'in_progress'::text])) OR o.sender_agency_id = (( SELECT me() AS me)) AND (o.owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
-           FROM disclosures d
-          WHERE d.case_id = messages.case_id AND d.agency_id = (( SELECT me() AS me)) AND d.ended_at IS NULL)))))));
+  USING (acting_as(VARIADIC ARRAY['trail'::text]) OR reads_messages(offer_id, case_id, author_agency_id));
 CREATE POLICY parties_write ON messages AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (author_agency_id = (( SELECT me() AS me)) AND (EXISTS ( SELECT
    FROM offers o
   WHERE o.id = messages.offer_id AND o.referral_id = messages.referral_id AND o.case_id = messages.case_id AND (o.status = ANY (ARRAY['accepted'::text, 'in_progress'::text])) AND ((( SELECT me() AS me)) = o.sender_agency_id OR (( SELECT me() AS me)) = o.agency_id))));
-CREATE POLICY trail ON messages AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
 GRANT INSERT, SELECT ON messages TO aman_app;
 
 CREATE TABLE offers (
   id text COLLATE "C" NOT NULL,
-  referral_id text NOT NULL,
-  case_id text NOT NULL,
-  owner_agency_id text NOT NULL,
-  sender_agency_id text NOT NULL,
-  agency_id text NOT NULL,
+  referral_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  owner_agency_id text COLLATE "C" NOT NULL,
+  sender_agency_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   jurisdiction text NOT NULL,
   service text NOT NULL,
   ordinal integer NOT NULL,
@@ -878,26 +938,26 @@ CREATE INDEX offers_inbox ON offers USING btree (agency_id, referral_id) WHERE l
 ALTER TABLE offers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE offers FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON offers AS RESTRICTIVE FOR SELECT TO PUBLIC
-  USING (forgotten_at IS NULL OR agency_id IS DISTINCT FROM (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT is_system() AS is_system));
+  USING (forgotten_at IS NULL OR agency_id IS DISTINCT FROM me() OR sender_agency_id = me() OR owner_agency_id = me() OR is_system() OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY parties ON offers AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (agency_id = (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) AS acting_as));
+  USING (agency_id = me() OR sender_agency_id = me() OR owner_agency_id = me() OR acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY system ON offers AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
-  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+  USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
+  WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON offers TO aman_app;
 
 CREATE TABLE referrals (
   id text COLLATE "C" NOT NULL,
   reference text NOT NULL,
-  case_id text NOT NULL,
-  owner_agency_id text NOT NULL,
-  sender_agency_id text NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  owner_agency_id text COLLATE "C" NOT NULL,
+  sender_agency_id text COLLATE "C" NOT NULL,
   jurisdiction text NOT NULL,
   region text,
   service text NOT NULL,
   urgency text NOT NULL,
   routing text NOT NULL,
-  recipient_agency_id text,
+  recipient_agency_id text COLLATE "C",
   fallback boolean NOT NULL,
   categories text[] NOT NULL,
   excluded_agencies text[] NOT NULL,
@@ -927,12 +987,10 @@ CREATE INDEX referrals_waiting ON referrals USING btree (service, jurisdiction) 
 ALTER TABLE referrals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE referrals FORCE ROW LEVEL SECURITY;
 CREATE POLICY parties ON referrals AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
-   FROM offers o
-  WHERE o.referral_id = referrals.id AND o.agency_id = (( SELECT me() AS me)))) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) AS acting_as));
+  USING (sender_agency_id = me() OR owner_agency_id = me() OR acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text, 'relay'::text]) OR was_asked(id) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY system ON referrals AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
-  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
+  USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
+  WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON referrals TO aman_app;
 
 CREATE TABLE rule_packs (
@@ -951,7 +1009,7 @@ CREATE POLICY write_admin ON rule_packs AS PERMISSIVE FOR INSERT TO PUBLIC
 GRANT INSERT, SELECT, UPDATE ON rule_packs TO aman_app;
 
 CREATE TABLE services (
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   service text NOT NULL,
   regions text[] NOT NULL,
   sexes text[] NOT NULL,
@@ -986,14 +1044,14 @@ CREATE TABLE timers (
   kind text NOT NULL,
   clock text NOT NULL,
   subject_type text NOT NULL,
-  subject_id text NOT NULL,
-  case_id text NOT NULL,
-  referral_id text,
-  offer_id text,
-  owner_agency_id text NOT NULL,
-  sender_agency_id text,
-  receiver_agency_id text,
-  responsible_agency_id text NOT NULL,
+  subject_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  referral_id text COLLATE "C",
+  offer_id text COLLATE "C",
+  owner_agency_id text COLLATE "C" NOT NULL,
+  sender_agency_id text COLLATE "C",
+  receiver_agency_id text COLLATE "C",
+  responsible_agency_id text COLLATE "C" NOT NULL,
   location_protected boolean NOT NULL,
   jurisdiction text NOT NULL,
   urgency text NOT NULL,
@@ -1014,7 +1072,7 @@ CREATE TABLE timers (
   count_first_day boolean NOT NULL DEFAULT false,
   rested_ms bigint NOT NULL DEFAULT 0,
   pause_reason text,
-  paused_by_agency_id text,
+  paused_by_agency_id text COLLATE "C",
   forgotten boolean NOT NULL DEFAULT false,
   CONSTRAINT timers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT timers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
@@ -1034,19 +1092,17 @@ CREATE INDEX timers_subject ON timers USING btree (subject_id);
 ALTER TABLE timers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE timers FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON timers AS RESTRICTIVE FOR SELECT TO PUBLIC
-  USING (NOT forgotten OR (( SELECT me() AS me)) IS NULL OR (( SELECT me() AS me)) <> responsible_agency_id AND (( SELECT me() AS me)) <> COALESCE(receiver_agency_id, ''::text) OR sender_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT is_system() AS is_system));
+  USING (NOT forgotten OR me() IS NULL OR me() <> responsible_agency_id AND me() <> COALESCE(receiver_agency_id, ''::text) OR sender_agency_id = me() OR owner_agency_id = me() OR is_system() OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY parties ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (responsible_agency_id = (( SELECT me() AS me)) OR owner_agency_id = (( SELECT me() AS me)) OR sender_agency_id = (( SELECT me() AS me)) OR receiver_agency_id = (( SELECT me() AS me)) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
+  USING (responsible_agency_id = me() OR owner_agency_id = me() OR sender_agency_id = me() OR receiver_agency_id = me() OR acting_as(VARIADIC ARRAY['trail'::text]) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY system ON timers AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as))
-  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) AS acting_as));
-CREATE POLICY trail ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['trail'::text]) AS acting_as));
+  USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
+  WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON timers TO aman_app;
 
 CREATE TABLE webhook_endpoints (
   id text COLLATE "C" NOT NULL,
-  agency_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
   url text NOT NULL,
   event_types text[] NOT NULL,
   description text,

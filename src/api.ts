@@ -46,8 +46,8 @@ const SILENT_FOR_MS = 60_000;
 /** The HTTP side of the service: every capability by name, behind the same conventions. */
 export async function buildApi(services: Services): Promise<App> {
   const app: App = Fastify({
-    loggerInstance: services.log.child({ part: 'api' }) as FastifyBaseLogger,
-    logController: new LogController({ disableRequestLogging: true }),
+    loggerInstance: services.log.child({ part: 'api' }) as unknown as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     bodyLimit: MIB,
     requestTimeout: RECEIVED_WITHIN_MS,
     connectionTimeout: SILENT_FOR_MS,
@@ -94,14 +94,20 @@ export async function buildApi(services: Services): Promise<App> {
     if (!reply.hasHeader('cache-control')) void reply.header('cache-control', 'no-store');
   });
   app.addHook('onResponse', async (request, reply) => {
-    const { method, id: request_id, routeOptions } = request;
+    const { method, actor, routeOptions } = request;
+    const route = routeOptions.url ?? 'none';
+    const status = reply.statusCode;
+    services.metrics.requests.inc({ method, route, status });
+    services.metrics.request_seconds.observe({ method, route }, reply.elapsedTime / 1_000);
     request.log.info(
       {
         method,
-        route: routeOptions.url ?? 'none',
-        status: reply.statusCode,
+        route,
+        action: routeOptions.config.action,
+        status,
         duration_ms: Math.round(reply.elapsedTime),
-        request_id,
+        client_id: actor?.client_id,
+        receipt: reply.getHeader('audit-receipt'),
         ...traceOf(request),
       },
       'request',

@@ -7,10 +7,12 @@ import { createFirstAdmin, restoreAccess } from './access/first-admin.ts';
 import { type App, buildApi } from './api.ts';
 import { AGENCY_KINDS } from './core/codes.ts';
 import { isDemo, loadDemo } from './demo.ts';
+import { backlogReader } from './platform/backlog.ts';
 import { type Config, ConfigError, readConfig } from './platform/config.ts';
 import { lockDataDir, startEmbeddedPostgres } from './platform/embedded-postgres.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
-import { createLogger, type Logger } from './platform/log.ts';
+import { createLogger, describeError, type Logger } from './platform/log.ts';
+import { startMetricsListener } from './platform/metrics.ts';
 import { migrate } from './platform/migrate.ts';
 import { openVault } from './platform/vault.ts';
 import { openServices, type Services } from './services.ts';
@@ -25,8 +27,8 @@ import { startWorker } from './worker.ts';
 const USAGE =
   'usage: node src/main.ts [serve | migrate | create-keyring | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE | restore-access --agency ID]';
 
-/** Ctrl-C has ended everything within this time, or the process ends anyway; its work is in the database. */
-const STOP_WITHIN_MS = 4_500;
+/** A signal has ended everything within this time, or the process ends anyway; its work is in the database. */
+const STOP_WITHIN_MS = 9_000;
 
 type Release = () => Promise<unknown> | unknown;
 
@@ -96,6 +98,7 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
   const demo = await prepareDemo(config, services, database.embedded);
   if (stopping.aborted) return;
 
+  const metrics_url = await tellMetrics(config, services, opened);
   if (config.roles.has('worker')) {
     const worker = startWorker(services);
     opened.add(() => worker.stop());
@@ -103,7 +106,7 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
   if (config.roles.has('api')) {
     const app = await buildApi(services);
     opened.add(() => closeApi(app));
-    await listen(() => app.listen({ host: config.host, port: config.port }), config);
+    await listen('PORT', () => app.listen({ host: config.host, port: config.port }), config);
     const heartbeat = startHeartbeat(services, 'api');
     opened.add(() => heartbeat.stop());
     const { port } = app.server.address() as AddressInfo;
@@ -113,6 +116,17 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
   } else if (!stopping.aborted) {
     say(`aman is working (${[...config.roles].join(', ')})`);
   }
+  if (metrics_url && !stopping.aborted) say(`  metrics      ${metrics_url}`);
+}
+
+/** @returns where the figures of this process are, if they are anywhere */
+async function tellMetrics(config: Config, services: Services, opened: Opened): Promise<string | null> {
+  const { metrics_host: host, metrics_port: port } = config;
+  if (port === null) return null;
+  const start = () => startMetricsListener(services, { host, port }, backlogReader(services));
+  const listener = await listen('METRICS_PORT', start, { host, port });
+  opened.add(() => listener.close());
+  return listener.url;
 }
 
 /** Answers what is being asked. A connection on which that was the last answer would otherwise be kept for more than a minute. */
@@ -202,12 +216,12 @@ async function prepareDemo(config: Config, services: Services, embedded: boolean
   return true;
 }
 
-async function listen(start: () => Promise<unknown>, { host, port }: Config): Promise<void> {
+async function listen<T>(setting: string, start: () => Promise<T>, { host, port }: Pick<Config, 'host' | 'port'>): Promise<T> {
   try {
-    await start();
+    return await start();
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EADDRINUSE') throw new ConfigError(`port ${port} on ${host} is taken: set PORT to a free one`);
+    if (code === 'EADDRINUSE') throw new ConfigError(`port ${port} on ${host} is taken: set ${setting} to a free one`);
     if (code === 'EACCES' || code === 'EADDRNOTAVAIL') throw new ConfigError(`cannot listen on ${host}:${port} (${code})`);
     throw error;
   }
@@ -290,10 +304,12 @@ function tell(error: unknown): void {
   process.stderr.write(`aman: ${expected ? message || code : stack}\n`);
 }
 
-process.on('unhandledRejection', error => {
-  tell(error);
-  process.exit(1);
-});
+/** A bug in what runs already may quote whatever it stumbled over: the log's rule holds here, too. */
+for (const event of ['uncaughtException', 'unhandledRejection'])
+  process.on(event, error => {
+    process.stderr.write(`aman: ${JSON.stringify(describeError(error))}\n`);
+    process.exit(1);
+  });
 
 main(process.argv.slice(2)).then(
   () => {

@@ -2,6 +2,7 @@ import { type Now, systemNow } from './platform/clock.ts';
 import type { Config } from './platform/config.ts';
 import { type Database, openDatabase, requireApplicationRole } from './platform/database.ts';
 import type { Logger } from './platform/log.ts';
+import { createMetrics, type Metrics } from './platform/metrics.ts';
 import { openQueue, type Queue } from './platform/queue.ts';
 import { openVault, type Vault } from './platform/vault.ts';
 import { createWakeUp, type WakeUp } from './platform/wake-up.ts';
@@ -10,13 +11,14 @@ import { createWakeUp, type WakeUp } from './platform/wake-up.ts';
 export interface Services {
   config: Config;
   log: Logger;
+  metrics: Metrics;
   now: Now;
   db: Database['db'];
   pool: Database['pool'];
   vault: Vault;
   /** Tells the workers of every process, and waiting pulls, that something was committed. */
   wake_up: WakeUp;
-  /** Of deliveries; null where no worker runs in this process. */
+  /** Of deliveries; null where it is in the database and no worker runs in this process. */
   queue: Queue | null;
   /** Closes what was opened, in reverse order. */
   close(): Promise<void>;
@@ -34,9 +36,12 @@ export async function openServices(config: Config, log: Logger, database_url: st
     await requireApplicationRole(database.db);
     const wake_up = await createWakeUp(database.pool, database_url, log);
     opened.push(wake_up);
-    const queue = config.roles.has('worker') ? await openQueue('deliveries', database_url, log) : null;
+    // An API beside workers tells of Redis, too: `readyz` says whether it is up.
+    const has_queue = config.roles.has('worker') || config.redis !== null;
+    const queue = has_queue ? await openQueue('deliveries', { database_url, redis: config.redis }, log) : null;
     if (queue) opened.push(queue);
-    return { config, log, now, db: database.db, pool: database.pool, vault, wake_up, queue, close };
+    const { db, pool } = database;
+    return { config, log, metrics: createMetrics(pool), now, db, pool, vault, wake_up, queue, close };
   } catch (error) {
     await close();
     throw error;

@@ -124,6 +124,15 @@ t.test('only the HTTP side knows Fastify', async t => {
   t.same(told(wrong), []);
 });
 
+t.test('what runs in production is installed there', async t => {
+  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object };
+  const packageOf = (to: string) => /^(@[^/]+\/)?[^/]+/.exec(to)![0];
+  const wrong = imports.filter(
+    ({ to }) => !isFile(to) && to !== 'package.json' && !to.startsWith('node:') && !(packageOf(to) in dependencies),
+  );
+  t.same(told(wrong), []);
+});
+
 t.test('routes and schemas know no SQL', async t => {
   const wrong = imports.filter(({ from, to }) => to === 'kysely' && /\/(routes|schema)\.ts$/.test(from));
   t.same(told(wrong), []);

@@ -1,7 +1,7 @@
 import { Problem } from '../core/problem.ts';
 import type { Identify } from '../platform/http/auth.ts';
 import type { Services } from '../services.ts';
-import { findActiveCaseworker, findIdentity } from './store.ts';
+import { findIdentity } from './store.ts';
 import { createTokenVerifier } from './tokens.ts';
 
 /**
@@ -11,11 +11,11 @@ import { createTokenVerifier } from './tokens.ts';
 export function createIdentify(services: Services): Identify {
   const verify = createTokenVerifier(services);
   return {
-    async byToken(token) {
+    async byToken(token, staff_code) {
       const { client_id, scopes } = await verify(token);
-      const found = await findIdentity(services.db, client_id);
+      const found = await findIdentity(services.db, client_id, staff_code);
       if (found?.client_status !== 'active') throw new Problem('unauthenticated');
-      const { agency_id, agency_kind, jurisdictions, competent_authority, first_responder } = found;
+      const { agency_id, agency_kind, jurisdictions, competent_authority, first_responder, caseworker_id: id, roles } = found;
       return {
         type: 'agency',
         agency_id,
@@ -26,8 +26,8 @@ export function createIdentify(services: Services): Identify {
         suspended: found.agency_status === 'suspended',
         client_id,
         scopes: new Set(found.scopes.filter(scope => scopes.includes(scope))),
+        caseworker: id !== null && roles !== null && staff_code !== undefined ? { id, staff_code, roles } : null,
       };
     },
-    caseworker: async ({ agency_id }, staff_code) => (await findActiveCaseworker(services.db, agency_id, staff_code)) ?? null,
   };
 }

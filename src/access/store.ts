@@ -24,20 +24,14 @@ export interface IdentityRow {
   competent_authority: boolean;
   first_responder: boolean;
   agency_status: AgencyTable['status'];
+  /** Of the active caseworker of the agency with the code that was asked for. */
+  caseworker_id: string | null;
+  roles: Role[] | null;
 }
 
-export async function findIdentity(db: Db, client_id: string): Promise<IdentityRow | undefined> {
-  const { rows } = await sql<IdentityRow>`select * from client_identity(${client_id})`.execute(db);
-  return rows[0];
-}
-
-export async function findActiveCaseworker(
-  db: Db,
-  agency_id: string,
-  staff_code: string,
-): Promise<{ id: string; staff_code: string; roles: Role[] } | undefined> {
-  const { rows } = await sql<{ id: string; staff_code: string; roles: Role[] }>`
-    select * from active_caseworker(${agency_id}, ${staff_code})`.execute(db);
+/** The client, its agency and the caseworker with `staff_code`, at this moment. */
+export async function findIdentity(db: Db, client_id: string, staff_code = ''): Promise<IdentityRow | undefined> {
+  const { rows } = await sql<IdentityRow>`select * from identify(${client_id}, ${staff_code})`.execute(db);
   return rows[0];
 }
 

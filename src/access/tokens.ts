@@ -56,7 +56,8 @@ export function signToken({ vault, now, config }: Issuing, { client_id, scopes }
  */
 export function createTokenVerifier({ vault, now, config }: Issuing): (token: string) => Promise<TokenContent> {
   const public_key = createPublicKey(vault.token_key);
-  const issuer = issuerOf(config);
+  // Without a public address each process names its own, and what it signed for itself is good at the others: they have one key.
+  const issued_by = config.public_url === null ? {} : { issuer: config.public_url, audience: config.public_url };
   const verified = new Map<string, TokenContent & { expires_at: number }>();
 
   return async token => {
@@ -67,13 +68,13 @@ export function createTokenVerifier({ vault, now, config }: Issuing): (token: st
       const { payload } = await jwtVerify(token, public_key, {
         algorithms: [ALGORITHM],
         typ: TYPE,
-        issuer,
-        audience: issuer,
-        requiredClaims: ['exp', 'jti', 'client_id', 'scope'],
+        ...issued_by,
+        requiredClaims: ['iss', 'exp', 'jti', 'client_id', 'scope'],
         currentDate: at,
       }).catch(() => {
         throw new Problem('unauthenticated');
       });
+      if (payload.aud !== payload.iss) throw new Problem('unauthenticated');
       known = contentOf(payload);
       if (verified.size >= MOST_VERIFIED) verified.delete(verified.keys().next().value!);
       verified.set(digest, known);

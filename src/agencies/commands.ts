@@ -203,7 +203,7 @@ export async function setService(
     else await insertService(tx, { agency_id, service, ...after, created_at: now, updated_at: now });
     // A place that must be hidden from now on is hidden in what is under way, too.
     if (before && before.location_protected !== after.location_protected) {
-      await asSystem(tx, 'router', () => refreshProtection(tx, now, { agency_id, service }));
+      await asSystem(tx, 'router', tx => refreshProtection(tx, now, { agency_id, service }));
     }
     if (after.status === 'active') await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
     const receipt = await record(services, tx, actor, {

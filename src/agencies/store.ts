@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { AgencyKind, Service } from '../core/codes.ts';
 import type { CandidateService } from '../core/routing.ts';
-import type { Tx } from '../platform/database.ts';
+import { post, type Tx } from '../platform/database.ts';
 import type { AgencyTable, CapacityTable, ServiceTable, Tables } from '../platform/tables.ts';
 
 /** The SQL of the directory: agencies, the services that they offer, and their places. The only writer of these tables. */
@@ -48,7 +48,7 @@ export const listAgencies = (
     .selectAll()
     .select(sheltered)
     .$if(kind !== undefined, query => query.where('kind', '=', kind!))
-    .$if(jurisdiction !== undefined, query => query.where('jurisdictions', '@>', sql<string[]>`${[jurisdiction]}::text[]`))
+    .$if(jurisdiction !== undefined, query => query.where('jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]`))
     .$if(status !== undefined, query => query.where('status', '=', status!))
     .$if(before !== undefined, query => query.where('id', '<', before!))
     .orderBy('id', 'desc')
@@ -158,11 +158,13 @@ export const availableOf = ({ total, held, held_elsewhere }: Pick<CapacityRow, '
 /** What routing looks at, and how to reach whoever is on duty. */
 export type CandidateRow = CandidateService & { duty_contact: string | null };
 
-/** The services of that code in `jurisdiction`, with their agencies and places, whatever speaks against them. */
+/** The services of that code in `jurisdiction`, or in the case's, with their agencies and places, whatever speaks against them. */
 export async function listCandidates(
   tx: Tx,
-  { service, jurisdiction }: { service: Service; jurisdiction: string },
+  { service, ...where }: { service: Service } & ({ jurisdiction: string } | { case_id: string }),
 ): Promise<CandidateRow[]> {
+  const jurisdiction =
+    'jurisdiction' in where ? where.jurisdiction : sql`(select jurisdiction from cases where id = ${where.case_id})`;
   const rows = await tx
     .selectFrom('services')
     .innerJoin('agencies', 'agencies.id', 'services.agency_id')
@@ -195,7 +197,7 @@ export async function listCandidates(
       'capacities.freed_at',
     ])
     .where('services.service', '=', service)
-    .where('agencies.jurisdictions', '@>', sql<string[]>`${[jurisdiction]}::text[]`)
+    .where('agencies.jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]::text[]`)
     .orderBy('services.agency_id')
     .execute();
   return rows.map(({ agency_languages, agency_regions, total, held_elsewhere, held, freed_at, ...row }) => ({
@@ -221,14 +223,14 @@ export async function takePlaces(
   const capacity = await lockedCapacity(tx, agency_id, service);
   if (!capacity) return 'unlimited';
   if (availableOf(capacity) < places && !over_capacity) return 'none_left';
-  await setHeld(tx, agency_id, service, { held: capacity.held + places });
+  setHeld(tx, agency_id, service, { held: capacity.held + places });
   return 'taken';
 }
 
 /** Gives back the places of an offer that has ended, as the system role `router`. */
 export async function freePlaces(tx: Tx, agency_id: string, service: Service, places: number, now: Date): Promise<void> {
   const capacity = await lockedCapacity(tx, agency_id, service);
-  if (capacity) await setHeld(tx, agency_id, service, { held: Math.max(0, capacity.held - places), freed_at: now });
+  if (capacity) setHeld(tx, agency_id, service, { held: Math.max(0, capacity.held - places), freed_at: now });
 }
 
 /** Where there is no row to lock, the service is held, so that a first capacity counts either before or after this act. */
@@ -245,11 +247,7 @@ async function lockedCapacity(tx: Tx, agency_id: string, service: Service): Prom
   return lockCapacity(tx, agency_id, service);
 }
 
-async function setHeld(
-  tx: Tx,
-  agency_id: string,
-  service: Service,
-  change: Partial<Pick<CapacityRow, 'held' | 'freed_at'>>,
-): Promise<void> {
-  await tx.updateTable('capacities').set(change).where('agency_id', '=', agency_id).where('service', '=', service).execute();
+function setHeld(tx: Tx, agency_id: string, service: Service, change: Partial<Pick<CapacityRow, 'held' | 'freed_at'>>): void {
+  const saved = tx.updateTable('capacities').set(change).where('agency_id', '=', agency_id).where('service', '=', service);
+  post(tx, saved.execute());
 }

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { AgencyActor } from '../core/access.ts';
 import { Problem, type ProblemCode } from '../core/problem.ts';
-import { asSystem, type Tx, transact } from '../platform/database.ts';
+import { asSystem, post, type Tx, transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { record } from './record.ts';
 import { findNamedSubject } from './store.ts';
@@ -37,22 +37,29 @@ const SAID_FIRST: readonly ProblemCode[] = [
  *
  * @param view reads the resource for the answer, as the caller
  * @param run does the act; an `id` that `view` can read, and the receipt from `record`
+ * @param load what `run` looks at, asked for and locked in one go with the key; changes nothing
  * @throws Problem what `run` throws, and `idempotency_in_progress`, `idempotency_mismatch`, `secret_already_shown`
  */
-export async function act<View extends object>(
+export async function act<View extends object, Loaded = undefined>(
   services: Services,
   actor: AgencyActor,
   action: string,
   view: (tx: Tx, id: string) => Promise<View>,
-  run: (tx: Tx, now: Date) => Promise<Done>,
+  run: (tx: Tx, now: Date, loaded: Loaded) => Promise<Done>,
+  load: (tx: Tx) => Promise<Loaded> = async () => undefined as Loaded,
 ): Promise<Outcome<View>> {
   const outcome = await transact(services, actor, async tx => {
-    const remembered = await findRemembered(tx, actor);
+    // Said one behind the other; of the two answers, that of the key counts first.
+    const used_before = findRemembered(tx, actor);
+    const loading = load(tx);
+    loading.catch(() => {});
+    const remembered = await used_before;
     const now = services.now();
-    if (remembered) return replay(services, tx, actor, action, remembered, view, () => run(tx, now));
+    const runLoaded = async () => run(tx, now, await loading);
+    if (remembered) return replay(services, tx, actor, action, remembered, view, runLoaded);
 
-    const { id, receipt, shown_once } = await run(tx, now);
-    await remember(services, tx, actor, id, shown_once !== undefined, now);
+    const { id, receipt, shown_once } = await runLoaded();
+    remember(services, tx, actor, id, shown_once !== undefined, now);
     return { view: { ...(await view(tx, id)), ...shown_once }, receipt, replayed: false };
   });
   services.wake_up.notify();
@@ -69,33 +76,17 @@ async function findRemembered(tx: Tx, actor: AgencyActor): Promise<Remembered | 
   const key = actor.request.idempotency?.key;
   if (key === undefined) return undefined;
   // Held until this transaction ends, so a second use either sees the first one's row or is told to wait.
-  const { rows } = await sql<{ locked: boolean }>`
-    select pg_try_advisory_xact_lock(hashtextextended(${`${actor.client_id} ${key}`}, 0)) as locked`.execute(tx);
-  if (!rows[0]?.locked) throw new Problem('idempotency_in_progress', { retry_after: 1 });
-  return tx
-    .selectFrom('idempotency_keys')
-    .select(['fingerprint', 'resource_id', 'holds_secret'])
-    .where('client_id', '=', actor.client_id)
-    .where('key', '=', key)
-    .executeTakeFirst();
+  const { rows } = await sql<Remembered>`select * from use_key(${actor.client_id}, ${key})`.execute(tx);
+  return rows[0];
 }
 
-async function remember(
-  { vault }: Services,
-  tx: Tx,
-  actor: AgencyActor,
-  resource_id: string,
-  holds_secret: boolean,
-  now: Date,
-): Promise<void> {
+function remember({ vault }: Services, tx: Tx, actor: AgencyActor, resource_id: string, holds_secret: boolean, now: Date): void {
   const used = actor.request.idempotency;
   if (!used) return;
   const { client_id, agency_id } = actor;
   const fingerprint = vault.requestFingerprint(used.content);
-  await tx
-    .insertInto('idempotency_keys')
-    .values({ client_id, key: used.key, agency_id, fingerprint, resource_id, holds_secret, created_at: now })
-    .execute();
+  const row = { client_id, key: used.key, agency_id, fingerprint, resource_id, holds_secret, created_at: now };
+  post(tx, tx.insertInto('idempotency_keys').values(row).execute());
 }
 
 async function replay<View extends object>(
@@ -117,7 +108,7 @@ async function replay<View extends object>(
   if (remembered.holds_secret) throw new Problem('secret_already_shown');
   const shown = await view(tx, remembered.resource_id);
   // As the trail, which finds the case's key also where the act was the last that the caller could know of it.
-  const receipt = await asSystem(tx, 'trail', async () => {
+  const receipt = await asSystem(tx, 'trail', async tx => {
     const subject = await findNamedSubject(tx, remembered.resource_id);
     return record(services, tx, actor, {
       action,

@@ -28,7 +28,7 @@ export const listAuditEntries = (services: Services, actor: AgencyActor, query: 
     const shown = rows.slice(0, limit).map(row => row.entry_id);
     const subject_rows = shown.length > 0 ? await listSubjects(tx, shown, reader_agency_id) : [];
 
-    return asSystem(tx, 'trail', async () => {
+    return asSystem(tx, 'trail', async tx => {
       const opened = new Map<string, OpenedSubject>();
       for (const row of await openSubjects(services, tx, subject_rows)) opened.set(placeOf(row), row.opened);
       const subjects: SubjectRecord[] = [];

@@ -4,8 +4,9 @@ import type { Actor } from '../core/access.ts';
 import { auditEntry, canonicalJson, commitMeta, commitPersonal, leafHash } from '../core/canonical.ts';
 import { type EventType, reachesAlways } from '../core/events.ts';
 import { Problem } from '../core/problem.ts';
-import { isWorthRetrying, type Tx } from '../platform/database.ts';
+import { isWorthRetrying, post, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
+import type { Logger } from '../platform/log.ts';
 import type { Vault } from '../platform/vault.ts';
 import { type SubjectRecord, sealSubjects } from './subjects.ts';
 
@@ -49,6 +50,7 @@ export interface Notice {
 interface Context {
   vault: Vault;
   now: () => Date;
+  log?: Logger;
 }
 
 /**
@@ -110,14 +112,27 @@ export async function record(services: Context, tx: Tx, actor: Actor, act: Act, 
   const found =
     referrals.length > 0 ? about.with('found', db => db.insertInto('audit_subject_referrals').values(referrals)) : about;
   const told = event_rows.length > 0 ? found.with('told', db => db.insertInto('events').values(event_rows)) : found;
-  await told
-    .selectNoFrom(sql`1`.as('written'))
-    .execute()
-    .catch(error => {
+  const saying = told.selectNoFrom(sql`1`.as('written')).execute();
+  post(
+    tx,
+    saying.catch(error => {
       if (isWorthRetrying(error)) throw error;
       throw new Problem('service_unavailable', { cause: error });
-    });
-  return leafHash(entry).toString('hex');
+    }),
+  );
+  const receipt = leafHash(entry).toString('hex');
+  // By which the events of an act are found, and of the events the act; both stand once the transaction has committed.
+  services.log?.debug(
+    {
+      request_id: request_id ?? (actor.type === 'agency' ? actor.request.id : null),
+      action: act.action,
+      outcome,
+      receipt,
+      event_ids: [...new Set(event_rows.map(({ id }) => id))],
+    },
+    'recorded',
+  );
+  return receipt;
 }
 
 function eventRows(notice: Notice, at: Date) {

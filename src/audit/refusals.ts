@@ -28,7 +28,7 @@ export async function recordRefusal(
   { action, named_id }: { action: string; named_id?: string },
 ): Promise<void> {
   await transact(services, actor, tx =>
-    asSystem(tx, 'trail', async () => {
+    asSystem(tx, 'trail', async tx => {
       const subject = named_id === undefined ? undefined : await findNamedSubject(tx, named_id);
       // A referral may be visible while its case is not.
       const withheld = subject && named_id !== subject.subject_id ? [subject.subject_id] : [];

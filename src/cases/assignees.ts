@@ -29,10 +29,10 @@ export const assignCase = (services: Services, actor: AgencyActor, case_id: stri
         active.includes(code) ? [] : [{ pointer: `/staff_codes/${index}`, detail: 'is nobody who is active at the agency' }],
       );
       if (errors.length > 0) throw new Problem('unprocessable', { errors });
-      const version = (await findAssignees(tx, case_id, actor.agency_id))?.version ?? 0;
+      const version = (await findAssignees(tx, { case_id }, actor.agency_id))?.version ?? 0;
       expectVersion(actor, version, { required: true });
 
-      await saveAssignees(tx, {
+      saveAssignees(tx, {
         case_id,
         agency_id: actor.agency_id,
         staff_codes: body.staff_codes,
@@ -65,7 +65,7 @@ export const readAssignees = (services: Services, actor: AgencyActor, case_id: s
 async function viewAssignees(services: Services, tx: Tx, actor: AgencyActor, case_id: string): Promise<AssigneesView> {
   await authoriseOn(services, tx, actor, case_id, 'case.assignees');
   const { agency_id } = actor;
-  const list = await findAssignees(tx, case_id, agency_id);
+  const list = await findAssignees(tx, { case_id }, agency_id);
   return {
     case_id,
     agency_id,

@@ -3,7 +3,7 @@ import type { AgencyActor } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { type CaseTie, findAssignees, findCaseTie } from './store.ts';
+import { type AssigneesRow, type CaseTie, findAssignees, findCaseTie } from './store.ts';
 
 /** What was let through once in a transaction stays so, also where the act itself changed the list. */
 const passed = new WeakMap<Tx, Set<string>>();
@@ -14,13 +14,21 @@ const passed = new WeakMap<Tx, Set<string>>();
  * on it gives a reason (`Access-Reason`), which stands in the trail, sealed, and the agency's supervisor is told.
  *
  * Call it behind `authorise`, with the case locked; a second call in the same transaction does nothing.
+ * @param asked the list, where it was asked for beside other things; null: there is none
  * @throws Problem `access_reason_required`
  */
-export async function requireAssigned(services: Services, tx: Tx, actor: AgencyActor, case_id: string): Promise<void> {
+export async function requireAssigned(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  case_id: string,
+  asked?: AssigneesRow | null,
+): Promise<void> {
   const known = passed.get(tx) ?? new Set<string>();
   passed.set(tx, known);
   if (known.has(case_id)) return;
-  const tie = await mustGiveReason(tx, actor, case_id);
+  const list = asked === undefined ? await findAssignees(tx, { case_id }, actor.agency_id) : asked;
+  const tie = await mustGiveReason(tx, actor, case_id, list ?? undefined);
   if (tie) {
     if (actor.request.access_reason === undefined)
       throw new Problem('access_reason_required', {
@@ -32,8 +40,12 @@ export async function requireAssigned(services: Services, tx: Tx, actor: AgencyA
 }
 
 /** How the agency is tied to the case, where it assigned it to others than the caseworker behind the request. */
-async function mustGiveReason(tx: Tx, actor: AgencyActor, case_id: string): Promise<CaseTie | undefined> {
-  const list = await findAssignees(tx, case_id, actor.agency_id);
+async function mustGiveReason(
+  tx: Tx,
+  actor: AgencyActor,
+  case_id: string,
+  list: AssigneesRow | undefined,
+): Promise<CaseTie | undefined> {
   if (!list || list.staff_codes.length === 0) return undefined;
   if (actor.caseworker && list.staff_codes.includes(actor.caseworker.staff_code)) return undefined;
   return findCaseTie(tx, case_id, actor.agency_id);

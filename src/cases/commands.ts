@@ -50,7 +50,7 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
 
     const id = newId('cas');
     const { track, jurisdiction, region, risk, group_id, ...document } = body as CaseBody & CaseDocument;
-    await insertCase(tx, {
+    insertCase(tx, {
       id,
       reference: newReference(),
       owner_agency_id: actor.agency_id,
@@ -63,7 +63,7 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
       opened_at: now,
       updated_at: now,
     });
-    await insertDataKey(services, tx, id);
+    insertDataKey(services, tx, id);
     await saveCaseData(services, tx, id, 1, { ...toCategories(document), profile: routingProfile(document, now) }, now);
     const receipt = await record(services, tx, actor, {
       action: 'case.open',
@@ -102,14 +102,14 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     const routed = earlier ? { ...profile, ...keptBackOf(earlier, kept_back) } : profile;
     const columns = withoutUndefined({ track, risk, region, group_id });
 
-    await saveCase(tx, id, columns, now);
+    saveCase(tx, id, columns, now);
     await saveCaseData(services, tx, id, found.version + 1, { ...pick(after, changed), profile: routed }, now);
     const risk_changed = risk !== undefined && risk !== found.risk;
     const receipt = await record(services, tx, actor, {
       action: 'case.amend',
       resource_type: 'case',
       subjects: [{ subject_id: id, changed: [...Object.keys(columns), ...changed] }],
-      events: await tellHolders(tx, found, changed, touchesSafety(before, after, risk_changed), now),
+      events: await tellHolders(services, tx, found, changed, touchesSafety(before, after, risk_changed), now),
     });
     return { id, receipt };
   });
@@ -125,12 +125,7 @@ export const closeCase = (services: Services, actor: AgencyActor, id: string, bo
     expectVersion(actor, found.version);
     if (found.stage === 'closed') throw closed();
 
-    await saveStage(
-      tx,
-      id,
-      { stage: 'closed', stage_before_close: found.stage, close_reason: body.reason_code, closed_at: now },
-      now,
-    );
+    saveStage(tx, id, { stage: 'closed', stage_before_close: found.stage, close_reason: body.reason_code, closed_at: now }, now);
     await endFollowUps(tx, id, now);
     const receipt = await record(services, tx, actor, {
       action: 'case.close',
@@ -159,9 +154,9 @@ export const reopenCase = (services: Services, actor: AgencyActor, id: string, b
     }
 
     const open = { stage: found.stage_before_close, stage_before_close: null, close_reason: null, closed_at: null };
-    await saveStage(tx, id, open, now);
+    saveStage(tx, id, open, now);
     await insertReopening(services, tx, { case_id: id, version: found.version + 1, reason: body.reason, reopened_at: now });
-    await startFollowUps(tx, id, now);
+    await startFollowUps(services, tx, id, now);
     const receipt = await record(services, tx, actor, {
       action: 'case.reopen',
       resource_type: 'case',

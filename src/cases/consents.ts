@@ -60,7 +60,7 @@ export const giveConsent = (services: Services, actor: AgencyActor, case_id: str
       explained_by,
       spoken_in_private,
     };
-    await insertConsent(tx, {
+    insertConsent(tx, {
       id,
       case_id,
       ...recipient,
@@ -103,7 +103,7 @@ export const withdrawConsent = (services: Services, actor: AgencyActor, id: stri
     const categories = body.categories
       ? consent.categories.filter(category => !body.categories!.includes(category))
       : consent.categories;
-    await saveConsent(tx, id, body.categories ? { categories } : { withdrawn_at: now }, now);
+    saveConsent(tx, id, body.categories ? { categories } : { withdrawn_at: now }, now);
     const change = { withdrawn: consent, stop_service: body.stop_service ?? false, spoken_in_private: body.spoken_in_private };
     const main = {
       action: 'consent.withdraw',
@@ -121,7 +121,7 @@ export const listCaseConsents = (services: Services, actor: AgencyActor, case_id
     const found = await lockVisibleCase(tx, case_id, 'share');
     authorise(actor, 'consent.list', await caseRelations(tx, actor, found));
     await requireAssigned(services, tx, actor, case_id);
-    const rows = await listConsents(tx, case_id);
+    const rows = await listConsents(tx, { case_id });
     const data = await Promise.all(rows.map(row => consentView(services, tx, row)));
     const receipt = await record(services, tx, actor, {
       action: 'consent.list',
@@ -148,7 +148,7 @@ export async function expireConsents(services: Services): Promise<boolean> {
       const consent = await findConsent(tx, id);
       const owned = await findCase(tx, case_id);
       if (!owned || !consent || consent.expired_at || consent.withdrawn_at) return;
-      await saveConsent(tx, id, { expired_at: now }, now);
+      saveConsent(tx, id, { expired_at: now }, now);
       const main = {
         action: 'consent.expire',
         resource_type: 'consent',
@@ -199,7 +199,7 @@ export async function warnExpiringConsents(services: Services): Promise<boolean>
       const consent = await findConsent(tx, id);
       const owned = await findCase(tx, case_id);
       if (!owned || !consent?.expires_at || consent.expiry_warned_at || consent.withdrawn_at || consent.expired_at) return;
-      await saveExpiryWarned(tx, id, services.now());
+      saveExpiryWarned(tx, id, services.now());
       const detail = { consent_id: id, expires_at: consent.expires_at.toISOString() };
       await record(services, tx, clock, {
         action: 'consent.warn',
@@ -269,7 +269,7 @@ async function requireGuardian(
   if (!decision) return;
   if (new Date(decision.decided_at) > now) throw fault('/guardian/best_interest_decision/decided_at', 'lies in the future');
   const { jurisdiction, owner_agency_id } = owned;
-  const authorities = await asSystem(tx, 'router', () =>
+  const authorities = await asSystem(tx, 'router', tx =>
     listCandidates(tx, { service: 'guardianship_child_protection', jurisdiction }),
   );
   const decides = authorities.some(
@@ -285,7 +285,7 @@ async function findRecipient(
   recipient: ConsentBody['recipient'],
 ): Promise<Pick<ConsentRow, 'recipient_agency_id' | 'recipient_agency_kind'>> {
   if ('agency_kind' in recipient) return { recipient_agency_id: null, recipient_agency_kind: recipient.agency_kind };
-  const known = await asSystem(tx, 'router', () =>
+  const known = await asSystem(tx, 'router', tx =>
     tx.selectFrom('agencies').select('id').where('id', '=', recipient.agency_id).executeTakeFirst(),
   );
   if (!known) throw fault('/recipient/agency_id', 'is not an agency');

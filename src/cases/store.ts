@@ -1,10 +1,9 @@
-import { type Selectable, sql } from 'kysely';
+import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { CaseData, RoutingProfile } from '../core/case.ts';
 import type { Category } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
-import { Problem, raise } from '../core/problem.ts';
-import { getDataKey } from '../platform/data-keys.ts';
-import type { Tx } from '../platform/database.ts';
+import { findDataKeys, getDataKey, keepDataKey } from '../platform/data-keys.ts';
+import { post, type Tx } from '../platform/database.ts';
 import type { CaseAssigneesTable, CaseTable, ConsentTable, SealedCategory } from '../platform/tables.ts';
 import { open, seal, type Vault } from '../platform/vault.ts';
 
@@ -27,9 +26,8 @@ export const findCase = (tx: Tx, id: string): Promise<CaseRow | undefined> =>
  * @throws Problem `not_found`
  */
 export async function lockVisibleCase(tx: Tx, id: string, strength: 'share' | 'update'): Promise<CaseRow> {
-  if (!(await findCase(tx, id))) throw new Problem('not_found');
-  await lockCase(tx, id, strength);
-  return (await findCase(tx, id)) ?? raise('not_found');
+  const { rows } = await sql<CaseRow>`select * from lock_visible_case(${id}, ${strength === 'update'})`.execute(tx);
+  return rows[0]!;
 }
 
 /**
@@ -40,53 +38,57 @@ export async function lockCase(tx: Tx, id: string, strength: 'share' | 'update')
   await sql`select lock_case(${id}, ${strength === 'update'})`.execute(tx);
 }
 
-export async function insertCase(
+export function insertCase(
   tx: Tx,
   row: Omit<CaseRow, 'version' | 'stage_before_close' | 'close_reason' | 'closed_at' | keyof Ownership>,
-): Promise<void> {
-  await tx.insertInto('cases').values(row).execute();
+): void {
+  post(tx, tx.insertInto('cases').values(row).execute());
 }
 
 /** Changes a case's columns, but for its stage (`saveStage`), and counts its version up. */
-export async function saveCase(
+export function saveCase(
   tx: Tx,
   id: string,
   change: Partial<Pick<CaseRow, 'region' | 'risk' | 'track' | 'group_id'>>,
   now: Date,
-): Promise<void> {
-  await tx
-    .updateTable('cases')
-    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
-    .where('id', '=', id)
-    .execute();
+): void {
+  post(
+    tx,
+    tx
+      .updateTable('cases')
+      .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+      .where('id', '=', id)
+      .execute(),
+  );
 }
 
 /** The only writer of who owns a case, and of what an owner that did not open it does not see. Runs as the router. */
-export async function saveOwner(
-  tx: Tx,
-  id: string,
-  change: Partial<Ownership> & { owner_agency_id?: string },
-  now: Date,
-): Promise<void> {
-  await tx
-    .updateTable('cases')
-    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
-    .where('id', '=', id)
-    .execute();
+export function saveOwner(tx: Tx, id: string, change: Partial<Ownership> & { owner_agency_id?: string }, now: Date): void {
+  post(
+    tx,
+    tx
+      .updateTable('cases')
+      .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+      .where('id', '=', id)
+      .execute(),
+  );
 }
 
 /** The only writer of `cases.stage`. */
-export async function saveStage(
+export function saveStage(
   tx: Tx,
   id: string,
   change: Pick<CaseRow, 'stage'> & Partial<Pick<CaseRow, 'stage_before_close' | 'close_reason' | 'closed_at'>>,
   now: Date,
-): Promise<void> {
-  await tx
-    .updateTable('cases')
-    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
-    .where('id', '=', id)
-    .execute();
+): void {
+  post(
+    tx,
+    tx
+      .updateTable('cases')
+      .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+      .where('id', '=', id)
+      .execute(),
+  );
 }
 
 export interface CaseFilter {
@@ -140,12 +142,15 @@ export async function saveCaseData(
 ): Promise<void> {
   const categories = Object.keys(data) as SealedCategory[];
   if (categories.length === 0) return;
-  await sql`
+  if (version > 1) {
+    const replaced = sql`
     insert into case_data_history (case_id, category, version, sealed, replaced_at)
     select case_id, category, version, sealed, ${now} from case_data
-    where case_id = ${case_id} and category = any (${categories}) and category <> 'profile'`.execute(tx);
+    where case_id = ${case_id} and category = any (${categories}) and category <> 'profile'`;
+    post(tx, replaced.execute(tx));
+  }
   const key = await getDataKey(services, tx, case_id);
-  await tx
+  const written = tx
     .insertInto('case_data')
     .values(
       categories.map(category => ({
@@ -162,8 +167,8 @@ export async function saveCaseData(
         sealed: eb.ref('excluded.sealed'),
         updated_at: eb.ref('excluded.updated_at'),
       })),
-    )
-    .execute();
+    );
+  post(tx, written.execute());
 }
 
 async function readSealed(
@@ -173,12 +178,13 @@ async function readSealed(
   categories: readonly SealedCategory[],
 ): Promise<Map<SealedCategory, unknown>> {
   if (categories.length === 0) return new Map();
-  const rows = await tx
+  const reading = tx
     .selectFrom('case_data')
     .select(['category', 'version', 'sealed'])
     .where('case_id', '=', case_id)
     .where('category', 'in', [...categories])
     .execute();
+  const [rows] = await Promise.all([reading, findDataKeys(services, tx, [case_id])]);
   if (rows.length === 0) return new Map();
   const key = await getDataKey(services, tx, case_id);
   return new Map(rows.map(row => [row.category, open(key, place(case_id, row.category, row.version), row.sealed)]));
@@ -195,38 +201,60 @@ export async function readCaseData(
   return Object.fromEntries([...found].filter(([, fields]) => Object.keys(fields as object).length > 0)) as CaseData;
 }
 
+/** A case that is named, or that of a referral: by which its rows are asked for in one go with the referral itself. */
+export type CaseOf = { case_id: string } | { referral_id: string };
+
+const caseOf = (of: CaseOf): RawBuilder<string> =>
+  'case_id' in of ? sql`${of.case_id}` : sql`(select case_id from referrals where id = ${of.referral_id})`;
+
+/** The profile with the key that opens it, in one statement. Runs as the router. */
+export async function findProfileAndKey(services: Sealing, tx: Tx, of: CaseOf): Promise<RoutingProfile | undefined> {
+  const row = await tx
+    .selectFrom('case_data as d')
+    .innerJoin('case_keys as k', 'k.case_id', 'd.case_id')
+    .select(['d.case_id', 'd.version', 'd.sealed', 'k.kek_id', 'k.wrapped'])
+    .where('d.case_id', '=', caseOf(of))
+    .where('d.category', '=', 'profile')
+    .executeTakeFirst();
+  if (!row) return undefined;
+  return open(keepDataKey(services, tx, row), place(row.case_id, 'profile', row.version), row.sealed);
+}
+
 /** What routing and the matching profile are made of; undefined where the caller may not see it. */
 export async function findProfile(services: Sealing, tx: Tx, case_id: string): Promise<RoutingProfile | undefined> {
   return (await readSealed(services, tx, case_id, ['profile'])).get('profile') as RoutingProfile | undefined;
 }
 
 /** All grants of the case, live or not. Only its owner and the router see them. */
-export const listConsents = (tx: Tx, case_id: string): Promise<ConsentRow[]> =>
-  tx.selectFrom('consents').selectAll().where('case_id', '=', case_id).orderBy('id', 'desc').execute();
+export const listConsents = (tx: Tx, of: CaseOf): Promise<ConsentRow[]> =>
+  tx.selectFrom('consents').selectAll().where('case_id', '=', caseOf(of)).orderBy('id', 'desc').execute();
 
-export const listGrants = (tx: Tx, case_id: string): Promise<Grant[]> => listConsents(tx, case_id);
+export const listGrants = (tx: Tx, of: CaseOf): Promise<Grant[]> => listConsents(tx, of);
 
 export const findConsent = (tx: Tx, id: string): Promise<ConsentRow | undefined> =>
   tx.selectFrom('consents').selectAll().where('id', '=', id).executeTakeFirst();
 
-export async function insertConsent(
+export function insertConsent(
   tx: Tx,
   row: Omit<ConsentRow, 'version' | 'expired_at' | 'withdrawn_at' | 'expiry_warned_at'>,
-): Promise<void> {
-  await tx.insertInto('consents').values(row).execute();
+): void {
+  post(tx, tx.insertInto('consents').values(row).execute());
 }
 
-export async function saveConsent(
+export function saveConsent(
   tx: Tx,
   id: string,
   change: Partial<Pick<ConsentRow, 'categories' | 'withdrawn_at' | 'expired_at'>>,
   now: Date,
-): Promise<void> {
-  await tx
-    .updateTable('consents')
-    .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
-    .where('id', '=', id)
-    .execute();
+): void {
+  post(
+    tx,
+    tx
+      .updateTable('consents')
+      .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
+      .where('id', '=', id)
+      .execute(),
+  );
 }
 
 /** Grants whose time is over and whose consequences were not drawn yet. */
@@ -256,28 +284,31 @@ export const listExpiringConsents = (tx: Tx, from: Date, to: Date, limit: number
     .execute();
 
 /** That the owner was told; the grant itself is what it was. */
-export async function saveExpiryWarned(tx: Tx, id: string, now: Date): Promise<void> {
-  await tx.updateTable('consents').set({ expiry_warned_at: now }).where('id', '=', id).execute();
+export function saveExpiryWarned(tx: Tx, id: string, now: Date): void {
+  post(tx, tx.updateTable('consents').set({ expiry_warned_at: now }).where('id', '=', id).execute());
 }
 
 export type AssigneesRow = Selectable<CaseAssigneesTable>;
 
 /** Whom the agency assigned to the case; undefined until it first did. */
-export const findAssignees = (tx: Tx, case_id: string, agency_id: string): Promise<AssigneesRow | undefined> =>
+export const findAssignees = (tx: Tx, of: CaseOf, agency_id: string): Promise<AssigneesRow | undefined> =>
   tx
     .selectFrom('case_assignees')
     .selectAll()
-    .where('case_id', '=', case_id)
+    .where('case_id', '=', caseOf(of))
     .where('agency_id', '=', agency_id)
     .executeTakeFirst();
 
-export async function saveAssignees(tx: Tx, row: AssigneesRow): Promise<void> {
+export function saveAssignees(tx: Tx, row: AssigneesRow): void {
   const { staff_codes, version, updated_at } = row;
-  await tx
-    .insertInto('case_assignees')
-    .values(row)
-    .onConflict(conflict => conflict.columns(['case_id', 'agency_id']).doUpdateSet({ staff_codes, version, updated_at }))
-    .execute();
+  post(
+    tx,
+    tx
+      .insertInto('case_assignees')
+      .values(row)
+      .onConflict(conflict => conflict.columns(['case_id', 'agency_id']).doUpdateSet({ staff_codes, version, updated_at }))
+      .execute(),
+  );
 }
 
 /** Which of these codes are of somebody active at the agency. */

@@ -42,7 +42,7 @@ export const readTimeline = (
       act => encodeCursor(act.number),
       act => itemOf(act, known),
     );
-    const receipt = await asSystem(tx, 'timeline', () =>
+    const receipt = await asSystem(tx, 'timeline', tx =>
       record(services, tx, actor, {
         action: 'case.timeline',
         outcome: 'read',
@@ -84,7 +84,7 @@ async function knowledgeOf(services: Services, tx: Tx, actor: AgencyActor, case_
   const own = (await listCaseOffers(tx, case_id)).filter(
     offer => offer.agency_id === actor.agency_id && offer.forgotten_at === null,
   );
-  return asSystem(tx, 'router', async () => {
+  return asSystem(tx, 'router', async tx => {
     const offers = await listCaseOffers(tx, case_id);
     const owner_agency_id = (await findCase(tx, case_id))!.owner_agency_id;
     const secret = offers.filter(
@@ -125,7 +125,7 @@ async function knownActs(
 ): Promise<ActOfCase[]> {
   const acts: ActOfCase[] = [];
   for (let position = after; acts.length < count; ) {
-    const batch = await asSystem(tx, 'timeline', () => readActs(services, tx, case_id, position, BATCH));
+    const batch = await asSystem(tx, 'timeline', tx => readActs(services, tx, case_id, position, BATCH));
     acts.push(...batch.filter(act => mayKnowOf(historyOf(act, known), known.reader)));
     position = batch.at(-1)?.number;
     if (batch.length < BATCH) break;

@@ -46,8 +46,7 @@ export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow):
  */
 export const readCase = (services: Services, actor: AgencyActor, id: string) =>
   transact(services, actor, async tx => {
-    await lockVisibleCase(tx, id, 'share');
-    const view = await viewCase(services, tx, actor, id);
+    const view = await viewCase(services, tx, actor, id, await lockVisibleCase(tx, id, 'share'));
     const receipt = await record(services, tx, actor, {
       action: 'case.read',
       outcome: 'read',
@@ -58,22 +57,17 @@ export const readCase = (services: Services, actor: AgencyActor, id: string) =>
   });
 
 /** The case as the caller may see it. The case must be locked. */
-export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, id: string): Promise<CaseView> {
-  const found = (await findCase(tx, id)) ?? raise('not_found');
+export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, id: string, known?: CaseRow): Promise<CaseView> {
+  const found = known ?? (await findCase(tx, id)) ?? raise('not_found');
   const relations = await caseRelations(tx, actor, found);
   authorise(actor, 'case.read', relations);
   await requireAssigned(services, tx, actor, id);
 
   if (relations.includes('owner')) {
     const withheld = await withheldNow(tx, found, services.now());
-    const data = await readCaseData(
-      services,
-      tx,
-      id,
-      CATEGORIES.filter(category => !withheld.includes(category)),
-    );
+    const shown = CATEGORIES.filter(category => !withheld.includes(category));
+    const [data, all_reopenings] = await Promise.all([readCaseData(services, tx, id, shown), listReopenings(services, tx, id)]);
     const { close_reason, group_id, owned_since } = found;
-    const all_reopenings = await listReopenings(services, tx, id);
     // Why is said in free words: those of an owner before are a narrative, and told as one.
     const reopenings = all_reopenings.filter(
       ({ reopened_at }) => !withheld.includes('narrative') || (owned_since !== null && new Date(reopened_at) > owned_since),

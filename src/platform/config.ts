@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 
 /**
@@ -15,6 +16,8 @@ export interface Config {
   database_url: string | null;
   /** For migrations, where the owner of the tables is another login. */
   migrate_database_url: string | null;
+  /** Where the queue is; null: in the database. */
+  redis: RedisAddress | null;
   data_dir: string;
   keyring_path: string;
   roles: ReadonlySet<ProcessRole>;
@@ -22,12 +25,28 @@ export interface Config {
   demo: boolean | null;
   production: boolean;
   log_level: string;
+  /** Where figures for the operator are scraped; null: nowhere. */
+  metrics_port: number | null;
+  metrics_host: string;
   /** Requests per second and burst, per client. */
   rate_limit: { per_second: number; burst: number };
   /** Ports beside 443 that a webhook endpoint may have. */
   webhook_ports: number[];
   /** Addresses of reverse proxies whose `X-Forwarded-For` is believed. */
   trust_proxy: string[];
+}
+
+export interface RedisAddress {
+  /** Of the one server, or of the sentinels that know where it is. */
+  hosts: { host: string; port: number }[];
+  /** What the sentinels call the server; null: it is the one host. */
+  master: string | null;
+  tls: boolean;
+  database: number;
+  username: string | undefined;
+  password: string | undefined;
+  /** Where the sentinels ask for a password of their own. */
+  sentinel_password: string | undefined;
 }
 
 /** A setting that makes no sense: one line for the person who starts the service. */
@@ -48,12 +67,16 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     public_url: origin(env, 'PUBLIC_URL', production ? ['https:'] : ['http:', 'https:']),
     database_url: databaseUrl(env, 'DATABASE_URL'),
     migrate_database_url: databaseUrl(env, 'MIGRATE_DATABASE_URL'),
+    redis: redisAddress(env),
     data_dir,
     keyring_path: resolve(env.KEYRING_PATH || `${data_dir}/keyring.json`),
     roles: new Set(oneOrMore(env, 'ROLES', ROLES)),
     demo: env.DEMO === undefined || env.DEMO === '' ? null : oneOf(env, 'DEMO', ['0', '1']) === '1',
     production,
     log_level: env.LOG_LEVEL ? oneOf(env, 'LOG_LEVEL', LOG_LEVELS) : 'info',
+    metrics_port: env.METRICS_PORT ? integer(env, 'METRICS_PORT', 0, 0, 65_535) : null,
+    // Not HOST: whoever reaches the API is not meant to reach these.
+    metrics_host: env.METRICS_HOST || '127.0.0.1',
     rate_limit: rateLimit(env),
     webhook_ports: (env.WEBHOOK_PORTS ?? '')
       .split(',')
@@ -116,6 +139,55 @@ function databaseUrl(env: NodeJS.ProcessEnv, name: string): string | null {
   // They would replace those that hold the service to its role.
   if (new URL(text).searchParams.has('options')) throw new ConfigError(`${name} must not set "options"`);
   return text;
+}
+
+const REDIS_URL =
+  /^redis(?<tls>s?)(?<sentinel>\+sentinel)?:\/\/((?<username>[^:@/?#]*):(?<password>[^@/?#]*)@)?(?<hosts>[^@/?#]+)(\/(?<path>[^?#]*))?(\?(?<query>[^#]*))?$/;
+const HOST_AND_PORT = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<name>[^:[\]\s]+))(?::(?<port>\d{1,5}))?$/;
+
+/**
+ * `redis://user:password@host:6379/0`, or `redis+sentinel://user:password@host:26379,host:26379/master/0`, where the password is
+ * that of Redis and `?sentinel_password=` that of the sentinels; `rediss` for TLS. It holds passwords, so no error quotes it.
+ */
+function redisAddress(env: NodeJS.ProcessEnv): RedisAddress | null {
+  const text = env.REDIS_URL;
+  if (!text) return null;
+  const wrong = (what: string) => new ConfigError(`REDIS_URL ${what}`);
+  const parts = REDIS_URL.exec(text)?.groups;
+  if (!parts)
+    throw wrong('must be redis://user:password@host:6379/0 or redis+sentinel://user:password@host:26379,host:26379/master/0');
+  const sentinel = parts.sentinel !== undefined;
+  const hosts = parts.hosts!.split(',').map(text => {
+    const { v6, name, port = sentinel ? '26379' : '6379' } = HOST_AND_PORT.exec(text)?.groups ?? {};
+    const host = v6 ?? name;
+    if (host === undefined || (v6 !== undefined && !isIPv6(v6))) throw wrong('names a host that is none');
+    if (Number(port) < 1 || Number(port) > 65_535) throw wrong('names a port that is none');
+    return { host, port: Number(port) };
+  });
+  if (!sentinel && hosts.length > 1) throw wrong('names several hosts: only redis+sentinel:// may');
+  const path = (parts.path ?? '').split('/').filter(Boolean);
+  const master = sentinel ? path.shift() : undefined;
+  if (sentinel && master === undefined) throw wrong('must name the master that the sentinels watch, behind the hosts: /master');
+  if (path.length > 1 || !/^\d{1,5}$/.test(path[0] ?? '0')) throw wrong('must end in the number of a database, or in nothing');
+  const query = new URLSearchParams(parts.query);
+  const unknown = [...query.keys()].some(key => !(sentinel && key === 'sentinel_password'));
+  if (unknown) throw wrong('has a parameter that it may not have: only sentinel_password of redis+sentinel:// is known');
+  const decoded = (part: string | undefined) => {
+    try {
+      return part ? decodeURIComponent(part) : undefined;
+    } catch {
+      throw wrong('has a % that encodes nothing: write %25');
+    }
+  };
+  return {
+    hosts,
+    master: decoded(master) ?? null,
+    tls: parts.tls !== '',
+    database: Number(path[0] ?? 0),
+    username: decoded(parts.username),
+    password: decoded(parts.password),
+    sentinel_password: query.get('sentinel_password') ?? undefined,
+  };
 }
 
 function rateLimit(env: NodeJS.ProcessEnv): Config['rate_limit'] {

@@ -1,23 +1,33 @@
-import type { Tx } from './database.ts';
-import type { Vault } from './vault.ts';
+import { conversationOf } from './conversation.ts';
+import { post, type Tx } from './database.ts';
+import type { Vault, WrappedKey } from './vault.ts';
 
 /**
  * The data keys of cases, by case id. Unwrapped keys live as long as the transaction that needed them.
  */
 
-const unwrapped = new WeakMap<Tx, Map<string, Buffer>>();
+const unwrapped = new WeakMap<object, Map<string, Buffer>>();
 
 const keysOf = (tx: Tx): Map<string, Buffer> => {
-  const known = unwrapped.get(tx) ?? new Map<string, Buffer>();
-  unwrapped.set(tx, known);
+  const known = unwrapped.get(conversationOf(tx)) ?? new Map<string, Buffer>();
+  unwrapped.set(conversationOf(tx), known);
   return known;
 };
 
 /** Makes the key of a new case. */
-export async function insertDataKey({ vault }: { vault: Vault }, tx: Tx, case_id: string): Promise<Buffer> {
+export function insertDataKey({ vault }: { vault: Vault }, tx: Tx, case_id: string): Buffer {
   const { key, kek_id, wrapped } = vault.newDataKey(case_id);
-  await tx.insertInto('case_keys').values({ case_id, kek_id, wrapped }).execute();
+  post(tx, tx.insertInto('case_keys').values({ case_id, kek_id, wrapped }).execute());
   keysOf(tx).set(case_id, key);
+  return key;
+}
+
+/** Unwraps the key that a statement brought along, and keeps it for the transaction. */
+export function keepDataKey({ vault }: { vault: Vault }, tx: Tx, row: WrappedKey & { case_id: string }): Buffer {
+  const known = keysOf(tx).get(row.case_id);
+  if (known) return known;
+  const key = vault.unwrap(row.case_id, row);
+  keysOf(tx).set(row.case_id, key);
   return key;
 }
 
@@ -31,7 +41,7 @@ export async function findDataKeys(
   const missing = [...new Set(case_ids)].filter(id => !known.has(id));
   if (missing.length > 0) {
     const rows = await tx.selectFrom('case_keys').selectAll().where('case_id', 'in', missing).execute();
-    for (const row of rows) known.set(row.case_id, vault.unwrap(row.case_id, row));
+    for (const row of rows) keepDataKey({ vault }, tx, row);
   }
   return known;
 }

@@ -3,7 +3,9 @@ import pg from 'pg';
 import type { Actor, SystemRole } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import { ConfigError } from './config.ts';
+import { Conversation, conversationOf } from './conversation.ts';
 import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import { isPlanOutdated, PreparingClient } from './prepared.ts';
 import type { Tables } from './tables.ts';
 
@@ -40,6 +42,7 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
     options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c jit=off -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
     types: { getTypeParser },
     Client: PreparingClient,
+    pipeline: true,
   });
   pool.on('error', error => log.warn({ err: error }, 'idle database connection lost'));
   pool.on('connect', client => client.on('error', error => log.warn({ err: error }, 'database connection lost')));
@@ -78,45 +81,58 @@ export const isWorthRetrying = (error: unknown): boolean =>
 
 /**
  * One transaction as `actor`: what the row-level policies look at is set before anything else and ends with it. A deadlock is
- * tried again twice, so `work` must have no effect outside `tx`.
+ * tried again twice, so `work` must have no effect outside `tx`. Statements are pipelined (see conversation.ts).
  */
-export async function transact<T>({ db }: { db: Db }, actor: Actor, work: (tx: Tx) => Promise<T>): Promise<T> {
+export async function transact<T>(
+  { pool, metrics }: { pool: pg.Pool; metrics?: Metrics },
+  actor: Actor,
+  work: (tx: Tx) => Promise<T>,
+): Promise<T> {
+  const transaction = metrics?.startTransaction();
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await db.transaction().execute(async tx => {
-        await setActor(tx, actor);
-        return work(tx);
-      });
+      const result = await converse(pool, actor, work);
+      transaction?.end('committed');
+      return result;
     } catch (error) {
-      if (attempt === 3 || !isWorthRetrying(error)) throw error;
+      if (attempt === 3 || !isWorthRetrying(error)) {
+        transaction?.end(error instanceof Problem ? 'refused' : 'failed');
+        throw error;
+      }
+      transaction?.retried();
     }
   }
 }
 
-async function setActor(tx: Tx, actor: Actor): Promise<void> {
-  const [agency, system, admin] =
-    actor.type === 'agency' ? [actor.agency_id, '', actor.scopes.has('admin') ? 'on' : ''] : ['', actor.role, ''];
-  await sql`select set_config('aman.agency_id', ${agency}, true), set_config('aman.system', ${system}, true),
-    set_config('aman.admin', ${admin}, true)`.execute(tx);
+async function converse<T>(pool: pg.Pool, actor: Actor, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  const conversation = new Conversation(client);
+  try {
+    let result: T;
+    try {
+      result = await work(conversation.begin(actor));
+    } catch (error) {
+      throw await conversation.rollback(error);
+    }
+    await conversation.commit();
+    return result;
+  } finally {
+    client.release();
+  }
 }
 
 /**
  * Runs `work`, a part of an act, as a named system role beside the agency: what the service does by itself in consequence of an
- * act (asking the next agency, ending the others' offers), and looks at on no caller's behalf.
+ * act (asking the next agency, ending the others' offers), and looks at on no caller's behalf. Only what `work` says through the
+ * `tx` that it is given is said in that role.
  */
-export async function asSystem<T>(tx: Tx, role: SystemRole, work: () => Promise<T>): Promise<T> {
-  const { rows } = await sql<{ before: string }>`select enter(${role}) as before`.execute(tx);
-  let failed = true;
-  try {
-    const result = await work();
-    failed = false;
-    return result;
-  } finally {
-    // Also for a caller that catches what was thrown; a transaction that is broken refuses, and has nothing left to widen.
-    const leave = sql`select enter(${rows[0]!.before})`.execute(tx);
-    await (failed ? leave.catch(() => {}) : leave);
-  }
-}
+export const asSystem = <T>(tx: Tx, role: SystemRole, work: (tx: Tx) => T): T => work(conversationOf(tx).as(role));
+
+/**
+ * Goes on without waiting for a statement that changes something and whose answer nobody needs: the commit fails where it did,
+ * for the reason that it gives.
+ */
+export const post = (tx: Tx, said: Promise<unknown>): void => conversationOf(tx).post(said);
 
 /** Whether the database could not be reached, was shut down under us, or kept us waiting too long: another try may succeed. */
 export function isDatabaseDown(error: unknown): boolean {

@@ -1,8 +1,9 @@
 import { sql } from 'kysely';
+import type { Pool } from 'pg';
 import { systemActor } from '../core/access.ts';
 import type { Uptime } from '../core/clock.ts';
 import type { Now } from './clock.ts';
-import { type Db, type Tx, transact } from './database.ts';
+import { type Tx, transact } from './database.ts';
 import type { Logger } from './log.ts';
 import { type Loop, startLoop } from './loop.ts';
 
@@ -17,7 +18,7 @@ const BEAT_EVERY_MS = 1_000;
 const SILENT_MS = 5_000;
 
 /** One beat; after too long a silence the role runs anew. */
-export async function beat(services: { db: Db; now: Now }, role: HeartbeatRole): Promise<void> {
+export async function beat(services: { pool: Pool; now: Now }, role: HeartbeatRole): Promise<void> {
   const now = services.now();
   const back_since = new Date(now.getTime() - SILENT_MS);
   await transact(services, systemActor('clock'), tx =>
@@ -44,7 +45,7 @@ export interface Heartbeat extends Loop {
 }
 
 /** Beats for `role` until it is stopped. */
-export function startHeartbeat(services: { db: Db; now: Now; log: Logger }, role: HeartbeatRole): Heartbeat {
+export function startHeartbeat(services: { pool: Pool; now: Now; log: Logger }, role: HeartbeatRole): Heartbeat {
   let started = false;
   const loop = startLoop(`heartbeat of ${role}`, { every_ms: BEAT_EVERY_MS, log: services.log }, async () => {
     await beat(services, role);

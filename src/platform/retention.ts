@@ -1,7 +1,8 @@
 import { sql } from 'kysely';
+import type { Pool } from 'pg';
 import { systemActor } from '../core/access.ts';
 import type { Now } from './clock.ts';
-import { type Db, transact } from './database.ts';
+import { transact } from './database.ts';
 
 /** Nothing older can be pulled, or sent again. */
 export const EVENTS_KEPT_DAYS = 90;
@@ -27,7 +28,7 @@ const KEPT = [
 ];
 
 /** Wipes the secrets that rotations replaced and that sign no longer. */
-export async function wipeExpiredSecrets(services: { db: Db; now: Now }): Promise<void> {
+export async function wipeExpiredSecrets(services: { pool: Pool; now: Now }): Promise<void> {
   // Retention may delete, but not write.
   await transact(services, systemActor('relay'), tx =>
     tx
@@ -45,7 +46,7 @@ const DAY_MS = 86_400_000;
  * Deletes what has been kept long enough, some of each table, each in a short transaction of its own.
  * @returns whether there may be more
  */
-export async function deleteExpired(services: { db: Db; now: Now }): Promise<boolean> {
+export async function deleteExpired(services: { pool: Pool; now: Now }): Promise<boolean> {
   let more = false;
   for (const { table, since, days, unless } of KEPT) {
     const before = new Date(services.now().getTime() - days * DAY_MS);

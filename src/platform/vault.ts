@@ -86,7 +86,7 @@ export function openVault(path: string, { create }: { create: boolean }): Vault 
     },
     unwrap(owner, { kek_id, wrapped }) {
       const kek = keks.get(kek_id);
-      if (!kek) throw new Error(`the keyring has no key ${kek_id}`);
+      if (!kek) throw new ConfigError(`the keyring has no key ${kek_id}`);
       return decrypt(kek, wrapPlace(owner), wrapped);
     },
     sealOwn: (place, text) => encrypt(ownKey(place, own), place, Buffer.from(text)),

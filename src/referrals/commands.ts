@@ -1,4 +1,4 @@
-import { listCandidates, takePlaces } from '../agencies/store.ts';
+import { type CandidateRow, listCandidates, takePlaces } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
@@ -14,13 +14,13 @@ import {
   type ReferralAction,
   type TimerName,
 } from '../core/referral.ts';
-import type { CandidateService } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { goesOnByItself, type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
 import { type Carrying, carryOut, finish } from './progress.ts';
 import { askNext, goOn, makeOffer, placesNeeded } from './router.ts';
+import type { ReferralView } from './schema.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
 import { recorded, recorderOf, requireOwnVoice, requirePast, requireTelephone, type Telephone } from './telephone.ts';
@@ -100,7 +100,7 @@ export const acceptReferral = (
     'accept',
     async (tx, { locked, offer, now }) => {
       requireConsent(locked, offer!, now);
-      const held = await holdPlaces(services, tx, offer!, body.over_capacity ?? false);
+      const held = await holdPlaces(tx, locked, offer!, body.over_capacity ?? false);
       return { change: { ...held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
     },
     { telephone: body },
@@ -135,7 +135,7 @@ export const rerouteReferral = (
   id: string,
   body: { agency_id: string; reason_code: string },
 ) => {
-  let provider: CandidateService;
+  let provider: CandidateRow;
   return actOn(
     services,
     actor,
@@ -148,7 +148,7 @@ export const rerouteReferral = (
     },
     {
       async check(tx, { referral: { service, jurisdiction } }) {
-        const providers = await asSystem(tx, 'router', () => listCandidates(tx, { service, jurisdiction }));
+        const providers = await asSystem(tx, 'router', tx => listCandidates(tx, { service, jurisdiction }));
         provider = requireProvider(providers, body.agency_id);
       },
     },
@@ -177,7 +177,7 @@ export const confirmHandover = (
       const arrived_at = new Date(body.arrived_at).toISOString();
       return {
         change: {
-          ...(accepts ? await holdPlaces(services, tx, offer!, body.over_capacity ?? false) : {}),
+          ...(accepts ? await holdPlaces(tx, locked, offer!, body.over_capacity ?? false) : {}),
           ...(await exchanged(services, tx, offer, exchange => ({ ...exchange, handover: { arrived_at, accompanied_by } }))),
         },
       };
@@ -278,19 +278,18 @@ const actOn = (
   { check, offer_id, telephone = {} }: Particulars = {},
 ) => {
   const action = `referral.${verb}` as const;
-  return act(
+  return act<ReferralView, Awaited<ReturnType<typeof lockReferral>>>(
     services,
     actor,
     action,
     (tx, id) => viewReferral(services, tx, actor, id),
-    async (tx, now) => {
-      const locked = await lockReferral(tx, id);
+    async (tx, now, { locked, assigned }) => {
       const { referral, offers } = locked;
       const { told_by } = telephone;
       const relations = referralRelations(actor, referral, offers);
       if (!told_by) requireOwnVoice(verb, relations);
       authorise(actor, told_by ? 'referral.record_by_telephone' : action, relations);
-      await requireAssigned(services, tx, actor, referral.case_id);
+      await requireAssigned(services, tx, actor, referral.case_id, assigned);
       const named = namedOffer(offers, telephone.offer_id ?? offer_id);
       const party = told_by ? recorderOf(relations) : partyOf(verb, relations.includes('sender'));
       const offer = told_by
@@ -314,9 +313,10 @@ const actOn = (
       await moveCase(services, tx, actor, locked, offer, decision, now);
       if (decision.follows === 'next') await goOn(services, tx, actor, locked, now);
       await follow?.();
-      await finish(tx, locked, now);
+      finish(tx, locked, now);
       return { id, receipt };
     },
+    tx => lockReferral(services, tx, actor, id),
   );
 };
 
@@ -342,15 +342,13 @@ const consentMissing = ({ referral }: LockedReferral) =>
 
 /** Takes as many places as are needed now; `places_held`: those that a counted capacity has to get back. */
 async function holdPlaces(
-  services: Services,
   tx: Tx,
+  locked: LockedReferral,
   offer: OfferRow,
   over_capacity: boolean,
 ): Promise<Pick<OfferRow, 'places' | 'places_held'>> {
-  const { places, taken } = await asSystem(tx, 'router', async () => {
-    const places = await placesNeeded(services, tx, offer.case_id);
-    return { places, taken: await takePlaces(tx, offer.agency_id, offer.service, places, { over_capacity }) };
-  });
+  const places = placesNeeded(locked);
+  const taken = await asSystem(tx, 'router', tx => takePlaces(tx, offer.agency_id, offer.service, places, { over_capacity }));
   if (taken === 'none_left') throw new Problem('no_capacity');
   return { places, places_held: taken === 'taken' ? places : 0 };
 }

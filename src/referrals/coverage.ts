@@ -6,7 +6,7 @@ import type { Category } from '../core/codes.ts';
 import { concerns, coveredCategories, type Grant, mayBeAsked, withheldFromOwner } from '../core/consent.ts';
 import { decide, isLive, isTaken } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
-import { getRulePack } from '../rules/store.ts';
+import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers, endReferralTimers, REFERRAL_CLOCKS, startTimers } from '../timers/apply.ts';
 import { type DisclosureRow, listDisclosures, saveDisclosure } from './disclosure-store.ts';
@@ -38,8 +38,8 @@ export interface Disclosed {
 export async function listDisclosed(tx: Tx, actor: AgencyActor, found: CaseRow, now: Date): Promise<Disclosed> {
   const disclosures = await listDisclosures(tx, { case_id: found.id, agency_id: actor.agency_id });
   const live = disclosures.filter(({ ended_at }) => ended_at === null);
-  const open = await asSystem(tx, 'router', async () => {
-    const grants = await listGrants(tx, found.id);
+  const open = await asSystem(tx, 'router', async tx => {
+    const grants = await listGrants(tx, { case_id: found.id });
     const needs = await tx
       .selectFrom('referrals')
       .selectAll()
@@ -70,18 +70,19 @@ export const openCategories = (
  * has to acknowledge. The case must be locked for update.
  */
 export async function tellHolders(
+  services: Services,
   tx: Tx,
   found: CaseRow,
   changed: readonly Category[],
   safety: boolean,
   now: Date,
 ): Promise<Notice[]> {
-  const live = await asSystem(tx, 'router', async () => {
+  const live = await asSystem(tx, 'router', async tx => {
     // An owner that provides a service as well has written it itself.
     const live = (await listDisclosures(tx, { case_id: found.id })).filter(
       ({ ended_at, agency_id }) => ended_at === null && agency_id !== found.owner_agency_id,
     );
-    if (safety) for (const row of live) await askToAcknowledge(tx, row, now);
+    if (safety) for (const row of live) await askToAcknowledge(services, tx, row, now);
     return live;
   });
   const notice = (type: 'disclosure.updated' | 'safety.changed', row: DisclosureRow, categories: Category[]): Notice => ({
@@ -112,10 +113,10 @@ export async function tellHolders(
   });
 }
 
-async function askToAcknowledge(tx: Tx, { referral_id, offer_id }: DisclosureRow, now: Date): Promise<void> {
-  const locked = await loadLocked(tx, referral_id);
+async function askToAcknowledge(services: Services, tx: Tx, { referral_id, offer_id }: DisclosureRow, now: Date): Promise<void> {
+  const locked = await loadLocked(services, tx, referral_id);
   const offer = locked.offers.find(({ id }) => id === offer_id)!;
-  await startTimers(tx, { ...timerContext(locked, offer, now), urgency: 'emergency' }, ['safety_ack']);
+  startTimers(tx, { ...timerContext(locked, offer, now), urgency: 'emergency' }, ['safety_ack']);
 }
 
 export type ConsentChange =
@@ -141,18 +142,18 @@ export async function applyConsentChange(
   now: Date,
 ): Promise<string> {
   const affected: { locked: LockedReferral; notices: Notice[]; ended: OfferRow[] }[] = [];
-  await asSystem(tx, 'router', async () => {
+  await asSystem(tx, 'router', async tx => {
     if (!('ground_of' in change)) await refreshProtection(tx, now, { case_id: found.id });
     await refreshOwnersView(tx, found, now);
     const ids = 'ground_of' in change ? [change.ground_of] : await listOpenReferralIds(tx, found.id);
     for (const id of ids) {
-      const locked = await loadLocked(tx, id);
+      const locked = await loadLocked(services, tx, id);
       const { ended, deletions } = 'given' in change ? NOTHING_ENDED : await endUncovered(tx, locked, change, now);
       const notices = ended.map(offer => noticeOf('referral.withdrawn', locked, { offer }));
       notices.push(...(await refreshDisclosures(tx, locked, ended, now)), ...deletions);
       affected.push({ locked, notices, ended });
     }
-    if ('withdrawn' in change && !change.spoken_in_private) await startWelfareCheck(tx, found, now);
+    if ('withdrawn' in change && !change.spoken_in_private) await startWelfareCheck(services, tx, found, now);
   });
 
   const receipt = await record(services, tx, actor, {
@@ -171,9 +172,9 @@ export async function applyConsentChange(
     if (ended.length === 0 && !was_unplaced) continue;
     const stop_service = 'withdrawn' in change && change.stop_service;
     await askCovered(services, tx, actor, locked, stop_service, ended.length > 0, now);
-    await finish(tx, locked, now);
+    finish(tx, locked, now);
   }
-  if ('given' in change) await requestRouting(tx, now, { case_id: found.id });
+  if ('given' in change) requestRouting(tx, now, { case_id: found.id });
   return receipt;
 }
 
@@ -211,17 +212,17 @@ const NOTHING_ENDED = { ended: [], deletions: [] };
 /** What an owner that did not open the case may see of it can depend on a grant. */
 async function refreshOwnersView(tx: Tx, found: CaseRow, now: Date): Promise<void> {
   const owner_withheld = await withheldNow(tx, found, now);
-  if (owner_withheld.join() !== found.owner_withheld.join()) await saveOwner(tx, found.id, { owner_withheld }, now);
+  if (owner_withheld.join() !== found.owner_withheld.join()) saveOwner(tx, found.id, { owner_withheld }, now);
 }
 
 /** What the owner does not see of its case at this instant: a grant that has just expired counts no more. */
 export const withheldNow = (tx: Tx, found: CaseRow, now: Date): Promise<Category[]> =>
   found.opened_by_agency_id === null
     ? Promise.resolve([])
-    : asSystem(tx, 'router', async () => {
+    : asSystem(tx, 'router', async tx => {
         const [owner] = await listAgencyFacts(tx, [found.owner_agency_id]);
         const asked = await findReferral(tx, found.owned_by_referral_id ?? '');
-        return withheldFromOwner(owner!, found.opened_by_agency_id, asked, await listGrants(tx, found.id), now);
+        return withheldFromOwner(owner!, found.opened_by_agency_id, asked, await listGrants(tx, { case_id: found.id }), now);
       });
 
 /** Brings what is open to what is covered now; whoever loses something is told and has to confirm that it deleted it. */
@@ -241,12 +242,12 @@ async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonl
     const lost = disclosure.categories.filter(category => !categories.includes(category));
     const gained = categories.filter(category => !disclosure.categories.includes(category));
     if (lost.length === 0 && gained.length === 0) continue;
-    const deletion = lost.length > 0 ? await startDeletion(tx, locked, offer, disclosure.id, now) : undefined;
+    const deletion = lost.length > 0 ? startDeletion(tx, locked, offer, disclosure.id, now) : undefined;
     // Given again all that it had: there is nothing to delete any more.
     const whole_again = disclosure.categories_held.every(category => categories.includes(category));
-    if (whole_again) await endDeletionTimers(tx, { offer_id: offer.id, holder_id: offer.agency_id }, 'cancel', now);
+    if (whole_again) endDeletionTimers(tx, locked.timers, { offer_id: offer.id, holder_id: offer.agency_id }, 'cancel', now);
     const deletion_due_at = whole_again ? null : deletion ? deletion.due_at : disclosure.deletion_due_at;
-    await saveDisclosure(tx, disclosure, { categories, deletion_due_at });
+    saveDisclosure(tx, disclosure, { categories, deletion_due_at });
     const type = lost.length > 0 ? 'consent.withdrawn' : 'disclosure.updated';
     notices.push(
       noticeOf(type, locked, { offer, parties: ['receiver'], detail: { categories: lost.length > 0 ? lost : gained } }),
@@ -268,7 +269,7 @@ async function askCovered(
 ): Promise<void> {
   const { referral, offers, grants } = locked;
   if (offers.some(isLive)) return;
-  const covered = await asSystem(tx, 'router', async () => {
+  const covered = await asSystem(tx, 'router', async tx => {
     const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
     return providers.some(({ agency_id, kind }) => mayBeAsked(referral, grants, { id: agency_id, kind }, now));
   });
@@ -278,7 +279,7 @@ async function askCovered(
   }
   if (covered && !told_already) return;
   referral.ended = 'withdrawn';
-  await asSystem(tx, 'router', () => endReferralTimers(tx, referral.id, now, { cancel: REFERRAL_CLOCKS }));
+  asSystem(tx, 'router', tx => endReferralTimers(tx, locked.timers, now, { cancel: REFERRAL_CLOCKS }));
   if (!told_already) {
     await record(services, tx, cause, {
       action: 'referral.withdraw',
@@ -289,13 +290,15 @@ async function askCovered(
   }
 }
 
-async function startWelfareCheck(tx: Tx, found: CaseRow, now: Date): Promise<void> {
+async function startWelfareCheck(services: Services, tx: Tx, found: CaseRow, now: Date): Promise<void> {
   const [coordinator = null] = await listCoordinators(tx, found.jurisdiction);
-  await startTimers(
+  const pack = await getCurrentRulePack(services, tx, found.jurisdiction);
+  startTimers(
     tx,
     {
-      pack: await getRulePack(tx, found.jurisdiction),
+      pack,
       now,
+      open: [],
       case_id: found.id,
       referral_id: null,
       offer_id: null,

@@ -1,6 +1,6 @@
 import { type Selectable, sql } from 'kysely';
 import type { Category } from '../core/codes.ts';
-import type { Tx } from '../platform/database.ts';
+import { post, type Tx } from '../platform/database.ts';
 import type { DisclosureTable } from '../platform/tables.ts';
 import type { ReferralRow } from './store.ts';
 
@@ -9,25 +9,30 @@ export type DisclosureRow = Selectable<DisclosureTable>;
 /** The SQL of disclosures: what an accepted offer opens, to whom a case was disclosed, what a confirmed deletion takes away. */
 
 /** Opens what `offer` may hold, or opens it again where the same offer was contested meanwhile. */
-export async function insertDisclosure(
+export function insertDisclosure(
   tx: Tx,
   row: Pick<DisclosureRow, 'id' | 'case_id' | 'referral_id' | 'offer_id' | 'agency_id' | 'categories' | 'ground' | 'started_at'>,
-): Promise<void> {
-  await tx
-    .insertInto('disclosures')
-    .values({ ...row, categories_held: row.categories })
-    .onConflict(conflict =>
-      conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
-        categories: row.categories,
-        categories_held: sql<Category[]>`array(select distinct unnest(disclosures.categories_held || ${row.categories}::text[]))`,
-        ground: row.ground,
-        ended_at: null,
-        deletion_due_at: null,
-        deletion_confirmed_at: null,
-        forgotten_at: null,
-      }),
-    )
-    .execute();
+): void {
+  post(
+    tx,
+    tx
+      .insertInto('disclosures')
+      .values({ ...row, categories_held: row.categories })
+      .onConflict(conflict =>
+        conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
+          categories: row.categories,
+          categories_held: sql<
+            Category[]
+          >`array(select distinct unnest(disclosures.categories_held || ${row.categories}::text[]))`,
+          ground: row.ground,
+          ended_at: null,
+          deletion_due_at: null,
+          deletion_confirmed_at: null,
+          forgotten_at: null,
+        }),
+      )
+      .execute(),
+  );
 }
 
 export const listDisclosures = (tx: Tx, where: { case_id: string; agency_id?: string }): Promise<DisclosureRow[]> =>
@@ -40,18 +45,21 @@ export const listDisclosures = (tx: Tx, where: { case_id: string; agency_id?: st
     .execute();
 
 /** What is open now; what was ever open only grows. */
-export async function saveDisclosure(
+export function saveDisclosure(
   tx: Tx,
   disclosure: DisclosureRow,
   change: { categories: Category[]; ended_at?: Date; deletion_due_at?: Date | null },
-): Promise<void> {
+): void {
   const categories_held = [...new Set([...disclosure.categories_held, ...change.categories])];
-  await tx
-    .updateTable('disclosures')
-    // What was confirmed before says nothing of what is to be deleted now.
-    .set({ ...change, categories_held, ...(change.deletion_due_at ? { deletion_confirmed_at: null } : {}) })
-    .where('id', '=', disclosure.id)
-    .execute();
+  post(
+    tx,
+    tx
+      .updateTable('disclosures')
+      // What was confirmed before says nothing of what is to be deleted now.
+      .set({ ...change, categories_held, ...(change.deletion_due_at ? { deletion_confirmed_at: null } : {}) })
+      .where('id', '=', disclosure.id)
+      .execute(),
+  );
 }
 
 /** The disclosures that keep account of agencies' times as owner, which ended or began with this offer. */
@@ -59,29 +67,32 @@ export const listOwnerships = (tx: Tx, offer_id: string): Promise<DisclosureRow[
   tx.selectFrom('disclosures').selectAll().where('offer_id', '=', offer_id).where('ground', '=', 'ownership').execute();
 
 /** It ended, and there is nothing to delete: its agency owns the case now, and finds it as that. */
-export async function forgiveDisclosure(tx: Tx, id: string, now: Date): Promise<void> {
-  await tx.updateTable('disclosures').set({ deletion_due_at: null, forgotten_at: now }).where('id', '=', id).execute();
+export function forgiveDisclosure(tx: Tx, id: string, now: Date): void {
+  post(tx, tx.updateTable('disclosures').set({ deletion_due_at: null, forgotten_at: now }).where('id', '=', id).execute());
 }
 
-export async function insertOwnership(
+export function insertOwnership(
   tx: Tx,
   row: Pick<
     DisclosureRow,
     'id' | 'case_id' | 'referral_id' | 'offer_id' | 'agency_id' | 'categories_held' | 'started_at' | 'ended_at'
   >,
-): Promise<void> {
-  await tx
-    .insertInto('disclosures')
-    .values({ ...row, categories: [], ground: 'ownership' })
-    .onConflict(conflict =>
-      conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
-        ended_at: row.ended_at,
-        categories_held: row.categories_held,
-        deletion_confirmed_at: null,
-        forgotten_at: null,
-      }),
-    )
-    .execute();
+): void {
+  post(
+    tx,
+    tx
+      .insertInto('disclosures')
+      .values({ ...row, categories: [], ground: 'ownership' })
+      .onConflict(conflict =>
+        conflict.columns(['offer_id', 'agency_id']).doUpdateSet({
+          ended_at: row.ended_at,
+          categories_held: row.categories_held,
+          deletion_confirmed_at: null,
+          forgotten_at: null,
+        }),
+      )
+      .execute(),
+  );
 }
 
 /** The disclosures of a case that whoever runs `tx` may know of, newest first; of one agency where it is named. */

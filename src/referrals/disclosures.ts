@@ -10,6 +10,7 @@ import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers } from '../timers/apply.ts';
+import { lockOpenTimers } from '../timers/store.ts';
 import {
   type DisclosureRow,
   findDisclosure,
@@ -76,7 +77,7 @@ export const confirmDeletion = (services: Services, actor: AgencyActor, id: stri
     async (tx, now) => {
       const { case_id, referral_id } = (await findDisclosure(tx, id)) ?? raise('not_found');
       await lockCase(tx, case_id, 'share');
-      await asSystem(tx, 'router', () => lockReferralRows(tx, referral_id));
+      await asSystem(tx, 'router', tx => lockReferralRows(tx, referral_id));
       const disclosure = (await findDisclosure(tx, id)) ?? raise('not_found');
       authorise(actor, 'disclosure.confirm_deletion', await disclosureRelations(tx, actor, disclosure));
       await requireAssigned(services, tx, actor, case_id);
@@ -94,8 +95,10 @@ export const confirmDeletion = (services: Services, actor: AgencyActor, id: stri
         resource_type: 'disclosure',
         subjects: [{ subject_id: case_id, referral_id, offer_id: disclosure.offer_id, resource_id: id }],
       });
-      await asSystem(tx, 'router', async () => {
-        await endDeletionTimers(tx, { offer_id: disclosure.offer_id, holder_id: actor.agency_id }, 'meet', now);
+      await asSystem(tx, 'router', async tx => {
+        const { offer_id } = disclosure;
+        const open = await lockOpenTimers(tx, { offer_id });
+        endDeletionTimers(tx, open, { offer_id, holder_id: actor.agency_id }, 'meet', now);
         if (ended) await forgetDisclosure(tx, disclosure, now);
         else await saveConfirmation(tx, disclosure, now);
       });
@@ -119,7 +122,7 @@ async function disclosureRelations(tx: Tx, actor: AgencyActor, disclosure: Discl
  * just confirmed it does not find it any more; so only for the agency that held it.
  */
 const viewConfirmed = (tx: Tx, actor: AgencyActor, id: string): Promise<DisclosureView> =>
-  asSystem(tx, 'router', async () => {
+  asSystem(tx, 'router', async tx => {
     const row = await findDisclosure(tx, id);
     if (row?.agency_id !== actor.agency_id) throw new Problem('not_found');
     return (await disclosureViews(tx, actor, [row]))(row);
@@ -132,7 +135,7 @@ async function disclosureViews(
   rows: readonly DisclosureRow[],
 ): Promise<(row: DisclosureRow) => DisclosureView> {
   // As the service: a former owner is no party to the offer that took its place.
-  const [offers, referrals, facts] = await asSystem(tx, 'router', async () => [
+  const [offers, referrals, facts] = await asSystem(tx, 'router', async tx => [
     await listOfferFacts(
       tx,
       rows.map(({ offer_id }) => offer_id),

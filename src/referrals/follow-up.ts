@@ -1,5 +1,7 @@
 import { asSystem, type Tx } from '../platform/database.ts';
+import type { Services } from '../services.ts';
 import { endReferralTimers, startTimers } from '../timers/apply.ts';
+import { lockOpenTimers } from '../timers/store.ts';
 import { loadLocked } from './locked.ts';
 import { referralTimerContext } from './progress.ts';
 import { listFollowedUp } from './store.ts';
@@ -10,16 +12,16 @@ import { listFollowedUp } from './store.ts';
 
 /** The case is closed: nobody follows anything up any more. */
 export const endFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> =>
-  asSystem(tx, 'router', async () => {
+  asSystem(tx, 'router', async tx => {
     for (const { id, followed_up } of await listFollowedUp(tx, case_id)) {
-      if (followed_up) await endReferralTimers(tx, id, now, { cancel: ['follow_up'] });
+      if (followed_up) endReferralTimers(tx, await lockOpenTimers(tx, { referral_id: id }), now, { cancel: ['follow_up'] });
     }
   });
 
 /** The case is open again: each referral of it whose need was met is followed up again. */
-export const startFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> =>
-  asSystem(tx, 'router', async () => {
+export const startFollowUps = (services: Services, tx: Tx, case_id: string, now: Date): Promise<void> =>
+  asSystem(tx, 'router', async tx => {
     for (const { id, followed_up } of await listFollowedUp(tx, case_id)) {
-      if (!followed_up) await startTimers(tx, referralTimerContext(await loadLocked(tx, id), now), ['follow_up']);
+      if (!followed_up) startTimers(tx, referralTimerContext(await loadLocked(services, tx, id), now), ['follow_up']);
     }
   });

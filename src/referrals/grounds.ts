@@ -29,7 +29,7 @@ export const reviewGround = (services: Services, actor: AgencyActor, id: string,
     async (tx, now) => {
       const { case_id } = (await findReferral(tx, id)) ?? raise('not_found');
       await lockCase(tx, case_id, 'update');
-      const locked = await asSystem(tx, 'router', () => loadLocked(tx, id));
+      const locked = await asSystem(tx, 'router', tx => loadLocked(services, tx, id));
       const { referral, offers } = locked;
       authorise(actor, 'referral.review_ground', referralRelations(actor, referral, offers));
       await requireAssigned(services, tx, actor, case_id);
@@ -42,9 +42,9 @@ export const reviewGround = (services: Services, actor: AgencyActor, id: string,
         throw new Problem('wrong_state', { members: { state: referral.status, allowed_actions: [] } });
 
       const reviewed_by = { agency_id: actor.agency_id, staff_code: reviewer };
-      await asSystem(tx, 'router', async () => {
-        await saveGround(tx, referral, { ...ground, upheld, reviewed_at: now.toISOString(), reviewed_by });
-        await endReferralTimers(tx, id, now, { meet: ['ground_review'] });
+      await asSystem(tx, 'router', async tx => {
+        saveGround(tx, referral, { ...ground, upheld, reviewed_at: now.toISOString(), reviewed_by });
+        endReferralTimers(tx, locked.timers, now, { meet: ['ground_review'] });
       });
       const main = {
         action: 'referral.review_ground',
@@ -55,7 +55,7 @@ export const reviewGround = (services: Services, actor: AgencyActor, id: string,
       };
       await finish(tx, locked, now);
       if (upheld) return { id, receipt: await record(services, tx, actor, main) };
-      const found = (await asSystem(tx, 'router', () => findCase(tx, case_id)))!;
+      const found = (await asSystem(tx, 'router', tx => findCase(tx, case_id)))!;
       const events = [noticeOf('consent.withdrawn', locked, { parties: ['sender', 'owner'] })];
       return { id, receipt: await applyConsentChange(services, tx, actor, found, { ground_of: id }, { ...main, events }, now) };
     },

@@ -1,63 +1,91 @@
-import { listGrants, lockCase } from '../cases/store.ts';
+import type { CandidateRow } from '../agencies/store.ts';
+import { type AssigneesRow, findAssignees, findProfileAndKey, listGrants } from '../cases/store.ts';
 import type { AgencyActor, Relation } from '../core/access.ts';
 import { coordinates } from '../core/access.ts';
+import type { RoutingProfile } from '../core/case.ts';
 import type { Service } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
-import { Problem, raise } from '../core/problem.ts';
+import { Problem } from '../core/problem.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { RulePack } from '../rules/packs.ts';
 import { getRulePack } from '../rules/store.ts';
+import type { Services } from '../services.ts';
+import { lockOpenTimers, type TimerRow } from '../timers/store.ts';
 import {
   type AgencyFacts,
-  findReferral,
-  listAgencyFacts,
-  listCoordinators,
+  listParties,
+  lockCaseOfReferral,
   lockReferralRows,
   type OfferRow,
+  type PartyFacts,
   type ReferralRow,
 } from './store.ts';
 
-/** A referral with everything that an act on it looks at, locked in the one order: case, referral, offers by id. */
+/** A referral with everything that an act on it looks at, locked in the one order: case, referral, offers, timers by id. */
 export interface LockedReferral {
   referral: ReferralRow;
   offers: OfferRow[];
+  /** Its timers and those of its offers that may still change. */
+  timers: TimerRow[];
   grants: Grant[];
   pack: RulePack;
+  /** What of the person routing looks at. */
+  profile: RoutingProfile | undefined;
   /** The coordination committees of its jurisdiction. */
   coordinators: string[];
   agencies: Map<string, AgencyFacts>;
+  /** Those who offer the service, once somebody has looked. */
+  providers?: CandidateRow[];
   /** Services at which this act gave places back: who waits for one is looked at again when the act ends. */
   freed: Set<Service>;
 }
 
 /**
  * Locks a referral for an act of `actor`, which must be able to see it: the wall of the database is asked first, as the agency.
+ * @returns beside: whom the agency assigned to the case
  * @throws Problem `not_found`
  */
-export async function lockReferral(tx: Tx, id: string): Promise<LockedReferral> {
-  const { case_id, service } = (await findReferral(tx, id)) ?? raise('not_found');
-  // A step of case management may change who owns the case.
-  await lockCase(tx, case_id, service === 'case_management' ? 'update' : 'share');
-  return asSystem(tx, 'router', () => loadLocked(tx, id));
+export async function lockReferral(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  id: string,
+): Promise<{ locked: LockedReferral; assigned: AssigneesRow | null }> {
+  // All said at once: where the first is refused, the server refuses the rest.
+  const [, assigned = null, locked] = await Promise.all([
+    lockCaseOfReferral(tx, id),
+    findAssignees(tx, { referral_id: id }, actor.agency_id),
+    asSystem(tx, 'router', tx => loadLocked(services, tx, id)),
+  ]);
+  return { locked, assigned };
 }
 
 /** The same for the service itself, which runs as a system role and has locked the case. */
-export async function loadLocked(tx: Tx, id: string): Promise<LockedReferral> {
-  const { referral, offers } = await lockReferralRows(tx, id);
-  const grants = await listGrants(tx, referral.case_id);
-  const pack = await getRulePack(tx, referral.jurisdiction);
-  const coordinators = await listCoordinators(tx, referral.jurisdiction);
-  const facts = await listAgencyFacts(tx, [referral.sender_agency_id, ...offers.map(offer => offer.agency_id)]);
+export async function loadLocked(services: Services, tx: Tx, id: string): Promise<LockedReferral> {
+  const of = { referral_id: id };
+  const [{ referral, offers, pack_version }, timers, grants, profile, parties] = await Promise.all([
+    lockReferralRows(tx, id),
+    lockOpenTimers(tx, of),
+    listGrants(tx, of),
+    findProfileAndKey(services, tx, of),
+    listParties(tx, of),
+  ]);
   return {
     referral,
     offers,
+    timers,
     grants,
-    pack,
-    coordinators,
-    agencies: new Map(facts.map(agency => [agency.id, agency])),
+    profile,
+    pack: await getRulePack(services, tx, referral.jurisdiction, pack_version),
+    ...partiesOf(parties),
     freed: new Set(),
   };
 }
+
+export const partiesOf = (parties: readonly PartyFacts[]): Pick<LockedReferral, 'coordinators' | 'agencies'> => ({
+  coordinators: parties.filter(({ coordinates }) => coordinates).map(({ id }) => id),
+  agencies: new Map(parties.map(agency => [agency.id, agency])),
+});
 
 /** What the caller is to the referral. */
 export function referralRelations(actor: AgencyActor, referral: ReferralRow, offers: readonly OfferRow[]): Relation[] {

@@ -1,8 +1,16 @@
-import { listCandidates } from '../agencies/store.ts';
+import { type CandidateRow, listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
-import { type CaseRow, findCase, findProfile, lockVisibleCase } from '../cases/store.ts';
+import {
+  type AssigneesRow,
+  type CaseRow,
+  findAssignees,
+  findCase,
+  findProfileAndKey,
+  listGrants,
+  lockVisibleCase,
+} from '../cases/store.ts';
 import { caseRelations } from '../cases/view.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { type Category, LAWFUL_GROUNDS, type LawfulGround } from '../core/codes.ts';
@@ -13,16 +21,16 @@ import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { seal } from '../platform/vault.ts';
-import { getRulePack } from '../rules/store.ts';
+import { findPackVersion, getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { startTimers } from '../timers/apply.ts';
 import { listDisclosed } from './coverage.ts';
-import { type LockedReferral, loadLocked } from './locked.ts';
+import { type LockedReferral, partiesOf } from './locked.ts';
 import { finish, referralTimerContext } from './progress.ts';
-import { goOn, makeOffer, rank } from './router.ts';
-import type { ReferralBody } from './schema.ts';
+import { goOn, makeOffer, placesNeeded, rank } from './router.ts';
+import type { ReferralBody, ReferralView } from './schema.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
-import { insertReferral } from './store.ts';
+import { insertReferral, listParties } from './store.ts';
 import { viewReferral } from './view.ts';
 
 /**
@@ -31,25 +39,24 @@ import { viewReferral } from './view.ts';
  * @throws Problem `agency_suspended`, `not_found`, `forbidden`, `unprocessable`, `not_offered`, `consent_missing`, `wrong_state`
  */
 export const makeReferral = (services: Services, actor: AgencyActor, case_id: string, body: ReferralBody) =>
-  act(
+  act<ReferralView, Known>(
     services,
     actor,
     'referral.make',
     (tx, id) => viewReferral(services, tx, actor, id),
-    async (tx, now) => {
-      if (actor.suspended) throw new Problem('agency_suspended');
-      const found = await lockVisibleCase(tx, case_id, 'share');
+    async (tx, now, { found, ...known }) => {
       const relations = await caseRelations(tx, actor, found);
       authorise(actor, 'referral.make', relations);
       if (body.service === 'case_management' && !relations.includes('owner'))
         throw new Problem('forbidden', { detail: 'only its owner hands a case over' });
-      await requireAssigned(services, tx, actor, case_id);
+      await requireAssigned(services, tx, actor, case_id, known.assigned);
       requireRouting(body);
       requireGroundInFull(body);
       if (found.track === 'anonymous' && body.service !== 'identification') {
         throw new Problem('unprocessable', { detail: 'only an identification offer leaves an anonymous record' });
       }
-      const named = body.recipient_agency_id === undefined ? undefined : await findProvider(tx, found, body);
+      const named =
+        body.recipient_agency_id === undefined ? undefined : requireProvider(known.providers, body.recipient_agency_id);
       for (const id of body.requirements?.separate_from ?? []) {
         const other = await findCase(tx, id);
         if (!other || (await caseRelations(tx, actor, other)).length === 0) {
@@ -62,13 +69,13 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       if (found.stage === 'closed')
         throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
 
-      const pack = await getRulePack(tx, found.jurisdiction);
+      const { pack } = known;
       const grounds = LAWFUL_GROUNDS.filter(code => pack.lawful_grounds[code].includes(actor.agency_kind));
       if (body.lawful_ground && !grounds.includes(body.lawful_ground.code)) throw consentMissing(body.categories, grounds);
       if (!relations.includes('owner')) await requireHeld(tx, actor, found, body, grounds, now);
 
       const id = newId('ref');
-      const locked = await insertWithNeed(services, tx, actor, found, id, body, now);
+      const locked = await insertWithNeed(services, tx, actor, found, known, id, body, now);
       const { ranked, providers } = await rank(services, tx, locked, now);
       const possible = named
         ? [named]
@@ -76,8 +83,7 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       const missing = leastMissing(locked, possible.length > 0 ? possible : providers, now);
       if (missing) throw consentMissing(missing, groundsFor(missing, grounds));
 
-      if (body.lawful_ground)
-        await asSystem(tx, 'router', () => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
+      if (body.lawful_ground) asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
       const receipt = await record(services, tx, actor, {
         action: 'referral.make',
         resource_type: 'referral',
@@ -86,10 +92,47 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       });
       if (named) await makeOffer(services, tx, actor, locked, named, now);
       else await goOn(services, tx, actor, locked, now);
-      await finish(tx, locked, now);
+      finish(tx, locked, now);
       return { id, receipt };
     },
+    tx => lockAndLook(services, tx, actor, case_id, body),
   );
+
+/** What is known of a case and of those who could help, before a referral of it is made. */
+type Known = { found: CaseRow; assigned: AssigneesRow | null; providers: CandidateRow[] } & Pick<
+  LockedReferral,
+  'grants' | 'pack' | 'profile' | 'coordinators' | 'agencies'
+>;
+
+/** @throws Problem `agency_suspended`, `not_found` */
+async function lockAndLook(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  case_id: string,
+  { service }: ReferralBody,
+): Promise<Known> {
+  if (actor.suspended) throw new Problem('agency_suspended');
+  // All said at once: where the first is refused, the server refuses the rest.
+  const locking = lockVisibleCase(tx, case_id, 'share');
+  const asking = findAssignees(tx, { case_id }, actor.agency_id);
+  const looking = asSystem(tx, 'router', tx =>
+    Promise.all([
+      listGrants(tx, { case_id }),
+      findProfileAndKey(services, tx, { case_id }),
+      listParties(tx, { case_id }, actor.agency_id),
+      listCandidates(tx, { service, case_id }),
+      findPackVersion(tx, { case_id }),
+    ]),
+  );
+  const [found, assigned = null, [grants, profile, parties, providers, pack_version]] = await Promise.all([
+    locking,
+    asking,
+    looking,
+  ]);
+  const pack = await getRulePack(services, tx, found.jurisdiction, pack_version);
+  return { found, assigned, providers, grants, profile, pack, ...partiesOf(parties) };
+}
 
 /** The grounds that would help: none where all that is missing may never be handed over on a ground. */
 const groundsFor = (missing: readonly Category[], grounds: readonly LawfulGround[]): readonly LawfulGround[] =>
@@ -156,7 +199,7 @@ function leastMissing(
  * The named agency's service. A person may choose what the ranking would not; but not an agency that does not do it at all.
  * @throws Problem `not_offered`, `agency_suspended`
  */
-export function requireProvider(providers: readonly CandidateService[], agency_id: string): CandidateService {
+export function requireProvider(providers: readonly CandidateRow[], agency_id: string): CandidateRow {
   const provider = providers.find(it => it.agency_id === agency_id);
   if (!provider || provider.status === 'suspended' || lacksMandate(provider)) throw new Problem('not_offered');
   if (provider.agency_status === 'suspended')
@@ -164,16 +207,12 @@ export function requireProvider(providers: readonly CandidateService[], agency_i
   return provider;
 }
 
-async function findProvider(tx: Tx, { jurisdiction }: CaseRow, body: ReferralBody): Promise<CandidateService> {
-  const providers = await asSystem(tx, 'router', () => listCandidates(tx, { service: body.service, jurisdiction }));
-  return requireProvider(providers, body.recipient_agency_id!);
-}
-
 async function insertWithNeed(
   services: Services,
   tx: Tx,
   actor: AgencyActor,
   found: CaseRow,
+  known: Omit<Known, 'found'>,
   id: string,
   body: ReferralBody,
   now: Date,
@@ -182,9 +221,8 @@ async function insertWithNeed(
   const { lawful_ground, note, requirements } = body;
   const sealed: Sealed = { note, requirements, legal_basis: lawful_ground?.legal_basis };
   const key = await getDataKey(services, tx, found.id);
-  return asSystem(tx, 'router', async () => {
-    const profile = await findProfile(services, tx, found.id);
-    await insertReferral(tx, {
+  const referral = asSystem(tx, 'router', tx =>
+    insertReferral(tx, {
       id,
       reference: newReference(),
       case_id: found.id,
@@ -203,11 +241,12 @@ async function insertWithNeed(
         ? { code: lawful_ground.code, person_informed: lawful_ground.person_informed ?? false, staff_code }
         : null,
       sealed: seal(key, sealedPlace(id), sealed),
-      places: 1 + (profile?.dependants ?? 0),
+      places: placesNeeded(known),
       staff_code,
       created_at: now,
       updated_at: now,
-    });
-    return loadLocked(tx, id);
-  });
+    }),
+  );
+  const { assigned: _assigned, ...facts } = known;
+  return { ...facts, referral, offers: [], timers: [], freed: new Set() };
 }

@@ -15,7 +15,6 @@ import {
   startTimers,
   type TimerContext,
 } from '../timers/apply.ts';
-import { lockOpenTimers } from '../timers/store.ts';
 import { insertDisclosure, listDisclosures, saveDisclosure } from './disclosure-store.ts';
 import type { LockedReferral } from './locked.ts';
 import { noticeOf, type Told } from './notices.ts';
@@ -54,20 +53,20 @@ export async function carryOut(
   now: Date,
 ): Promise<string> {
   const [main] = decision.steps;
-  const deletions = await asSystem(tx, 'router', async () => {
+  const deletions = await asSystem(tx, 'router', async tx => {
     const deletions = await saveSteps(tx, locked, decision, carrying, now);
     if (decision.follows === 'ended') {
       locked.referral.ended = decision.event === 'referral.completed' ? 'completed' : 'cancelled';
       // Nobody follows up what was met once the case is closed.
       const closed = (await findCase(tx, locked.referral.case_id))?.stage === 'closed';
-      await endReferralTimers(tx, locked.referral.id, now, {
+      endReferralTimers(tx, locked.timers, now, {
         cancel: closed ? [...REFERRAL_CLOCKS, 'follow_up'] : REFERRAL_CLOCKS,
       });
     }
     return deletions;
   });
   const offer = main && findOffer(locked, main);
-  const due_at = offer ? await dueOf(tx, offer) : null;
+  const due_at = offer ? dueOf(locked, offer) : null;
   const others = decision.steps.slice(1).map(step => findOffer(locked, step));
   return record(services, tx, actor, {
     action: carrying.action,
@@ -97,16 +96,16 @@ const isOutsider = (agency_id: string, { referral }: LockedReferral, offer: Offe
 export async function cancelTransfer(services: Services, tx: Tx, locked: LockedReferral, now: Date): Promise<void> {
   const decision = decide('cancel', 'sender', { ended: locked.referral.ended, offers: locked.offers }, undefined, now);
   await carryOut(services, tx, ROUTER, locked, decision, { action: 'referral.cancel', code: 'need_met_elsewhere' }, now);
-  await finish(tx, locked, now);
+  finish(tx, locked, now);
 }
 
 /** Ends the act: the referral stands where its offers now stand. */
-export const finish = (tx: Tx, locked: LockedReferral, now: Date): Promise<void> =>
-  asSystem(tx, 'router', async () => {
+export const finish = (tx: Tx, locked: LockedReferral, now: Date): void =>
+  asSystem(tx, 'router', tx => {
     const { referral, offers, freed } = locked;
-    await saveReferralStatus(tx, referral, offers, now);
+    saveReferralStatus(tx, referral, offers, now);
     // Last of all: it touches referrals of other cases, and nothing of this act is locked after them.
-    for (const service of freed) await requestRouting(tx, now, { service, jurisdictions: [referral.jurisdiction] });
+    for (const service of freed) requestRouting(tx, now, { service, jurisdictions: [referral.jurisdiction] });
     freed.clear();
   });
 
@@ -152,25 +151,25 @@ async function saveStep(
   const was_taken = isTaken(offer);
   const ends = !isLive({ status: step.to });
   const takes = isTaken({ status: step.to }) && !was_taken;
-  await saveOfferStatus(tx, offer, step.to, {
+  saveOfferStatus(tx, offer, step.to, {
     ...change,
     ...(code && ends ? { reason_code: code } : {}),
     ...(takes ? { accepted_at: now, ended_at: null, reason_code: null } : {}),
     ...(ends ? { ended_at: now } : {}),
   });
-  await applyTimers(tx, { ...timerContext(locked, offer, now), due_at }, step.timers);
+  applyTimers(tx, { ...timerContext(locked, offer, now), due_at }, step.timers);
   if (takes) {
     // Whoever takes the case itself owns it; that is no disclosure.
-    if (offer.service !== 'case_management') await openDisclosure(tx, locked, offer, now);
+    if (offer.service !== 'case_management') openDisclosure(tx, locked, offer, now);
   }
-  if (!ends) await endReferralTimers(tx, locked.referral.id, now, { meet: ['unplaced_review'] });
+  if (!ends) endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
   // Whoever has arrived is not missing.
-  if (step.to === 'in_progress') await endReferralTimers(tx, locked.referral.id, now, { meet: ['missing_person_check'] });
+  if (step.to === 'in_progress') endReferralTimers(tx, locked.timers, now, { meet: ['missing_person_check'] });
   return was_taken && !isTaken({ status: step.to }) ? release(tx, locked, offer, now) : [];
 }
 
-async function openDisclosure(tx: Tx, { referral, grants, agencies }: LockedReferral, offer: OfferRow, now: Date): Promise<void> {
-  await insertDisclosure(tx, {
+function openDisclosure(tx: Tx, { referral, grants, agencies, timers }: LockedReferral, offer: OfferRow, now: Date): void {
+  insertDisclosure(tx, {
     id: newId('dsc'),
     case_id: referral.case_id,
     referral_id: referral.id,
@@ -181,7 +180,7 @@ async function openDisclosure(tx: Tx, { referral, grants, agencies }: LockedRefe
     started_at: now,
   });
   // It contested an acceptance before, and now accepts: it may know again what it had to delete.
-  await endDeletionTimers(tx, { offer_id: offer.id, holder_id: offer.agency_id }, 'cancel', now);
+  endDeletionTimers(tx, timers, { offer_id: offer.id, holder_id: offer.agency_id }, 'cancel', now);
 }
 
 /** What an offer that was accepted gives back when it ends: the places it took, and what it was let to know. */
@@ -191,13 +190,13 @@ async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Dat
   const open = disclosures.find(disclosure => disclosure.offer_id === offer.id && disclosure.ended_at === null);
   const notices: Notice[] = [];
   if (open) {
-    const { due_at, notice } = await startDeletion(tx, locked, offer, open.id, now);
-    await saveDisclosure(tx, open, { categories: [], ended_at: now, deletion_due_at: due_at });
+    const { due_at, notice } = startDeletion(tx, locked, offer, open.id, now);
+    saveDisclosure(tx, open, { categories: [], ended_at: now, deletion_due_at: due_at });
     notices.push(...notice);
   }
   if (offer.places_held > 0) {
     await freePlaces(tx, offer.agency_id, offer.service, offer.places_held, now);
-    await saveOfferStatus(tx, offer, offer.status, { places_held: 0 });
+    saveOfferStatus(tx, offer, offer.status, { places_held: 0 });
     locked.freed.add(offer.service);
   }
   return notices;
@@ -208,19 +207,23 @@ async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Dat
  * owns the case has nothing to delete.
  * @param offer whose receiver it was, or the offer by which the case went over, with the agency that owned it
  */
-export async function startDeletion(
+export function startDeletion(
   tx: Tx,
   locked: LockedReferral,
   offer: Pick<OfferRow, 'id' | 'agency_id' | 'location_protected'>,
   disclosure_id: string,
   now: Date,
-): Promise<{ due_at: Date | null; notice: Notice[] }> {
+): { due_at: Date | null; notice: Notice[] } {
   if (offer.agency_id === locked.referral.owner_agency_id) return { due_at: null, notice: [] };
-  const running = (await lockOpenTimers(tx, { offer_id: offer.id })).find(
-    timer => timer.name === 'deletion_confirmation' && timer.responsible_agency_id === offer.agency_id,
+  const running = locked.timers.find(
+    ({ name, state, offer_id, responsible_agency_id }) =>
+      name === 'deletion_confirmation' &&
+      ['running', 'paused', 'breached'].includes(state) &&
+      offer_id === offer.id &&
+      responsible_agency_id === offer.agency_id,
   );
   if (running) return { due_at: running.due_at, notice: [] };
-  const due_at = await startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
+  const due_at = startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
   const notice = noticeOf('disclosure.deletion_due', locked, {
     parties: [],
     also: [offer.agency_id],
@@ -231,26 +234,22 @@ export async function startDeletion(
 }
 
 /** When the next deadline of a live offer falls; of one that is over nothing is due but a deletion, which has its own event. */
-async function dueOf(tx: Tx, offer: OfferRow): Promise<Date | null> {
-  const row = await asSystem(tx, 'router', () =>
-    tx
-      .selectFrom('timers')
-      .select(({ fn }) => fn.min('due_at').as('due_at'))
-      .where('offer_id', '=', offer.id)
-      .where('name', 'not in', ['deletion_confirmation', 'safety_ack'])
-      .where('state', '=', 'running')
-      .executeTakeFirst(),
+function dueOf({ timers }: LockedReferral, offer: OfferRow): Date | null {
+  const due = timers.filter(
+    ({ name, state, offer_id }) =>
+      offer_id === offer.id && state === 'running' && name !== 'deletion_confirmation' && name !== 'safety_ack',
   );
-  return row?.due_at ?? null;
+  return due.reduce<Date | null>((first, { due_at }) => (first === null || due_at < first ? due_at : first), null);
 }
 
 export const timerContext = (
-  { referral, pack, coordinators, agencies }: LockedReferral,
+  { referral, pack, timers, coordinators, agencies }: LockedReferral,
   offer: Pick<OfferRow, 'id' | 'agency_id' | 'location_protected'>,
   now: Date,
 ): TimerContext & { offer_id: string } => ({
   pack,
   now,
+  open: timers,
   case_id: referral.case_id,
   referral_id: referral.id,
   offer_id: offer.id,

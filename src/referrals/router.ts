@@ -1,12 +1,12 @@
 import { type CandidateRow, listCandidates } from '../agencies/store.ts';
 import { record } from '../audit/record.ts';
-import { findProfile, lockCase } from '../cases/store.ts';
+import { lockCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { ageAt } from '../core/case.ts';
 import { isNamed, mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
 import { isLive, OFFER_TIMERS } from '../core/referral.ts';
-import { type Candidate, type CandidateService, endangersAsylum, type RoutingNeed, rankCandidates } from '../core/routing.ts';
+import { type Candidate, endangersAsylum, type RoutingNeed, rankCandidates } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
@@ -17,7 +17,7 @@ import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from '.
 import { noticeOf } from './notices.ts';
 import { cancelTransfer, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
-import { insertOffer, listAgencyFacts, listRoutingDue, type OfferRow, saveRoutingDue } from './store.ts';
+import { insertOffer, listRoutingDue, type OfferRow, saveRoutingDue } from './store.ts';
 
 /** Asks agencies: the one that ranks first, the one that was named, or nobody, and then the referral is unplaced. */
 
@@ -25,12 +25,13 @@ import { insertOffer, listAgencyFacts, listRoutingDue, type OfferRow, saveRoutin
 export async function rank(
   services: Services,
   tx: Tx,
-  { referral, offers, grants }: Pick<LockedReferral, 'referral' | 'offers' | 'grants'>,
+  locked: Pick<LockedReferral, 'referral' | 'offers' | 'grants' | 'profile' | 'providers'>,
   now: Date,
 ): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string }> {
-  return asSystem(tx, 'router', async () => {
-    const profile = await findProfile(services, tx, referral.case_id);
-    const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
+  const { referral, offers, grants, profile } = locked;
+  return asSystem(tx, 'router', async tx => {
+    locked.providers ??= await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
+    const { providers } = locked;
     const { requirements } = open<Sealed>(
       await getDataKey(services, tx, referral.case_id),
       sealedPlace(referral.id),
@@ -74,20 +75,17 @@ export async function askNext(
     await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === best.agency_id)!, now);
     return true;
   }
-  await asSystem(tx, 'router', () => saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now)));
+  asSystem(tx, 'router', tx => saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now)));
   if (!quietly && !locked.offers.some(isLive)) await leaveUnplaced(services, tx, cause, locked, now);
   return false;
 }
 
-/** One place for the person and one for each dependant, as they are known now. Runs as the router. */
-export const placesNeeded = async (services: Services, tx: Tx, case_id: string): Promise<number> =>
-  1 + ((await findProfile(services, tx, case_id))?.dependants ?? 0);
+/** One place for the person and one for each dependant, as they are known now. */
+export const placesNeeded = ({ profile }: Pick<LockedReferral, 'profile'>): number => 1 + (profile?.dependants ?? 0);
 
 /** No agency is asked now, and none will be by itself unless something changes. */
 export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
-  await asSystem(tx, 'router', async () => {
-    await startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']);
-  });
+  asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']));
   await record(
     services,
     tx,
@@ -130,10 +128,13 @@ export async function makeOffer(
   tx: Tx,
   cause: Actor,
   locked: LockedReferral,
-  provider: Pick<CandidateService, 'agency_id' | 'kind' | 'location_protected'>,
+  provider: Pick<CandidateRow, 'agency_id' | 'kind' | 'location_protected' | 'duty_contact'>,
   now: Date,
 ): Promise<OfferRow> {
-  const { referral, offers, grants, agencies } = locked;
+  const { referral, offers, grants, agencies, profile } = locked;
+  if (endangersAsylum(provider.kind, profile?.protection_status ?? 'unknown')) {
+    throw new Problem('unprocessable', { detail: 'no contact with a country of origin while asylum applies or is unknown' });
+  }
   const offer: OfferRow = {
     id: newId('off'),
     referral_id: referral.id,
@@ -145,7 +146,7 @@ export async function makeOffer(
     service: referral.service,
     ordinal: (offers.at(-1)?.ordinal ?? 0) + 1,
     status: 'offered',
-    places: referral.places,
+    places: placesNeeded(locked),
     places_held: 0,
     location_protected: provider.location_protected && !isNamed(grants, provider.agency_id, now),
     reason_code: null,
@@ -158,16 +159,11 @@ export async function makeOffer(
     latest: true,
     forgotten_at: null,
   };
-  const due_at = await asSystem(tx, 'router', async () => {
-    const profile = await findProfile(services, tx, referral.case_id);
-    if (endangersAsylum(provider.kind, profile?.protection_status ?? 'unknown')) {
-      throw new Problem('unprocessable', { detail: 'no contact with a country of origin while asylum applies or is unknown' });
-    }
-    offer.places = 1 + (profile?.dependants ?? 0);
-    const { latest: _latest, ...row } = offer;
-    await insertOffer(tx, row);
-    for (const facts of await listAgencyFacts(tx, [offer.agency_id])) agencies.set(facts.id, facts);
-    await endReferralTimers(tx, referral.id, now, { meet: ['unplaced_review'] });
+  const { agency_id: id, kind, duty_contact } = provider;
+  agencies.set(id, { id, kind, duty_contact });
+  const due_at = asSystem(tx, 'router', tx => {
+    insertOffer(tx, offer, offers);
+    endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
     return startTimers(tx, timerContext(locked, offer, now), OFFER_TIMERS);
   });
   offers.push(offer);
@@ -200,18 +196,18 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
     const routed = transact(services, router, async tx => {
       const now = services.now();
       await lockCase(tx, case_id, 'share');
-      const locked = await loadLocked(tx, id);
+      const locked = await loadLocked(services, tx, id);
       const { referral, offers } = locked;
       const waits = !referral.ended && offers.filter(isLive).every(isWaiting) && goesOnByItself(referral);
-      await saveRoutingDue(tx, id, waits ? routeAgainAt(locked, now) : null);
+      saveRoutingDue(tx, id, waits ? routeAgainAt(locked, now) : null);
       if (!waits) return;
-      if (await askNext(services, tx, router, locked, now, { quietly: true })) await finish(tx, locked, now);
+      if (await askNext(services, tx, router, locked, now, { quietly: true })) finish(tx, locked, now);
     });
     await routed.catch(async error => {
       // One that fails must not hold up the others: it comes again behind them.
       services.log.error({ err: error, referral_id: id }, 'referral was not routed');
       const later = new Date(services.now().getTime() + ROUTE_AGAIN_MS);
-      await transact(services, router, tx => saveRoutingDue(tx, id, later));
+      await transact(services, router, async tx => saveRoutingDue(tx, id, later));
     });
     services.wake_up.notify();
   }

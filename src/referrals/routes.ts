@@ -23,9 +23,10 @@ import {
   waitlistReferral,
 } from './commands.ts';
 import { reviewGround } from './grounds.ts';
+import { listReferrals } from './inbox.ts';
 import { makeReferral } from './make.ts';
 import * as schema from './schema.ts';
-import { listReferrals, readReferral } from './view.ts';
+import { readReferral } from './view.ts';
 
 const write = { tag: 'Referrals', scopes: ['referrals'], caseworker: true } as const;
 const read = { tag: 'Referrals', scopes: ['referrals', 'referrals.read'], caseworker: true } as const;

@@ -1,8 +1,10 @@
 import { type Selectable, sql } from 'kysely';
+import type { CaseOf } from '../cases/store.ts';
 import type { AgencyKind, OfferStatus, ReferralStatus, Service } from '../core/codes.ts';
 import { referralStatus } from '../core/referral.ts';
-import { asSystem, type Tx } from '../platform/database.ts';
+import { asSystem, post, type Tx } from '../platform/database.ts';
 import type { OfferTable, ReferralTable } from '../platform/tables.ts';
+import { versionInForce } from '../rules/store.ts';
 
 export type ReferralRow = Selectable<ReferralTable>;
 export type OfferRow = Selectable<OfferTable>;
@@ -15,35 +17,58 @@ export const findReferral = (tx: Tx, id: string): Promise<ReferralRow | undefine
 export const listOffers = (tx: Tx, referral_id: string): Promise<OfferRow[]> =>
   tx.selectFrom('offers').selectAll().where('referral_id', '=', referral_id).orderBy('ordinal').execute();
 
-/** Locks the referral, then its offers by id. After the case, before timers and capacity. */
-export async function lockReferralRows(tx: Tx, id: string): Promise<{ referral: ReferralRow; offers: OfferRow[] }> {
-  const referral = await tx.selectFrom('referrals').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
-  const offers = await tx.selectFrom('offers').selectAll().where('referral_id', '=', id).orderBy('id').forUpdate().execute();
-  return { referral, offers: offers.sort((a, b) => a.ordinal - b.ordinal) };
+/** Locks the case of the referral. @throws Problem `not_found`, at once, where whoever runs `tx` may not know of the referral */
+export async function lockCaseOfReferral(tx: Tx, id: string): Promise<void> {
+  await sql`select lock_case_of_referral(${id})`.execute(tx);
 }
 
-export async function insertReferral(
+/**
+ * Locks the referral, then its offers by id. After the case, before timers and capacity.
+ * @returns the offers in the order in which they were made; `pack_version`: of the rule pack in force
+ */
+export async function lockReferralRows(
   tx: Tx,
-  row: Omit<ReferralRow, 'version' | 'status' | 'ended' | 'router_due_at'>,
-): Promise<void> {
-  await tx
-    .insertInto('referrals')
-    .values({ ...row, lawful_ground: toJson(row.lawful_ground), status: 'unplaced' })
-    .execute();
+  id: string,
+): Promise<{ referral: ReferralRow; offers: OfferRow[]; pack_version: number | null }> {
+  const locking = tx
+    .selectFrom('referrals')
+    .selectAll()
+    .select(versionInForce('referrals.jurisdiction').as('pack_version'))
+    .where('id', '=', id)
+    .forUpdate()
+    .executeTakeFirstOrThrow();
+  const offers = tx.selectFrom('offers').selectAll().where('referral_id', '=', id).orderBy('id').forUpdate().execute();
+  const [{ pack_version, ...referral }, rows] = await Promise.all([locking, offers]);
+  return { referral, pack_version, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
+}
+
+/** @returns the referral as it begins */
+export function insertReferral(tx: Tx, row: Omit<ReferralRow, 'version' | 'status' | 'ended' | 'router_due_at'>): ReferralRow {
+  const values = { ...row, status: 'unplaced' as const };
+  post(
+    tx,
+    tx
+      .insertInto('referrals')
+      .values({ ...values, lawful_ground: toJson(row.lawful_ground) })
+      .execute(),
+  );
+  return { ...values, version: 1, ended: null, router_due_at: null };
 }
 
 const toJson = <T>(value: T): T => (value === null ? value : (JSON.stringify(value) as unknown as T));
 
-/** A new offer; an older one of the same referral to the same agency is no longer its latest. */
-export async function insertOffer(tx: Tx, row: Omit<OfferRow, 'latest'>): Promise<void> {
-  await tx
-    .updateTable('offers')
-    .set({ latest: false })
-    .where('referral_id', '=', row.referral_id)
-    .where('agency_id', '=', row.agency_id)
-    .where('latest', '=', true)
-    .execute();
-  await tx.insertInto('offers').values(row).execute();
+/** A new offer, the latest of its referral to this agency. */
+export function insertOffer(tx: Tx, offer: OfferRow, earlier: readonly OfferRow[]): void {
+  if (earlier.some(({ agency_id }) => agency_id === offer.agency_id)) {
+    const superseded = tx
+      .updateTable('offers')
+      .set({ latest: false })
+      .where('referral_id', '=', offer.referral_id)
+      .where('agency_id', '=', offer.agency_id)
+      .where('latest', '=', true);
+    post(tx, superseded.execute());
+  }
+  post(tx, tx.insertInto('offers').values(offer).execute());
 }
 
 export type OfferChange = Partial<
@@ -54,30 +79,36 @@ export type OfferChange = Partial<
 >;
 
 /** The only writer of `offers.status`; takes what core/referral.ts decided. */
-export async function saveOfferStatus(tx: Tx, offer: OfferRow, status: OfferStatus, change: OfferChange): Promise<void> {
+export function saveOfferStatus(tx: Tx, offer: OfferRow, status: OfferStatus, change: OfferChange): void {
   Object.assign(offer, change, { status });
-  await tx
-    .updateTable('offers')
-    .set({ ...change, status })
-    .where('id', '=', offer.id)
-    .execute();
+  post(
+    tx,
+    tx
+      .updateTable('offers')
+      .set({ ...change, status })
+      .where('id', '=', offer.id)
+      .execute(),
+  );
 }
 
 /** The only writer of `referrals.status`: derived from how it ended and from its offers. Counts the version up. */
-export async function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: readonly OfferRow[], now: Date): Promise<void> {
+export function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: readonly OfferRow[], now: Date): void {
   const status = referralStatus({ ended: referral.ended, offers });
   Object.assign(referral, { status, updated_at: now, version: referral.version + 1 });
-  await tx
-    .updateTable('referrals')
-    .set({
-      status,
-      ended: referral.ended,
-      updated_at: now,
-      version: referral.version,
-      ...(WAITING.includes(status) ? {} : { router_due_at: null }),
-    })
-    .where('id', '=', referral.id)
-    .execute();
+  post(
+    tx,
+    tx
+      .updateTable('referrals')
+      .set({
+        status,
+        ended: referral.ended,
+        updated_at: now,
+        version: referral.version,
+        ...(WAITING.includes(status) ? {} : { router_due_at: null }),
+      })
+      .where('id', '=', referral.id)
+      .execute(),
+  );
 }
 
 /** Nobody has said yes, nobody is asked: the router goes on as soon as it can. */
@@ -88,13 +119,13 @@ const WAITING: readonly ReferralStatus[] = ['unplaced', 'waitlisted'];
  * jurisdictions, or of one case. The router does so after the commit. A referral that somebody is acting on is passed by, so
  * that two acts never wait for each other; the router looks at every unplaced one again by and by.
  */
-export async function requestRouting(
+export function requestRouting(
   tx: Tx,
   now: Date,
   where: { service?: Service; jurisdictions?: readonly string[]; case_id?: string },
-): Promise<void> {
-  await asSystem(tx, 'router', () =>
-    tx
+): void {
+  asSystem(tx, 'router', tx => {
+    const helped = tx
       .updateTable('referrals')
       .set({ router_due_at: now })
       .where('id', 'in', eb =>
@@ -107,23 +138,22 @@ export async function requestRouting(
           .$if(where.case_id !== undefined, query => query.where('case_id', '=', where.case_id!))
           .forUpdate()
           .skipLocked(),
-      )
-      .execute(),
-  );
+      );
+    post(tx, helped.execute());
+  });
 }
 
 /** What the review of a lawful ground found. */
-export async function saveGround(
-  tx: Tx,
-  referral: ReferralRow,
-  lawful_ground: NonNullable<ReferralRow['lawful_ground']>,
-): Promise<void> {
+export function saveGround(tx: Tx, referral: ReferralRow, lawful_ground: NonNullable<ReferralRow['lawful_ground']>): void {
   referral.lawful_ground = lawful_ground;
-  await tx
-    .updateTable('referrals')
-    .set({ lawful_ground: toJson(lawful_ground) })
-    .where('id', '=', referral.id)
-    .execute();
+  post(
+    tx,
+    tx
+      .updateTable('referrals')
+      .set({ lawful_ground: toJson(lawful_ground) })
+      .where('id', '=', referral.id)
+      .execute(),
+  );
 }
 
 export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
@@ -137,8 +167,8 @@ export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
     .execute();
 
 /** When the router looks at the referral again by itself; null: not unless it is asked to. */
-export async function saveRoutingDue(tx: Tx, id: string, at: Date | null): Promise<void> {
-  await tx.updateTable('referrals').set({ router_due_at: at }).where('id', '=', id).execute();
+export function saveRoutingDue(tx: Tx, id: string, at: Date | null): void {
+  post(tx, tx.updateTable('referrals').set({ router_due_at: at }).where('id', '=', id).execute());
 }
 
 /**
@@ -248,6 +278,32 @@ export interface AgencyFacts {
   duty_contact: string | null;
 }
 
+/** Beside: whether it is a coordination committee of the jurisdiction. */
+export type PartyFacts = AgencyFacts & { coordinates: boolean };
+
+/**
+ * Those whom a referral concerns: its sender, whoever was asked, and the coordination committees of its jurisdiction; or, where there
+ * is no referral yet, of the case's.
+ */
+export const listParties = (tx: Tx, of: CaseOf, sender_agency_id?: string): Promise<PartyFacts[]> => {
+  const jurisdiction =
+    'case_id' in of
+      ? sql`(select jurisdiction from cases where id = ${of.case_id})`
+      : sql`(select jurisdiction from referrals where id = ${of.referral_id})`;
+  const others =
+    'case_id' in of
+      ? sql`id = ${sender_agency_id}`
+      : sql`id = (select sender_agency_id from referrals where id = ${of.referral_id})
+          or id in (select agency_id from offers where referral_id = ${of.referral_id})`;
+  return tx
+    .selectFrom('agencies')
+    .select(['id', 'kind', 'duty_contact'])
+    .select(sql<boolean>`kind = 'coordination_committee' and jurisdictions @> array[${jurisdiction}]`.as('coordinates'))
+    .where(sql<boolean>`(${others} or kind = 'coordination_committee' and jurisdictions @> array[${jurisdiction}])`)
+    .orderBy('id')
+    .execute();
+};
+
 export const listAgencyFacts = (tx: Tx, ids: readonly string[]): Promise<AgencyFacts[]> =>
   ids.length === 0
     ? Promise.resolve([])
@@ -268,105 +324,3 @@ export const listCoordinators = async (tx: Tx, jurisdiction: string): Promise<st
     .execute();
   return rows.map(({ id }) => id);
 };
-
-export interface InboxFilter {
-  box: 'incoming' | 'outgoing' | 'all';
-  status?: string;
-  service?: Service;
-  urgency?: string;
-  overdue?: boolean;
-  sort?: 'due_at';
-}
-
-/** An inbox row: the referral, the caller's own latest offer where it has one, and when something next falls due. */
-export async function listInbox(
-  tx: Tx,
-  agency_id: string,
-  coordinated: readonly string[],
-  filter: InboxFilter,
-  after: { due_at: Date | null; id: string } | undefined,
-  limit: number,
-) {
-  const query = tx
-    .selectFrom('referrals as r')
-    .leftJoin('offers as own', join =>
-      join
-        .onRef('own.referral_id', '=', 'r.id')
-        .on('own.agency_id', '=', agency_id)
-        .on('own.latest', '=', true)
-        .on('own.forgotten_at', 'is', null),
-    )
-    .leftJoinLateral(
-      eb =>
-        eb
-          .selectFrom('timers as t')
-          .whereRef('t.referral_id', '=', 'r.id')
-          .where('t.state', 'in', ['running', 'breached'])
-          .where(eb => {
-            // A receiver's clocks are its own; another's must not show by when they fall due.
-            const parties = [
-              eb('t.owner_agency_id', '=', agency_id),
-              eb('t.sender_agency_id', '=', agency_id),
-              eb('t.receiver_agency_id', '=', agency_id),
-              eb('t.responsible_agency_id', '=', agency_id),
-            ];
-            return eb.or(coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...coordinated])] : parties);
-          })
-          .select(({ fn }) => [
-            fn.min('t.due_at').filterWhere('t.state', '=', 'running').as('due_at'),
-            // A clock that ended its offer is over, but not one whose offer is kept open after an outage.
-            sql<boolean>`coalesce(bool_or(t.state = 'breached'
-              and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null)), false)`.as('overdue'),
-          ])
-          .as('next'),
-      join => join.onTrue(),
-    )
-    .select([
-      'r.id',
-      'r.reference',
-      'r.case_id',
-      'r.owner_agency_id',
-      'r.sender_agency_id',
-      'r.jurisdiction',
-      'r.region',
-      'r.service',
-      'r.urgency',
-      'r.version',
-      'r.created_at',
-      'r.updated_at',
-      'own.id as offer_id',
-      'own.accepted_at',
-      'own.ended_at as own_ended_at',
-      'next.due_at',
-      'next.overdue',
-    ])
-    .select(sql<string>`coalesce(own.status, r.status)`.as('status'))
-    .where(eb => {
-      const incoming = eb('own.id', 'is not', null);
-      const outgoing = eb('r.sender_agency_id', '=', agency_id);
-      if (filter.box === 'incoming') return incoming;
-      if (filter.box === 'outgoing') return outgoing;
-      const all = [incoming, outgoing, eb('r.owner_agency_id', '=', agency_id)];
-      return eb.or(coordinated.length > 0 ? [...all, eb('r.jurisdiction', 'in', [...coordinated])] : all);
-    })
-    .$if(filter.status !== undefined, it => it.where(sql`coalesce(own.status, r.status)`, '=', filter.status!))
-    .$if(filter.service !== undefined, it => it.where('r.service', '=', filter.service!))
-    .$if(filter.urgency !== undefined, it => it.where('r.urgency', '=', filter.urgency as ReferralRow['urgency']))
-    .$if(filter.overdue !== undefined, it => it.where('next.overdue', '=', filter.overdue!))
-    .limit(limit);
-  if (filter.sort !== 'due_at') {
-    return query
-      .$if(after !== undefined, it => it.where('r.id', '<', after!.id))
-      .orderBy('r.id', 'desc')
-      .execute();
-  }
-  // Nothing due comes last.
-  const due = sql<Date>`coalesce(next.due_at, 'infinity')`;
-  return query
-    .$if(after !== undefined, it =>
-      it.where(sql<boolean>`(${due}, r.id) > (${after!.due_at ?? 'infinity'}::timestamptz, ${after!.id})`),
-    )
-    .orderBy(due)
-    .orderBy('r.id')
-    .execute();
-}

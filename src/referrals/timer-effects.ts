@@ -19,16 +19,17 @@ import { listCoordinators } from './store.ts';
 export const timerEffects = (services: Services): TimerEffects => ({
   async lock(tx, { case_id, referral_id }) {
     await lockCase(tx, case_id, 'share');
-    return referral_id ? referralSubject(services, await loadLocked(tx, referral_id)) : caseSubject(tx, case_id);
+    return referral_id ? referralSubject(services, await loadLocked(services, tx, referral_id)) : caseSubject(tx, case_id);
   },
 });
 
 const referralSubject = (services: Services, locked: LockedReferral): Subject => ({
+  timers: locked.timers,
   outage_grace: locked.pack.outage_grace,
   on_breach: (tx, timer, now) => onBreach(services, tx, locked, timer, now),
   async start_again(tx, timer, now) {
     const { stage } = (await findCase(tx, timer.case_id))!;
-    if (stage !== 'closed') await startTimers(tx, referralTimerContext(locked, now), [timer.name]);
+    if (stage !== 'closed') startTimers(tx, referralTimerContext(locked, now), [timer.name]);
   },
   notice(type, timer, step) {
     const offer = locked.offers.find(({ id }) => id === timer.offer_id) ?? null;
@@ -53,6 +54,7 @@ async function caseSubject(tx: Tx, case_id: string): Promise<Subject> {
   const found = (await findCase(tx, case_id))!;
   const coordinators = await listCoordinators(tx, found.jurisdiction);
   return {
+    timers: await lockOpenTimers(tx, { case_id }),
     outage_grace: 'PT0S',
     on_breach: async () => {},
     start_again: async () => {},
@@ -124,8 +126,8 @@ async function onBreach(services: Services, tx: Tx, locked: LockedReferral, time
   const offer = locked.offers.find(({ id }) => id === timer.offer_id);
   if (timer.on_breach === null || !offer) return;
   if (timer.on_breach === 'resume_respond') {
-    const open = await lockOpenTimers(tx, { offer_id: offer.id });
-    for (const paused of open.filter(({ name }) => name === 'respond')) await resumeAnswered(tx, paused, now);
+    const open = locked.timers.filter(({ name, offer_id }) => name === 'respond' && offer_id === offer.id);
+    for (const paused of open) resumeAnswered(tx, paused, now);
     return;
   }
   // A timer outlives an answer by no more than this transaction; whoever answered first has won.
@@ -134,5 +136,5 @@ async function onBreach(services: Services, tx: Tx, locked: LockedReferral, time
   const decision = decide('expire', 'clock', { ended: null, offers: locked.offers }, offer, now);
   await carryOut(services, tx, clock, locked, decision, { action: 'referral.expire', code: timer.name }, now);
   await goOn(services, tx, clock, locked, now);
-  await finish(tx, locked, now);
+  finish(tx, locked, now);
 }

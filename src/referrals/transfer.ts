@@ -9,6 +9,7 @@ import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers, OWNER_DUTIES } from '../timers/apply.ts';
+import { lockOpenTimers } from '../timers/store.ts';
 import { forgiveDisclosure, insertOwnership, listDisclosures, listOwnerships, saveDisclosure } from './disclosure-store.ts';
 import { isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { cancelTransfer, startDeletion } from './progress.ts';
@@ -45,7 +46,7 @@ export async function moveCase(
     await transferCase(services, tx, actor, locked, offer, offer.agency_id, now);
     await cancelOtherTransfers(services, tx, locked, now);
   } else if (event === 'referral.contested') {
-    const before = await asSystem(tx, 'router', () => listOwnerships(tx, offer.id));
+    const before = await asSystem(tx, 'router', tx => listOwnerships(tx, offer.id));
     const former = before.find(({ agency_id }) => agency_id !== offer.agency_id);
     if (former && locked.referral.owner_agency_id === offer.agency_id)
       await transferCase(services, tx, actor, locked, offer, former.agency_id, now);
@@ -64,21 +65,21 @@ async function transferCase(
   const { referral, agencies, coordinators } = locked;
   const { case_id, owner_agency_id: former_id } = referral;
   if (owner_id === former_id) return;
-  const deletions = await asSystem(tx, 'router', async () => {
+  const deletions = await asSystem(tx, 'router', async tx => {
     const found = (await findCase(tx, case_id))!;
     const opened_by_agency_id = found.opened_by_agency_id ?? former_id;
     const owner = { id: owner_id, kind: agencies.get(owner_id)!.kind };
-    const owner_withheld = withheldFromOwner(owner, opened_by_agency_id, referral, await listGrants(tx, case_id), now);
+    const owner_withheld = withheldFromOwner(owner, opened_by_agency_id, referral, await listGrants(tx, { case_id }), now);
     const change = { opened_by_agency_id, owned_since: now, owned_by_referral_id: referral.id, owner_withheld };
-    await saveOwner(tx, case_id, { ...change, owner_agency_id: owner_id }, now);
+    saveOwner(tx, case_id, { ...change, owner_agency_id: owner_id }, now);
     await saveOwnerEverywhere(tx, case_id, { former: former_id, owner: owner_id, duties: OWNER_DUTIES });
-    await forgiveDeletions(tx, case_id, owner_id, now);
+    await forgiveDeletions(tx, locked, owner_id, now);
     for (const row of [referral, ...locked.offers]) row.owner_agency_id = owner_id;
 
     // What a report holds of its source is nobody's to delete but the agency's that took it.
     const categories_held = CATEGORIES.filter(category => category !== 'source' && !found.owner_withheld.includes(category));
     const id = newId('dsc');
-    await insertOwnership(tx, {
+    insertOwnership(tx, {
       id,
       case_id,
       referral_id: referral.id,
@@ -89,14 +90,14 @@ async function transferCase(
       ended_at: now,
     });
     const kept = (await listOwnerships(tx, offer.id)).find(({ agency_id }) => agency_id === former_id)!;
-    const { due_at, notice } = await startDeletion(
+    const { due_at, notice } = startDeletion(
       tx,
       locked,
       { id: offer.id, agency_id: former_id, location_protected: false },
       kept.id,
       now,
     );
-    await saveDisclosure(tx, kept, { categories: [], deletion_due_at: due_at });
+    saveDisclosure(tx, kept, { categories: [], deletion_due_at: due_at });
     return notice;
   });
   await record(services, tx, actor, {
@@ -120,11 +121,18 @@ async function transferCase(
 }
 
 /** Whoever owns a case has nothing of it to delete, and is no former holder of it either. */
-async function forgiveDeletions(tx: Tx, case_id: string, owner_id: string, now: Date): Promise<void> {
-  for (const row of await listDisclosures(tx, { case_id, agency_id: owner_id })) {
+async function forgiveDeletions(
+  tx: Tx,
+  { referral, offers, timers }: LockedReferral,
+  owner_id: string,
+  now: Date,
+): Promise<void> {
+  for (const row of await listDisclosures(tx, { case_id: referral.case_id, agency_id: owner_id })) {
     if (row.ended_at === null || row.forgotten_at !== null) continue;
-    await endDeletionTimers(tx, { offer_id: row.offer_id, holder_id: owner_id }, 'cancel', now);
-    await forgiveDisclosure(tx, row.id, now);
+    const { offer_id } = row;
+    const open = offers.some(({ id }) => id === offer_id) ? timers : await lockOpenTimers(tx, { offer_id });
+    endDeletionTimers(tx, open, { offer_id, holder_id: owner_id }, 'cancel', now);
+    forgiveDisclosure(tx, row.id, now);
   }
 }
 
@@ -133,9 +141,9 @@ async function forgiveDeletions(tx: Tx, case_id: string, owner_id: string, now: 
  * completes its own referral.
  */
 async function cancelOtherTransfers(services: Services, tx: Tx, { referral }: LockedReferral, now: Date): Promise<void> {
-  const others = await asSystem(tx, 'router', () => listOpenReferralIds(tx, referral.case_id, 'case_management'));
+  const others = await asSystem(tx, 'router', tx => listOpenReferralIds(tx, referral.case_id, 'case_management'));
   for (const id of others.filter(other => other !== referral.id)) {
-    const locked = await asSystem(tx, 'router', () => loadLocked(tx, id));
+    const locked = await asSystem(tx, 'router', tx => loadLocked(services, tx, id));
     if (!locked.offers.some(({ status }) => status === 'in_progress')) await cancelTransfer(services, tx, locked, now);
   }
 }

@@ -1,34 +1,24 @@
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import { findCase, findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
-import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
+import { type AgencyActor, authorise, type Relation } from '../core/access.ts';
 import { shownProfile } from '../core/case.ts';
-import { type Grant, mayBeAsked, type Recipient } from '../core/consent.ts';
-import { Problem, raise } from '../core/problem.ts';
+import { mayBeAsked } from '../core/consent.ts';
+import { raise } from '../core/problem.ts';
 import { allowedActions, furthestOffer, isLive, isTaken, type Party } from '../core/referral.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
-import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
 import { listReferralTimers } from '../timers/store.ts';
 import { findWhereabouts, isPartyTo, timerView } from '../timers/view.ts';
 import { openCategories, withheldNow } from './coverage.ts';
-import { listDisclosures } from './disclosure-store.ts';
+import { type DisclosureRow, listDisclosures } from './disclosure-store.ts';
 import { ownOffer, referralRelations } from './locked.ts';
 import { agencyOf } from './notices.ts';
-import type { InboxRow, OfferView, ReferralView } from './schema.ts';
+import type { OfferView, ReferralView } from './schema.ts';
 import { EMPTY, readExchange, type Sealed, sealedPlace } from './sealed.ts';
-import {
-  type AgencyFacts,
-  findReferral,
-  type InboxFilter,
-  listAgencyFacts,
-  listInbox,
-  listOffers,
-  type OfferRow,
-  type ReferralRow,
-} from './store.ts';
+import { type AgencyFacts, findReferral, listAgencyFacts, listOffers, type OfferRow, type ReferralRow } from './store.ts';
 
 /**
  * Who sees what of a referral: the receiver its own offer, with the matching profile while consent or a ground covers it, and
@@ -55,9 +45,9 @@ export const readReferral = (services: Services, actor: AgencyActor, id: string)
 
 /** The referral as the caller may see it. The case must be locked. */
 export async function viewReferral(services: Services, tx: Tx, actor: AgencyActor, id: string): Promise<ReferralView> {
-  const referral = (await findReferral(tx, id)) ?? raise('not_found');
   // Under the caller's own wall: a receiver gets its own offers, the others all.
-  const offers = await listOffers(tx, id);
+  const [found, offers, all_timers] = await Promise.all([findReferral(tx, id), listOffers(tx, id), listReferralTimers(tx, id)]);
+  const referral = found ?? raise('not_found');
   const relations = referralRelations(actor, referral, offers);
   authorise(actor, 'referral.read', relations);
   await requireAssigned(services, tx, actor, referral.case_id);
@@ -66,18 +56,28 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const sends = relations.includes('sender');
   const manages = sends || relations.includes('owner');
   const sees_all = manages || relations.includes('coordinator');
-  const grants = own && isLive(own) ? await asSystem(tx, 'router', () => listGrants(tx, referral.case_id)) : [];
+  const timers = all_timers.filter(timer => sees_all || isPartyTo(timer, actor.agency_id));
+  const [disclosures, facts, whereabouts, known_profile, grants] = await Promise.all([
+    listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id }),
+    listAgencyFacts(
+      tx,
+      offers.map(offer => offer.agency_id),
+    ),
+    findWhereabouts(tx, actor.agency_id, timers),
+    own || manages ? findProfile(services, tx, referral.case_id) : undefined,
+    own && isLive(own) ? asSystem(tx, 'router', tx => listGrants(tx, { case_id: referral.case_id })) : [],
+  ]);
+  const agencies = new Map<string, AgencyFacts>(facts.map(agency => [agency.id, agency]));
   const recipient = { id: actor.agency_id, kind: actor.agency_kind };
   const informed = own !== undefined && isLive(own) && mayBeAsked(referral, grants, recipient, services.now());
-  const holds = relations.includes('owner') || (sends && (await stillHolds(tx, actor, referral)));
+  // A sender that is not the owner refers on what it holds; when it holds it no more, it keeps the request without the person.
+  const holds = relations.includes('owner') || (sends && disclosures.some(({ ended_at }) => ended_at === null));
   const knows_story = holds && (sends || (await ownerKnowsStory(services, tx, referral)));
-  const facts = await listAgencyFacts(
-    tx,
-    offers.map(offer => offer.agency_id),
-  );
-  const agencies = new Map<string, AgencyFacts>(facts.map(agency => [agency.id, agency]));
-  const disclosure = own && isTaken(own) ? await disclosureOf(services, tx, referral, own, grants, recipient) : undefined;
-  const disclosed: readonly string[] = disclosure?.categories ?? [];
+  const opened = own && isTaken(own) ? disclosures.find(row => row.offer_id === own.id && row.ended_at === null) : undefined;
+  const categories = opened ? openCategories(opened, referral, grants, recipient, services.now()) : [];
+  const profile = holds || informed ? known_profile : undefined;
+  const data = await readCaseData(services, tx, referral.case_id, categories);
+  const disclosure = own && isTaken(own) ? { categories, data } : undefined;
   // Who no longer holds the case still answers what it is asked.
   const wordsOf = (offer: OfferRow) =>
     (sends && (holds || offer.status === 'info_requested')) || (offer === own && informed)
@@ -87,23 +87,21 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
         : 'none';
   const show = (offer: OfferRow) => offerView(services, tx, actor, { referral, agencies }, offer, wordsOf(offer));
 
-  const timers = (await listReferralTimers(tx, id)).filter(timer => sees_all || isPartyTo(timer, actor.agency_id));
-  const whereabouts = await findWhereabouts(tx, actor.agency_id, timers);
   const shown = own ?? furthestOffer(offers) ?? offers.at(-1);
   return {
     ...summaryOf(referral, own?.status ?? referral.status, mayNameCase(relations, own)),
-    ...(own && !isLive(own) && !sees_all ? await stubOf(tx, actor, referral, own) : {}),
+    ...(own && !isLive(own) && !sees_all ? stubOf(own, disclosures) : {}),
     ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
     ...(holds || (informed && isTaken(own))
       ? await requestOf(services, tx, referral, {
-          narrative: knows_story || disclosed.includes('narrative'),
+          narrative: knows_story || categories.includes('narrative'),
           persons: sends && holds,
         })
       : {}),
     ...(sees_all || (informed && isTaken(own)) ? await groundOf(services, tx, referral, { basis: knows_story }) : {}),
     offer: shown ? await show(shown) : null,
     ...(sends || relations.includes('coordinator') ? { offers: await inOrder(offers, show) } : {}),
-    ...(holds || informed ? await profileOf(services, tx, referral) : {}),
+    ...(profile ? { profile: shownProfile(profile, services.now()) } : {}),
     ...(disclosure ? { disclosure } : {}),
     ...(!own && manages ? { disclosure: { categories: referral.categories } } : {}),
     timers: timers.map(timer => timerView(timer, actor.agency_id, whereabouts)),
@@ -112,8 +110,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
 }
 
 /** What is left of a referral to whoever's offer has ended: nothing that moves any more but the duty to delete. */
-async function stubOf(tx: Tx, actor: AgencyActor, referral: ReferralRow, own: OfferRow) {
-  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
+function stubOf(own: OfferRow, disclosures: readonly DisclosureRow[]) {
   const disclosure = disclosures.find(row => row.offer_id === own.id);
   return {
     updated_at: (own.ended_at ?? own.offered_at).toISOString(),
@@ -180,36 +177,10 @@ async function groundOf(
 const openSealed = async (services: Services, tx: Tx, referral: ReferralRow): Promise<Sealed> =>
   open<Sealed>(await getDataKey(services, tx, referral.case_id), sealedPlace(referral.id), referral.sealed);
 
-async function profileOf(services: Services, tx: Tx, referral: ReferralRow): Promise<Pick<ReferralView, 'profile'>> {
-  const profile = await findProfile(services, tx, referral.case_id);
-  return profile ? { profile: shownProfile(profile, services.now()) } : {};
-}
-
-/** A sender that is not the owner refers on what it holds; when it holds it no more, it keeps the request without the person. */
-async function stillHolds(tx: Tx, actor: AgencyActor, referral: ReferralRow): Promise<boolean> {
-  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
-  return disclosures.some(({ ended_at }) => ended_at === null);
-}
-
 /** An owner to which the case went over reads what others wrote of it while consent to its case management covers that. */
 async function ownerKnowsStory(services: Services, tx: Tx, referral: ReferralRow): Promise<boolean> {
   const found = await findCase(tx, referral.case_id);
   return found !== undefined && !(await withheldNow(tx, found, services.now())).includes('narrative');
-}
-
-async function disclosureOf(
-  services: Services,
-  tx: Tx,
-  referral: ReferralRow,
-  own: OfferRow,
-  grants: readonly Grant[],
-  recipient: Recipient,
-) {
-  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: recipient.id });
-  const disclosure = disclosures.find(row => row.offer_id === own.id && row.ended_at === null);
-  if (!disclosure) return { categories: [], data: {} };
-  const categories = openCategories(disclosure, referral, grants, recipient, services.now());
-  return { categories, data: await readCaseData(services, tx, referral.case_id, categories) };
 }
 
 async function offerView(
@@ -264,78 +235,4 @@ function actionsFor(
     allowedActions(party, state, party === 'receiver' ? own : offers.find(({ status }) => status === 'info_requested'), now),
   );
   return [...new Set(actions)];
-}
-
-export type InboxListQuery = Partial<InboxFilter> & { limit?: number; cursor?: string };
-
-/** The inbox: referrals that came to the caller, that it sent, or both; a coordinator's too, without persons. */
-export const listReferrals = (services: Services, actor: AgencyActor, query: InboxListQuery) =>
-  transact(services, actor, async (tx): Promise<{ view: Page<InboxRow>; receipt: string }> => {
-    const as_coordinator = actor.agency_kind === 'coordination_committee' && hasRole(actor, 'coordinator');
-    authorise(actor, 'referral.list', as_coordinator ? ['coordinator'] : ['self']);
-    const limit = pageLimit(query);
-    const after = decodeCursor(query.cursor, 2) as [string | null, string] | undefined;
-    if (after?.[0] && Number.isNaN(Date.parse(after[0]))) throw notOurs();
-    const rows = await listInbox(
-      tx,
-      actor.agency_id,
-      as_coordinator ? actor.jurisdictions : [],
-      { ...query, box: query.box ?? 'all' },
-      after && { due_at: after[0] === null ? null : new Date(after[0]), id: after[1] },
-      limit + 1,
-    );
-    const view = toPage(
-      rows,
-      limit,
-      row => encodeCursor(row.due_at?.toISOString() ?? null, row.id),
-      row => inboxRow(actor, row),
-    );
-    const receipt = await record(services, tx, actor, {
-      action: 'referral.list',
-      outcome: 'read',
-      resource_type: 'referral',
-      subjects: subjectsOf(rows.slice(0, limit)),
-      subjects_withheld: casesNotNamed(rows.slice(0, limit), view.data),
-    });
-    return { view, receipt };
-  });
-
-const notOurs = () =>
-  new Problem('invalid_request', { errors: [{ pointer: 'querystring:cursor', detail: 'is not a cursor of this list' }] });
-
-type InboxResult = Awaited<ReturnType<typeof listInbox>>[number];
-
-const inboxRow = (actor: AgencyActor, row: InboxResult): InboxRow => {
-  const sees_all =
-    row.owner_agency_id === actor.agency_id || row.sender_agency_id === actor.agency_id || coordinates(actor, row.jurisdiction);
-  const names_case = sees_all || row.accepted_at !== null;
-  // As in its view: of what is over for a receiver, nothing moves any more.
-  const updated_at = sees_all ? row.updated_at : (row.own_ended_at ?? row.updated_at);
-  return {
-    id: row.id,
-    reference: row.reference,
-    ...(names_case ? { case_id: row.case_id } : {}),
-    service: row.service,
-    urgency: row.urgency,
-    status: row.status as InboxRow['status'],
-    region: row.region,
-    sender_agency_id: row.sender_agency_id,
-    version: row.version,
-    created_at: row.created_at.toISOString(),
-    updated_at: updated_at.toISOString(),
-    offer_id: row.offer_id,
-    due_at: row.due_at?.toISOString() ?? null,
-    overdue: row.overdue ?? false,
-  };
-};
-
-/** Cases of which the answer showed referrals without naming the case. */
-function casesNotNamed(rows: readonly InboxResult[], shown: readonly InboxRow[]): string[] {
-  const named = new Set(shown.flatMap(({ case_id }) => case_id ?? []));
-  return rows.map(({ case_id }) => case_id).filter(case_id => !named.has(case_id));
-}
-
-function subjectsOf(rows: readonly InboxResult[]) {
-  const by_case = Map.groupBy(rows, row => row.case_id);
-  return [...by_case].map(([subject_id, referrals]) => ({ subject_id, referral_ids: referrals.map(({ id }) => id) }));
 }

@@ -4,7 +4,7 @@ import type { TimerChange } from '../core/referral.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { RulePack } from '../rules/packs.ts';
-import { insertTimers, lockOpenTimers, saveTimer, type TimerRow } from './store.ts';
+import { insertTimers, saveTimer, type TimerRow } from './store.ts';
 
 /**
  * What acts do to timers. Called inside an act's transaction, as the router or the clock: a timer belongs to no one agency.
@@ -13,6 +13,8 @@ import { insertTimers, lockOpenTimers, saveTimer, type TimerRow } from './store.
 export interface TimerContext {
   pack: RulePack;
   now: Date;
+  /** The timers of the referral that may still change, locked; those that start are added. */
+  open: TimerRow[];
   case_id: string;
   referral_id: string | null;
   offer_id: string | null;
@@ -69,32 +71,36 @@ const ONE_AT_A_TIME = ['safety_ack', 'missing_person_check'];
  * Starts the timers of these names, each under the most specific policy of the pack; one without a policy is not kept.
  * @returns when the last of them falls due
  */
-export async function startTimers(tx: Tx, context: TimerContext, names: readonly string[]): Promise<Date | null> {
+export function startTimers(tx: Tx, context: TimerContext, names: readonly string[]): Date | null {
   const facts = { service: context.service, urgency: context.urgency, agency_kind: context.receiver_kind };
-  const open = await listOpenOnes(tx, context, names);
-  const timers = names.flatMap(name => {
+  const running = context.open.filter(timer => standsIn(timer, context));
+  const wanted = names.flatMap(name => {
     const policy = findPolicy(context.pack.policies, name, facts);
-    const running = open.find(timer => timer.name === name);
-    return running ?? (policy ? timerRow(context, name, policy) : []);
+    return running.find(timer => timer.name === name) ?? (policy ? timerRow(context, name, policy) : []);
   });
-  await insertTimers(
-    tx,
-    timers.filter(timer => !('version' in timer)),
+  context.open.push(
+    ...insertTimers(
+      tx,
+      wanted.filter(timer => !('version' in timer)),
+    ),
   );
-  return timers.at(-1)?.due_at ?? null;
+  return wanted.at(-1)?.due_at ?? null;
 }
 
-async function listOpenOnes(tx: Tx, { offer_id, referral_id }: TimerContext, names: readonly string[]): Promise<TimerRow[]> {
-  if (referral_id === null || !names.some(name => ONE_AT_A_TIME.includes(name))) return [];
-  const open = await lockOpenTimers(tx, { referral_id });
-  return open.filter(
-    ({ name, state, subject_type, subject_id }) =>
-      ONE_AT_A_TIME.includes(name) && state === 'running' && (subject_type === 'referral' || subject_id === offer_id),
-  );
-}
+const standsIn = ({ name, state, subject_type, subject_id }: TimerRow, { offer_id }: TimerContext): boolean =>
+  ONE_AT_A_TIME.includes(name) && state === 'running' && (subject_type === 'referral' || subject_id === offer_id);
 
 function timerRow(context: TimerContext, name: string, policy: Policy) {
-  const { pack, now, service: _service, receiver_kind: _kind, coordinator_agency_id, due_at = null, ...columns } = context;
+  const {
+    pack,
+    now,
+    open: _open,
+    service: _service,
+    receiver_kind: _kind,
+    coordinator_agency_id,
+    due_at = null,
+    ...columns
+  } = context;
   const responsible: Record<Responsible, string | null> = {
     owner: context.owner_agency_id,
     sender: context.sender_agency_id,
@@ -128,19 +134,22 @@ function timerRow(context: TimerContext, name: string, policy: Policy) {
 }
 
 /** Does to the timers of one offer what the lifecycle table says. */
-export async function applyTimers(tx: Tx, context: TimerContext & { offer_id: string }, change: TimerChange): Promise<void> {
-  const open = await lockOpenTimers(tx, { offer_id: context.offer_id });
-  for (const timer of open) {
+export function applyTimers(tx: Tx, context: TimerContext & { offer_id: string }, change: TimerChange): void {
+  const { now } = context;
+  for (const timer of context.open.filter(timer => timer.offer_id === context.offer_id && isOpen(timer))) {
     // The end of a service is no answer to whether a warning was read.
-    if (change.meet === 'rest' && timer.name === 'safety_ack') await setCancelled(tx, timer);
-    else if (names(change.meet, timer)) await setMet(tx, timer, context.now);
-    else if (names(change.cancel, timer)) await setCancelled(tx, timer);
+    if (change.meet === 'rest' && timer.name === 'safety_ack') setCancelled(tx, timer);
+    else if (names(change.meet, timer)) setMet(tx, timer, now);
+    else if (names(change.cancel, timer)) setCancelled(tx, timer);
     else if (names(change.pause, timer) && context.urgency !== 'emergency') {
-      await setPaused(tx, timer, { reason: 'information_requested', by_agency_id: context.receiver_agency_id }, context.now);
-    } else if (names(change.resume, timer)) await resumeAnswered(tx, timer, context.now);
+      setPaused(tx, timer, { reason: 'information_requested', by_agency_id: context.receiver_agency_id }, now);
+    } else if (names(change.resume, timer)) resumeAnswered(tx, timer, now);
   }
-  if (change.start) await startTimers(tx, context, change.start);
+  if (change.start) startTimers(tx, context, change.start);
 }
+
+/** Whether it may still change. */
+const isOpen = ({ state }: TimerRow): boolean => ['running', 'paused', 'breached'].includes(state);
 
 /** `rest`: whatever else is under way; but a holder's duty to delete outlives its offer, and only it can say that it did. */
 const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): boolean =>
@@ -149,19 +158,25 @@ const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): b
 const NOT_PAUSED = { paused_at: null, pause_reason: null, paused_by_agency_id: null } as const;
 
 /** A breached timer may still be met, late; what was breached stays told by `breached_at`. */
-export const setMet = (tx: Tx, timer: TimerRow, now: Date): Promise<void> =>
-  saveTimer(tx, timer.id, { ...NOT_PAUSED, state: 'met', met_at: now, next_step_at: null, steps: [] });
+export const setMet = (tx: Tx, timer: TimerRow, now: Date): void =>
+  saveTimer(tx, timer, { ...NOT_PAUSED, state: 'met', met_at: now, next_step_at: null, steps: [] });
 
-/** The holder says that it deleted what it no longer may know, late, too; or it may know it again, and the clock is over. */
-export async function endDeletionTimers(
+/**
+ * The holder says that it deleted what it no longer may know, late, too; or it may know it again, and the clock is over.
+ * @param open the timers of the offer or of its referral, locked
+ */
+export function endDeletionTimers(
   tx: Tx,
+  open: readonly TimerRow[],
   { offer_id, holder_id }: { offer_id: string; holder_id: string },
   end: 'meet' | 'cancel',
   now: Date,
-): Promise<void> {
-  for (const timer of await lockOpenTimers(tx, { offer_id })) {
-    if (timer.name !== 'deletion_confirmation' || timer.responsible_agency_id !== holder_id) continue;
-    await (end === 'meet' ? setMet(tx, timer, now) : setCancelled(tx, timer));
+): void {
+  for (const timer of open) {
+    if (timer.name !== 'deletion_confirmation' || timer.offer_id !== offer_id || !isOpen(timer)) continue;
+    if (timer.responsible_agency_id !== holder_id) continue;
+    if (end === 'meet') setMet(tx, timer, now);
+    else setCancelled(tx, timer);
   }
 }
 
@@ -169,26 +184,26 @@ export async function endDeletionTimers(
  * Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. Not one
  * whose offer was kept open after an outage and ended otherwise.
  */
-const setCancelled = (tx: Tx, timer: TimerRow): Promise<void> => {
+function setCancelled(tx: Tx, timer: TimerRow): void {
   const ended_offer =
     timer.state === 'breached' && timer.on_breach === 'expire_offer' && !timer.steps.some(({ kind }) => kind === 'expire');
-  return saveTimer(tx, timer.id, {
+  saveTimer(tx, timer, {
     ...NOT_PAUSED,
     ...(ended_offer ? {} : { state: 'cancelled' as const }),
     next_step_at: null,
     steps: [],
   });
-};
+}
 
 /** One that rests already goes on resting, for the newer reason; without effect on one that does not run. */
-export async function setPaused(
+export function setPaused(
   tx: Tx,
   timer: TimerRow,
   { reason, by_agency_id }: { reason: PauseCode; by_agency_id: string | null },
   now: Date,
-): Promise<void> {
+): void {
   if (timer.state !== 'running' && timer.state !== 'paused') return;
-  await saveTimer(tx, timer.id, {
+  saveTimer(tx, timer, {
     state: 'paused',
     paused_at: timer.paused_at ?? now,
     pause_reason: reason,
@@ -197,29 +212,33 @@ export async function setPaused(
   });
 }
 
-/** Goes on with what was left. @returns the timer as it then is; without effect on one that is not paused */
-export async function setRunning(tx: Tx, timer: TimerRow, now: Date): Promise<TimerRow> {
-  if (timer.state !== 'paused' || !timer.paused_at) return timer;
-  const change = { ...NOT_PAUSED, ...resumeSchedule({ ...timer, paused_at: timer.paused_at }, now), state: 'running' as const };
-  await saveTimer(tx, timer.id, change);
-  return { ...timer, ...change };
+/** Goes on with what was left; without effect on one that is not paused. */
+export function setRunning(tx: Tx, timer: TimerRow, now: Date): void {
+  if (timer.state !== 'paused' || !timer.paused_at) return;
+  saveTimer(tx, timer, {
+    ...NOT_PAUSED,
+    ...resumeSchedule({ ...timer, paused_at: timer.paused_at }, now),
+    state: 'running',
+  });
 }
 
 /** Ends the lifecycle's own pause: a question was answered, or not in time. One that people made stays. */
-export async function resumeAnswered(tx: Tx, timer: TimerRow, now: Date): Promise<void> {
-  if (timer.pause_reason === 'information_requested') await setRunning(tx, timer, now);
+export function resumeAnswered(tx: Tx, timer: TimerRow, now: Date): void {
+  if (timer.pause_reason === 'information_requested') setRunning(tx, timer, now);
 }
 
-/** Ends the timers of the referral itself that wait for it to be placed, or for anything at all. */
-export async function endReferralTimers(
+/**
+ * Ends the timers of the referral itself that wait for it to be placed, or for anything at all.
+ * @param open the timers of the referral, locked
+ */
+export function endReferralTimers(
   tx: Tx,
-  referral_id: string,
+  open: readonly TimerRow[],
   now: Date,
   end: { meet?: readonly string[]; cancel?: readonly string[] | 'rest' },
-): Promise<void> {
-  const open = await lockOpenTimers(tx, { referral_id });
-  for (const timer of open.filter(timer => timer.subject_type === 'referral')) {
-    if (names(end.meet, timer)) await setMet(tx, timer, now);
-    else if (names(end.cancel, timer)) await setCancelled(tx, timer);
+): void {
+  for (const timer of open.filter(timer => timer.subject_type === 'referral' && isOpen(timer))) {
+    if (names(end.meet, timer)) setMet(tx, timer, now);
+    else if (names(end.cancel, timer)) setCancelled(tx, timer);
   }
 }

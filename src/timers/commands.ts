@@ -27,8 +27,8 @@ export const pauseTimer = (
   { reason_code }: { reason_code: PauseReason },
 ) =>
   actOn(services, effects, actor, id, 'pause', async (tx, { timer, subject, now }) => {
-    await setPaused(tx, timer, { reason: reason_code, by_agency_id: actor.agency_id }, now);
-    return { code: reason_code, events: [subject.notice('timer.paused', { ...timer, pause_reason: reason_code })] };
+    setPaused(tx, timer, { reason: reason_code, by_agency_id: actor.agency_id }, now);
+    return { code: reason_code, events: [subject.notice('timer.paused', timer)] };
   });
 
 /**
@@ -37,8 +37,9 @@ export const pauseTimer = (
  */
 export const resumeTimer = (services: Services, effects: TimerEffects, actor: AgencyActor, id: string) =>
   actOn(services, effects, actor, id, 'resume', async (tx, { timer, subject, now }) => {
-    const resumed = await setRunning(tx, timer, now);
-    return { code: timer.pause_reason, events: [subject.notice('timer.resumed', resumed)] };
+    const { pause_reason } = timer;
+    setRunning(tx, timer, now);
+    return { code: pause_reason, events: [subject.notice('timer.resumed', timer)] };
   });
 
 /**
@@ -48,7 +49,7 @@ export const resumeTimer = (services: Services, effects: TimerEffects, actor: Ag
  */
 export const meetTimer = (services: Services, effects: TimerEffects, actor: AgencyActor, id: string) =>
   actOn(services, effects, actor, id, 'meet', async (tx, { timer, subject, now }) => {
-    await setMet(tx, timer, now);
+    setMet(tx, timer, now);
     if (recurs(timer.name)) await subject.start_again(tx, timer, now);
     return { code: timer.name, events: [] };
   });
@@ -78,9 +79,9 @@ const actOn = (
       authorise(actor, ...standingFor(actor, verb, seen));
       await requireAssigned(services, tx, actor, seen.case_id);
       // A timer belongs to no one agency: what is done to it is done as the router.
-      const { code, events } = await asSystem(tx, 'router', async () => {
+      const { code, events } = await asSystem(tx, 'router', async tx => {
         const subject = await effects.lock(tx, seen);
-        const timer = await lockTimer(tx, id);
+        const timer = subject.timers.find(open => open.id === id) ?? (await lockTimer(tx, id));
         // Whose duty it is may have changed while the case was locked by somebody else.
         authorise(actor, ...standingFor(actor, verb, timer));
         expectVersion(actor, timer.version);

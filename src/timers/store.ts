@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { TimerStep } from '../core/clock.ts';
 import type { Urgency } from '../core/codes.ts';
-import type { Tx } from '../platform/database.ts';
+import { post, type Tx } from '../platform/database.ts';
 import type { OfferTable, TimerTable } from '../platform/tables.ts';
 
 export type TimerRow = Selectable<TimerTable>;
@@ -9,33 +9,40 @@ export type TimerRow = Selectable<TimerTable>;
 /** A timer as views show it: the receiver of its offer may know the case once it has accepted. */
 export type ShownTimer = TimerRow & { receiver_accepted_at: Date | null };
 
-type NewTimer = Omit<
-  TimerRow,
-  | 'version'
-  | 'forgotten'
-  | 'escalation_level'
-  | 'paused_at'
-  | 'pause_reason'
-  | 'paused_by_agency_id'
-  | 'rested_ms'
-  | 'warned_at'
-  | 'breached_at'
-  | 'met_at'
-  | 'state'
->;
+/** What of a timer is not the same for every new one. */
+type NewTimer = Omit<TimerRow, keyof typeof BEGINS>;
 
-export async function insertTimers(tx: Tx, timers: readonly NewTimer[]): Promise<void> {
-  if (timers.length === 0) return;
-  await tx
-    .insertInto('timers')
-    .values(timers.map(timer => ({ ...timer, state: 'running' as const, steps: toJson(timer.steps), rule: toJson(timer.rule) })))
-    .execute();
+const BEGINS = {
+  state: 'running',
+  version: 1,
+  forgotten: false,
+  escalation_level: 0,
+  paused_at: null,
+  pause_reason: null,
+  paused_by_agency_id: null,
+  rested_ms: 0,
+  warned_at: null,
+  breached_at: null,
+  met_at: null,
+} as const;
+
+/** @returns the timers as they now run */
+export function insertTimers(tx: Tx, timers: readonly NewTimer[]): TimerRow[] {
+  if (timers.length === 0) return [];
+  const rows = timers.map(timer => ({
+    ...timer,
+    state: 'running' as const,
+    steps: toJson(timer.steps),
+    rule: toJson(timer.rule),
+  }));
+  post(tx, tx.insertInto('timers').values(rows).execute());
+  return timers.map(timer => ({ ...BEGINS, ...timer }));
 }
 
 /** Arrays would be taken for PostgreSQL arrays. */
 const toJson = <T>(value: T): T => JSON.stringify(value) as unknown as T;
 
-/** The timers of one offer, referral or case that may still change, locked in the order of their ids. */
+/** The timers of one offer, of a referral with its offers, or of a case itself, that may still change, locked by their ids. */
 export const lockOpenTimers = (
   tx: Tx,
   subject: { offer_id: string } | { referral_id: string } | { case_id: string },
@@ -46,14 +53,16 @@ export const lockOpenTimers = (
     .selectAll()
     .where(column, '=', id)
     .where('state', 'in', ['running', 'paused', 'breached'])
+    .$if(column === 'case_id', query => query.where('subject_type', '=', 'case'))
     .orderBy('id')
     .forUpdate()
     .execute();
 };
 
-export async function saveTimer(
+/** Changes the timer, which must be locked, here and in its row. */
+export function saveTimer(
   tx: Tx,
-  id: string,
+  timer: TimerRow,
   change: Partial<
     Pick<
       TimerRow,
@@ -70,15 +79,16 @@ export async function saveTimer(
       | 'escalation_level'
     >
   > & {
-    steps?: readonly TimerStep[];
+    steps?: TimerStep[];
   },
-): Promise<void> {
+): void {
   const { steps, ...columns } = change;
-  await tx
+  const saved = tx
     .updateTable('timers')
-    .set(eb => ({ ...columns, ...(steps ? { steps: toJson([...steps]) } : {}), version: eb('version', '+', 1) }))
-    .where('id', '=', id)
-    .execute();
+    .set(eb => ({ ...columns, ...(steps ? { steps: toJson(steps) } : {}), version: eb('version', '+', 1) }))
+    .where('id', '=', timer.id);
+  post(tx, saved.execute());
+  Object.assign(timer, change, { version: timer.version + 1 });
 }
 
 export interface DueTimer {
@@ -88,8 +98,11 @@ export interface DueTimer {
 }
 
 /** Tries a step again later; not one that somebody ended or paused meanwhile. */
-export async function putOff(tx: Tx, id: string, at: Date): Promise<void> {
-  await tx.updateTable('timers').set({ next_step_at: at }).where('id', '=', id).where('next_step_at', 'is not', null).execute();
+export function putOff(tx: Tx, id: string, at: Date): void {
+  post(
+    tx,
+    tx.updateTable('timers').set({ next_step_at: at }).where('id', '=', id).where('next_step_at', 'is not', null).execute(),
+  );
 }
 
 /** Which timers have something to do by `now`, the most overdue first, and of those equally due the emergencies. */
@@ -114,10 +127,6 @@ export async function findFirstExpiry(tx: Tx, offer_id: string): Promise<Date | 
     .executeTakeFirst();
   return first?.at ?? null;
 }
-
-/** The timer, unless another process is at it. */
-export const tryLockTimer = (tx: Tx, id: string): Promise<TimerRow | undefined> =>
-  tx.selectFrom('timers').selectAll().where('id', '=', id).forUpdate().skipLocked().executeTakeFirst();
 
 /** The timer, locked: after case, referral and offers. Runs as the router. */
 export const lockTimer = (tx: Tx, id: string): Promise<TimerRow> =>

@@ -5,7 +5,7 @@ import type { EventType } from '../core/events.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
-import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow, tryLockTimer } from './store.ts';
+import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow } from './store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
@@ -19,6 +19,8 @@ export interface TimerEffects {
 
 /** What a timer is about, as whoever owns it presents it to the sweep and to those who act on it. */
 export interface Subject {
+  /** Its timers that may still change, locked with it. */
+  timers: readonly TimerRow[];
   /** ISO 8601: how long an offer is kept open after an outage in which it fell due. */
   outage_grace: string;
   /** What a breach does beside being told. */
@@ -53,31 +55,44 @@ export async function fireDueTimers(services: Services, effects: TimerEffects): 
 
 async function tryToFire(services: Services, effects: TimerEffects, timer: DueTimer): Promise<void> {
   try {
-    await fireTimer(services, effects, timer);
+    const fired = await fireTimer(services, effects, timer);
+    if (!fired) return;
+    const lag_ms = services.now().getTime() - fired.due_at.getTime();
+    services.metrics.timer_lag.observe(lag_ms / 1_000);
+    services.log.info({ timer_id: timer.id, steps: fired.steps, lag_ms }, 'timer fired');
   } catch (error) {
     // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
     services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
     const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
-    await transact(services, CLOCK, tx => putOff(tx, timer.id, again_at));
+    await transact(services, CLOCK, async tx => putOff(tx, timer.id, again_at));
   }
 }
 
-const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<void> =>
+/** What was done of a timer, and since when it was due. */
+interface Fired {
+  steps: TimerStep['kind'][];
+  due_at: Date;
+}
+
+/** @returns null where there is nothing to do any more, or another sweep is at it */
+const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<Fired | null> =>
   transact(services, CLOCK, async tx => {
     const subject = await effects.lock(tx, due);
-    const timer = await tryLockTimer(tx, due.id);
+    const timer = subject.timers.find(({ id }) => id === due.id);
     const now = services.now();
-    if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return;
+    if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return null;
 
     const { due: steps, left } = takeDue(timer.steps, now);
     const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
     const ahead = open_until ? withExpiry(left, open_until) : left;
     const next_step_at = ahead[0] ? new Date(ahead[0].at) : null;
-    await saveTimer(tx, timer.id, { ...stateAfter(timer, steps), steps: ahead, next_step_at });
+    saveTimer(tx, timer, { ...stateAfter(timer, steps), steps: ahead, next_step_at });
     for (const step of steps) {
       if (step.kind !== 'expire') await tell(services, tx, subject, timer, step, step.kind);
       if (falls(step) && !open_until) await subject.on_breach(tx, timer, now);
     }
+    // A step that failed was put off: it is as late as it is.
+    return { steps: steps.map(step => step.kind), due_at: new Date(steps[0]?.at ?? timer.next_step_at) };
   });
 
 /** A breach, or the end of an offer that a breach should have ended. */

@@ -36,7 +36,7 @@ export const recoverWebhookEndpoint = (
     authorise(actor, 'webhook_endpoint.manage', ['self']);
     expectKept(since, now);
     expectVersion(actor, endpoint.version);
-    const to_send = await asSystem(tx, 'relay', async () => {
+    const to_send = await asSystem(tx, 'relay', async tx => {
       await lockRecovery(tx, id);
       await askForAll(tx, endpoint, since, now);
       return countAsked(tx, id);
@@ -54,7 +54,7 @@ export const redeliverDelivery = (services: Services, actor: AgencyActor, id: st
   act(services, actor, 'delivery.redeliver', viewDelivery(actor), async (tx, now) => {
     const endpoint_id = (await findEndpointOfDelivery(tx, actor.agency_id, id)) ?? raise('not_found');
     authorise(actor, 'webhook_endpoint.manage', ['self']);
-    await asSystem(tx, 'relay', async () => {
+    await asSystem(tx, 'relay', async tx => {
       const { state, running } = await lockDelivery(tx, id);
       if (running) throw new Problem('wrong_state', { members: { state, allowed_actions: [] } });
       await askOneAgain(tx, id, now);

@@ -162,7 +162,7 @@ export const enableWebhookEndpoint = (services: Services, actor: AgencyActor, id
     const { status, failing_since } = await lockOwn(tx, actor, id);
     if (status === 'active') throw wrongState(status);
     await saveEndpoint(tx, id, { status: 'active', failing_since: null }, now);
-    await asSystem(tx, 'relay', () => makeDue(tx, id, now));
+    await asSystem(tx, 'relay', tx => makeDue(tx, id, now));
     const failed = status === 'disabled' || failing_since !== null;
     const events = failed ? [aboutEndpoint('endpoint.recovered', actor, id, { status: 'active' })] : [];
     return { id, receipt: await recordChange(services, tx, actor, 'enable', id, ['status'], events) };
@@ -197,7 +197,7 @@ export async function listEndpointDeliveries(
     if (!(await findEndpoint(tx, actor.agency_id, id))) raise('not_found');
     authorise(actor, 'webhook_endpoint.manage', ['self']);
     const filter = { state: query.state, before: before as string | undefined, limit: limit + 1 };
-    return asSystem(tx, 'relay', () => listDeliveries(tx, id, filter));
+    return asSystem(tx, 'relay', tx => listDeliveries(tx, id, filter));
   });
   return toPage(rows, limit, row => encodeCursor(row.id), deliveryView);
 }
@@ -254,7 +254,7 @@ const readEvents = (
 ): Promise<{ events: ToldEvent[]; last: number; receipt?: string }> =>
   transact(services, actor, tx =>
     // Whether the agency may still know is seen only by who sees every referral.
-    asSystem(tx, 'relay', async () => {
+    asSystem(tx, 'relay', async tx => {
       const last = (await lastPositions(tx, [actor.agency_id])).get(actor.agency_id) ?? 0;
       const events = last > filter.after ? await listEvents(tx, actor.agency_id, filter) : [];
       if (events.length === 0) return { events, last };

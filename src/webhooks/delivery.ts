@@ -6,7 +6,7 @@ import { type Tx, transact } from '../platform/database.ts';
 import { type Answer, DeliveryError, type DeliveryFailure, type Outbound } from '../platform/outbound.ts';
 import { VERSION } from '../platform/version.ts';
 import type { Services } from '../services.ts';
-import { AT_ONCE, type Claim, claimNext, listDue, type Settlement, settleDelivery, tell } from './outbox-store.ts';
+import { AT_ONCE, type Claim, claimNext, listDue, releaseClaim, type Settlement, settleDelivery, tell } from './outbox-store.ts';
 import { listCoordinators, markFailing, markWorking, openSecret, stopAsked, switchOff } from './store.ts';
 
 /**
@@ -66,10 +66,45 @@ async function attempt(
 ): Promise<Claim | undefined> {
   const started_at = services.now();
   const result = await post(services, outbound, claim, started_at);
-  return transact(services, RELAY, async tx => {
-    await settle(services, tx, claim, started_at, result);
-    return signal?.aborted ? undefined : claimNext(tx, claim.endpoint.id, services.now(), { starting: false, urgent_only });
-  });
+  // Broken off by the end of this process it is nobody's failure: another process makes the attempt again.
+  if (result.error !== null && signal?.aborted) {
+    await transact(services, RELAY, tx => releaseClaim(tx, claim));
+    return undefined;
+  }
+  const { settled, next } = await transact(services, RELAY, async tx => ({
+    settled: await settle(services, tx, claim, started_at, result),
+    next: signal?.aborted ? undefined : await claimNext(tx, claim.endpoint.id, services.now(), { starting: false, urgent_only }),
+  }));
+  if (settled) report(services, claim, started_at, result, settled);
+  return next;
+}
+
+function report(
+  { log, metrics }: Services,
+  { id, event, endpoint, attempts, asked_after_stop, urgent }: Claim,
+  started_at: Date,
+  { status, error, duration_ms }: Result,
+  { state, receipt }: Settled,
+): void {
+  const reason = error ?? `http_${status}`;
+  log.info(
+    {
+      event_id: event.id,
+      delivery_id: id,
+      endpoint_id: endpoint.id,
+      attempt: attempts + 1,
+      outcome: state,
+      reason,
+      duration_ms,
+      receipt,
+    },
+    'delivery attempted',
+  );
+  // A receiver may answer whatever it likes: told by class, there are few.
+  metrics.delivery_attempts.inc({ outcome: state, reason: error ?? `http_${Math.floor(status! / 100)}xx` });
+  // What was asked for again tells of an act of long ago.
+  if (attempts > 0 || asked_after_stop !== null) return;
+  metrics.first_attempt_lag.observe({ urgent: String(urgent) }, (started_at.getTime() - event.occurred_at.getTime()) / 1_000);
 }
 
 type Result = Omit<Answer, 'status'> & ({ status: number; error: null } | { status: null; error: DeliveryFailure });
@@ -97,24 +132,30 @@ async function post(services: Services, outbound: Outbound, { event, endpoint }:
   }
 }
 
-/** Saves what came of an attempt: the delivery, its trail, and what it says of the endpoint. */
-async function settle(services: Services, tx: Tx, claim: Claim, started_at: Date, result: Result): Promise<void> {
+type Settled = Pick<Settlement, 'state'> & { receipt: string };
+
+/**
+ * Saves what came of an attempt: the delivery, its trail, and what it says of the endpoint.
+ * @returns null where another attempt was settled meanwhile
+ */
+async function settle(services: Services, tx: Tx, claim: Claim, started_at: Date, result: Result): Promise<Settled | null> {
   const now = services.now();
   const { status, error, duration_ms } = result;
   const arrived = status !== null && status >= 200 && status < 300;
   const outcome = arrived
     ? { ...arrivedState(claim), delivered_at: now }
     : { ...failedState(claim, result, now), delivered_at: null };
-  await record(services, tx, RELAY, {
+  const receipt = await record(services, tx, RELAY, {
     action: 'delivery.attempt',
     outcome: arrived ? 'done' : 'failed',
     resource_type: 'delivery',
     code: error ?? `http_${status}`,
     subjects: subjectsOf(claim),
   });
-  if (!(await settleDelivery(tx, claim, { started_at, duration_ms, status, error, ...outcome }))) return;
+  if (!(await settleDelivery(tx, claim, { started_at, duration_ms, status, error, ...outcome }))) return null;
   if (arrived) await markWorking(tx, claim.endpoint.id);
   else await lookAfter(services, tx, claim, status, now);
+  return { state: outcome.state, receipt };
 }
 
 const arrivedState = ({ event }: Claim): Pick<Settlement, 'state' | 'next_attempt_at'> => ({

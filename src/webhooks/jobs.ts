@@ -31,8 +31,8 @@ export interface WebhookJobs {
 }
 
 /**
- * Starts everything that takes events out of the outbox: the relay, the consumer of its queue, the sweep that heals the queue,
- * and retention.
+ * Starts everything that takes events out of the outbox: the relay, the consumer of its queue, the sweep that heals the queue
+ * and stands in for it while it is down, and retention.
  * @throws Error where the services have no queue
  */
 export function startWebhookJobs(services: Services): WebhookJobs {
@@ -45,21 +45,10 @@ export function startWebhookJobs(services: Services): WebhookJobs {
     connections: ATTEMPTS_AT_ONCE,
   });
   const stopping = new AbortController();
-  const loops = [
-    startLoop('relay', { every_ms: RELAY_EVERY_MS, log, wake_up }, () => relayEvents(services)),
-    startLoop('sweep', { every_ms: SWEEP_EVERY_MS, log }, async () => {
-      await sweepDeliveries(services);
-      return false;
-    }),
-    startLoop('retention', { every_ms: RETENTION_EVERY_MS, log }, async () => {
-      await wipeExpiredSecrets(services);
-      return deleteExpired(services);
-    }),
-  ];
   // Whose an endpoint is never changes.
   const agencies = new Map<string, string>();
   const turns = new Map<string, number>();
-  const consumer = queue.startConsumer(ATTEMPTS_AT_ONCE, async endpoint_id => {
+  const takeTurn = async (endpoint_id: string): Promise<void> => {
     const agency_id =
       agencies.get(endpoint_id) ?? (await transact(services, systemActor('relay'), tx => findAgencyOf(tx, endpoint_id)));
     agencies.set(endpoint_id, agency_id);
@@ -75,13 +64,36 @@ export function startWebhookJobs(services: Services): WebhookJobs {
     } finally {
       turns.set(agency_id, turns.get(agency_id)! - 1);
     }
-  });
+  };
+
+  const consumer = queue.startConsumer(ATTEMPTS_AT_ONCE, takeTurn);
+  /** Turns that the sweep takes while the queue is down. */
+  const without_queue = new Set<Promise<void>>();
+  const takeTurnWithoutQueue = (endpoint_id: string) => {
+    const turn = takeTurn(endpoint_id)
+      .catch(error => log.error({ err: error, endpoint_id }, 'turn failed'))
+      .finally(() => without_queue.delete(turn));
+    without_queue.add(turn);
+  };
+  const loops = [
+    startLoop('relay', { every_ms: RELAY_EVERY_MS, log, wake_up }, () => relayEvents(services)),
+    startLoop('sweep', { every_ms: SWEEP_EVERY_MS, log }, async () => {
+      const left = await sweepDeliveries(services);
+      for (const { endpoint_id } of left.slice(0, ATTEMPTS_AT_ONCE - without_queue.size)) takeTurnWithoutQueue(endpoint_id);
+      return false;
+    }),
+    startLoop('retention', { every_ms: RETENTION_EVERY_MS, log }, async () => {
+      await wipeExpiredSecrets(services);
+      return deleteExpired(services);
+    }),
+  ];
   return {
     async stop() {
       stopping.abort();
-      // A receiver may take 15 s to answer, the process has 5 s to end: what is broken off is attempted again.
+      // A receiver may take 15 s to answer, and the process is to end before: what is broken off another process attempts.
       const grace = setTimeout(() => void outbound.close(), FINISH_WITHIN_MS);
       await Promise.all([...loops.map(loop => loop.stop()), consumer.stop()]);
+      await Promise.all(without_queue);
       clearTimeout(grace);
       await outbound.close();
     },

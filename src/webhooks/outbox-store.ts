@@ -252,6 +252,11 @@ export async function claimNext(
   return { ...delivery, event, endpoint: { id, url, secret, previous_secret } };
 }
 
+/** Gives back a claim whose attempt was not made to its end, as if it had never been taken. */
+export async function releaseClaim(tx: Tx, { id, attempts }: Claim): Promise<void> {
+  await tx.updateTable('deliveries').set({ claimed_until: null }).where('id', '=', id).where('attempts', '=', attempts).execute();
+}
+
 /** What came of an attempt, and what the delivery is after it. */
 export interface Settlement {
   started_at: Date;

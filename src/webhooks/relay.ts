@@ -7,7 +7,7 @@ import { AT_ONCE, type DueDelivery, insertDeliveries, listDue, numberEvents, try
 /**
  * The way out of the outbox. An event is in the outbox as soon as its act has committed; the relay, one at a time, numbers
  * events and makes a delivery per endpoint. Nothing is lost when it stops anywhere: what is not numbered is numbered next time,
- * and what is not enqueued is enqueued by the sweep.
+ * and what is not enqueued is enqueued, or attempted without the queue, by the sweep.
  */
 
 const EVENTS_AT_ONCE = 500;
@@ -30,13 +30,19 @@ export async function relayEvents(services: Services): Promise<boolean> {
   return true;
 }
 
-/** Enqueues whatever can be attempted now, so that a queue that lost its jobs, or never got them, heals. */
-export async function sweepDeliveries(services: Services): Promise<void> {
-  await enqueue(services, await transact(services, systemActor('relay'), tx => listDue(tx, services.now(), AT_ONCE.urgent)));
+/**
+ * Enqueues whatever can be attempted now, so that a queue that lost its jobs, or never got them, heals.
+ * @returns what the queue did not take because it is down, emergencies first
+ */
+export async function sweepDeliveries(services: Services): Promise<DueDelivery[]> {
+  const due = await transact(services, systemActor('relay'), tx => listDue(tx, services.now(), AT_ONCE.urgent));
+  if (await enqueue(services, due)) return [];
+  return due.sort((a, b) => Number(b.urgent) - Number(a.urgent));
 }
 
 /** Where this process has no queue, it does nothing. */
-const enqueue = async (services: Services, due: readonly DueDelivery[]): Promise<void> => services.queue?.addBulk(due.map(jobOf));
+const enqueue = async (services: Services, due: readonly DueDelivery[]): Promise<boolean> =>
+  (await services.queue?.addBulk(due.map(jobOf))) ?? true;
 
 /** A job for an attempt is a turn at its endpoint: whoever takes it goes on until nothing is due there. */
 const jobOf = ({ id, endpoint_id, attempts, urgent }: DueDelivery): Job => ({

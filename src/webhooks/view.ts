@@ -18,7 +18,7 @@ export const viewRecovery =
   (actor: AgencyActor) =>
   async (tx: Tx, id: string): Promise<RecoveryView> => ({
     ...(await viewFor(actor)(tx, id)),
-    to_send: await asSystem(tx, 'relay', () => countAsked(tx, id)),
+    to_send: await asSystem(tx, 'relay', tx => countAsked(tx, id)),
   });
 
 /** Reads a delivery to an endpoint of the actor's. @throws Problem `not_found` */
@@ -26,7 +26,7 @@ export const viewDelivery =
   ({ agency_id }: AgencyActor) =>
   async (tx: Tx, id: string): Promise<DeliveryView> => {
     if (!(await findEndpointOfDelivery(tx, agency_id, id))) raise('not_found');
-    return deliveryView(await asSystem(tx, 'relay', () => getDelivery(tx, id)));
+    return deliveryView(await asSystem(tx, 'relay', tx => getDelivery(tx, id)));
   };
 
 export function endpointView({

@@ -2,6 +2,8 @@ import { createLocalJWKSet, decodeJwt, jwtVerify } from 'jose';
 import { test } from 'tap';
 import { createPenalties, networkOf } from '../../src/access/penalties.ts';
 import { createSecretVerifier, hashSecret } from '../../src/access/secrets.ts';
+import { signToken } from '../../src/access/tokens.ts';
+import type { Config } from '../../src/platform/config.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp, type TestApp, testClock } from '../support/app.ts';
 import { type Answer, answerOf, mechanism } from '../support/mechanism.ts';
@@ -150,8 +152,10 @@ test('the server describes itself', async t => {
   const { client_id, client_secret } = (await mechanism(it)).agencies.health;
   const { access_token } = (await login(it, grant, basic(client_id, client_secret))).body;
   t.match(decodeJwt(access_token), { iss: body.issuer, aud: body.issuer });
-  const used = await it.app.inject({ url: '/v1/agencies', headers: { authorization: `Bearer ${access_token}` } });
-  t.equal(used.statusCode, 200);
+  t.equal(await use(it, access_token), 200);
+  const elsewhere = await tokenOfProcess(it, { public_url: 'https://else.test' });
+  t.equal(await use(it, elsewhere), 401, 'what was issued elsewhere, with the same key, is not for here');
+  t.equal(await use(it, await tokenOfProcess(it, { public_url: null })), 401);
 });
 
 test('without a public URL the server describes itself by its settings, not by the request', async t => {
@@ -159,7 +163,20 @@ test('without a public URL the server describes itself by its settings, not by t
   const url = '/.well-known/oauth-authorization-server';
   const { body } = answerOf(await it.app.inject({ url, headers: { host: 'evil.example' } }));
   t.equal(body.token_endpoint, 'http://[::1]:4000/oauth/token');
+  const beside = await tokenOfProcess(it, { host: '127.0.0.1', port: 4001 });
+  t.equal(decodeJwt(beside).iss, 'http://127.0.0.1:4001');
+  t.equal(await use(it, beside), 200, 'and takes the tokens of a process beside it, on the same database');
 });
+
+/** Issued to `health` by a process with other settings. */
+async function tokenOfProcess(it: TestApp, settings: Partial<Config>): Promise<string> {
+  const { services } = it;
+  const { client_id } = (await mechanism(it)).agencies.health;
+  return signToken({ ...services, config: { ...services.config, ...settings } }, { client_id, scopes: ['directory.read'] });
+}
+
+const use = async ({ app }: TestApp, token: string): Promise<number> =>
+  (await app.inject({ url: '/v1/agencies', headers: { authorization: `Bearer ${token}` } })).statusCode;
 
 test('failed logins are in the trail, one entry per client or address and minute', async t => {
   const it = await startTestApp(t);

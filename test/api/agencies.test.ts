@@ -245,7 +245,7 @@ test('routing sees every service of the kind with its places', async t => {
   const it = await startTestApp(t);
   const { agencies } = await mechanism(it);
   const rows = await transact(it.services, systemActor('clock'), tx =>
-    asSystem(tx, 'router', () => listCandidates(tx, { service: 'shelter_accommodation', jurisdiction: 'XB' })),
+    asSystem(tx, 'router', tx => listCandidates(tx, { service: 'shelter_accommodation', jurisdiction: 'XB' })),
   );
   t.same(new Set(rows.map(row => row.agency_id)), new Set([agencies.shelter_a.id, agencies.shelter_b.id, agencies.shelter_c.id]));
   const shelter_b = rows.find(row => row.agency_id === agencies.shelter_b.id);

@@ -334,7 +334,7 @@ test('a suspended agency is known as such', async t => {
   const identify = createIdentify(it.services);
   for (const key of ['helpline_a', 'helpline_b'] as const) {
     const token = await signToken(it.services, { client_id: agencies[key].client_id, scopes: ['cases'] });
-    const identity = await identify.byToken(token);
+    const identity = await identify.byToken(token, undefined);
     seen.push(identity.suspended);
     t.same([...identity.scopes], ['cases']);
   }

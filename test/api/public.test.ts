@@ -26,7 +26,7 @@ test('without the queue the service is degraded, where it needs one', async t =>
   const app = await buildApi(services);
   t.teardown(() => app.close());
   t.ok(await services.queue!.isUp());
-  const closed = await openQueue('deliveries', services.config.database_url!, services.log);
+  const closed = await openQueue('deliveries', { database_url: services.config.database_url!, redis: null }, services.log);
   await closed.close();
   t.notOk(await closed.isUp());
   t.match(answerOf(await app.inject('/readyz')), { status: 200, body: { status: 'ok' } });

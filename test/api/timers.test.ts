@@ -5,6 +5,7 @@ import { newId } from '../../src/platform/ids.ts';
 import { illustrativePack } from '../../src/rules/packs.ts';
 import { startTimers } from '../../src/timers/apply.ts';
 import type { TimerRow } from '../../src/timers/store.ts';
+import { lockOpenTimers } from '../../src/timers/store.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { all, anonymous, clinic, DAY, eventsOf, HOUR, MINUTE, NONE } from '../support/journey.ts';
@@ -337,12 +338,13 @@ t.test('timers by hand', async t => {
       referral_id,
     ]);
     const { case_id, offer_id, owner_agency_id, sender_agency_id, receiver_agency_id, location_protected, urgency } = row!;
-    return transact(services, systemActor('router'), tx =>
+    return transact(services, systemActor('router'), async tx =>
       startTimers(
         tx,
         {
           pack: illustrativePack('XA'),
           now: services.now(),
+          open: await lockOpenTimers(tx, { referral_id }),
           case_id,
           referral_id,
           offer_id,

@@ -7,8 +7,9 @@ import type { DemoAgencyKey } from '../../src/demo.ts';
 import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { listDisclosures } from '../../src/referrals/disclosure-store.ts';
+import { listInbox } from '../../src/referrals/inbox-store.ts';
 import { listMessages } from '../../src/referrals/messages/store.ts';
-import { findReferral, listInbox, listOffers } from '../../src/referrals/store.ts';
+import { findReferral, listOffers } from '../../src/referrals/store.ts';
 import { listReferralTimers, listTimers } from '../../src/timers/store.ts';
 import { listEvents } from '../../src/webhooks/outbox-store.ts';
 import { findEndpoint, listDeliveries, listEndpoints } from '../../src/webhooks/store.ts';
@@ -165,7 +166,7 @@ t.test('row-level security alone', async t => {
           ],
       ),
       ['findProfile', tx => findProfile(services, tx, it.kase.id), undefined],
-      ['listConsents', tx => listConsents(tx, it.kase.id), []],
+      ['listConsents', tx => listConsents(tx, { case_id: it.kase.id }), []],
       ['findReferral', tx => findReferral(tx, it.held.id), undefined],
       ['listOffers', tx => listOffers(tx, it.held.id), []],
       ['listInbox', tx => listInbox(tx, owner, ['XA'], { box: 'all' }, undefined, 9), []],

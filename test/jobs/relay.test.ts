@@ -4,12 +4,11 @@ import { test } from 'tap';
 import { systemActor } from '../../src/core/access.ts';
 import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
 import { deleteExpired, wipeExpiredSecrets } from '../../src/platform/retention.ts';
 import { AGENCY_AT_ONCE, startWebhookJobs } from '../../src/webhooks/jobs.ts';
 import { relayEvents, sweepDeliveries } from '../../src/webhooks/relay.ts';
 import { openTestServices } from '../support/app.ts';
-import { lookAsOwner } from '../support/trail.ts';
+import { insideQueue } from '../support/queue.ts';
 import { asRelay, demoActors, emit, notice, registerEndpoint, relayAll, startReceiver } from '../support/webhooks.ts';
 
 const DAY_MS = 86_400_000;
@@ -221,23 +220,18 @@ test('the queue', async t => {
   const { helpline_a, health } = await demoActors(services);
   const receiver = await startReceiver(t);
   await registerEndpoint(services, health, receiver.url);
-  const queued = async () => {
-    const { rows } = await sql<{ id: string; data: unknown }>`select id, data from ${sql.table(`${QUEUE_SCHEMA}.job`)}`.execute(
-      services.db,
-    );
-    return rows;
-  };
+  const inside = insideQueue(services);
 
   await emit(services, helpline_a, notice([health.agency_id]));
   await relayAll(services);
   const [delivery] = await asRelay(services, tx => tx.selectFrom('deliveries').selectAll().execute());
-  t.same(await queued(), [{ id: `${delivery!.id}-1`, data: { subject_id: delivery!.endpoint_id } }], 'holds ids only');
+  t.same(await inside.jobs(), [{ id: `${delivery!.id}-1`, data: { subject_id: delivery!.endpoint_id } }], 'holds ids only');
   await sweepDeliveries(services);
-  t.equal((await queued()).length, 1, 'holds an attempt once');
+  t.equal((await inside.jobs()).length, 1, 'holds an attempt once');
 
-  await sql`delete from ${sql.table(`${QUEUE_SCHEMA}.job`)}`.execute(services.db);
+  await inside.wipe();
   await sweepDeliveries(services);
-  t.equal((await queued()).length, 1, 'is put back by the sweep when it was wiped');
+  t.equal((await inside.jobs()).length, 1, 'is put back by the sweep when it was wiped');
 
   const jobs = startWebhookJobs(services);
   t.teardown(() => jobs.stop());
@@ -246,7 +240,7 @@ test('the queue', async t => {
   services.wake_up.notify();
   await receiver.reached(2);
   await jobs.stop();
-  t.same(await queued(), [], 'leaves nothing behind');
+  t.same(await inside.jobs(), [], 'leaves nothing behind');
   t.same(await transact(services, systemActor('relay'), tx => tx.selectFrom('deliveries').select('state').execute()), [
     { state: 'delivered' },
     { state: 'delivered' },
@@ -265,11 +259,7 @@ test('a queue that loses its connections loses no delivery', async t => {
 
   for (let i = 2; i <= 6; i += 1) {
     await emit(services, helpline_a, notice([health.agency_id]));
-    await lookAsOwner(
-      services,
-      `select pg_terminate_backend(pid) from pg_stat_activity
-        where datname = current_database() and application_name = 'deliveries' and pid <> pg_backend_pid()`,
-    );
+    await insideQueue(services).breakConnections();
     services.wake_up.notify();
   }
   await receiver.reached(6);

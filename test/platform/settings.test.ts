@@ -1,4 +1,3 @@
-import { symbols } from 'pino';
 import t from 'tap';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
@@ -24,10 +23,64 @@ t.test('PUBLIC_URL is an origin', async t => {
   t.throws(() => read('http://aman.example', production), { message: /^PUBLIC_URL must be https:/ });
 });
 
+t.test('REDIS_URL names a server, or the sentinels that know where it is', async t => {
+  const read = (REDIS_URL: string) => readConfig({ REDIS_URL }).redis;
+  const plain = { master: null, tls: false, database: 0, username: undefined, password: undefined, sentinel_password: undefined };
+  t.equal(read(''), null);
+  t.strictSame(read('redis://redis'), { ...plain, hosts: [{ host: 'redis', port: 6379 }] });
+  t.strictSame(read('rediss://me:p%40ss@[::1]:7000/3'), {
+    ...plain,
+    hosts: [{ host: '::1', port: 7000 }],
+    tls: true,
+    database: 3,
+    username: 'me',
+    password: 'p@ss',
+  });
+  t.strictSame(read('redis://:secret@10.0.0.1/'), { ...plain, hosts: [{ host: '10.0.0.1', port: 6379 }], password: 'secret' });
+  const hosts = [
+    { host: 'a.example', port: 26379 },
+    { host: '::2', port: 1 },
+  ];
+  t.strictSame(read('redis+sentinel://a.example,[::2]:1/queue'), { ...plain, hosts, master: 'queue' });
+  t.strictSame(read('rediss+sentinel://me:secret@a.example,[::2]:1/queue/2?sentinel_password=a%2Fb'), {
+    hosts,
+    master: 'queue',
+    tls: true,
+    database: 2,
+    username: 'me',
+    password: 'secret',
+    sentinel_password: 'a/b',
+  });
+
+  for (const [wrong, message] of [
+    ['localhost:6379', /must be redis:\/\/user/],
+    ['http://localhost', /must be redis:\/\/user/],
+    ['redis://', /must be redis:\/\/user/],
+    ['redis://SECRET@redis', /must be redis:\/\/user/],
+    ['redis://me:SEC@RET@redis', /must be redis:\/\/user/],
+    ['redis://me:SECRET%@redis', /a % that encodes nothing/],
+    ['redis://me:SECRET@a,b', /several hosts/],
+    ['redis://me:SECRET@a b', /a host that is none/],
+    ['redis://me:SECRET@[fe80]', /a host that is none/],
+    ['redis://me:SECRET@:6379', /a host that is none/],
+    ['redis+sentinel://me:SECRET@a,,b/queue', /a host that is none/],
+    ['redis://me:SECRET@a:0', /a port that is none/],
+    ['redis://me:SECRET@a:70000', /a port that is none/],
+    ['redis://me:SECRET@a/queue', /the number of a database/],
+    ['redis+sentinel://me:SECRET@a', /must name the master/],
+    ['redis+sentinel://me:SECRET@a/queue/x', /the number of a database/],
+    ['redis+sentinel://me:SECRET@a/queue/0/0', /the number of a database/],
+    ['redis://me:SECRET@a?tls=SECRET', /a parameter that it may not have/],
+    ['redis://a?sentinel_password=SECRET', /a parameter that it may not have/],
+  ] as const) {
+    t.throws(() => read(wrong), { name: 'ConfigError', message }, wrong);
+    t.throws(() => read(wrong), { message: /^REDIS_URL (?!.*(SEC|RET))/ }, 'without quoting it');
+  }
+});
+
 t.test('of an error in the log there is where it was thrown, and no line of what it says', async t => {
   const lines: string[] = [];
-  const log = createLogger('info');
-  Object.assign(log, { [symbols.streamSym]: { write: (line: string) => lines.push(line) } });
+  const log = createLogger('info', { write: line => void lines.push(line) });
   const error = Object.assign(new Error('invalid input: "CANARY-1\nCANARY-2\n  CANARY-3"'), { severity: 'ERROR', code: '22P02' });
   log.error({ err: error }, 'failed');
   t.notMatch(lines[0], 'CANARY');

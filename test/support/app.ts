@@ -3,11 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { type App, buildApi } from '../../src/api.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
 import { openServices, type Services } from '../../src/services.ts';
+import { queueEnvironment } from './redis.ts';
 import { TEMPLATE } from './template.ts';
 
 /** A clock that stands still until a test moves it. */
@@ -34,6 +36,7 @@ export async function openTestServices(
   t: Test,
   env: NodeJS.ProcessEnv = {},
   template = TEMPLATE,
+  log_to?: DestinationStream,
 ): Promise<{ services: Services; clock: TestClock }> {
   const admin_url = process.env.TEST_DATABASE_ADMIN_URL;
   if (!admin_url) throw new Error('run the tests with `npm test`, which brings its own PostgreSQL');
@@ -43,9 +46,15 @@ export async function openTestServices(
 
   const database_url = new URL(admin_url);
   database_url.pathname = `/${name}`;
-  const config = readConfig({ DATABASE_URL: database_url.href, DATA_DIR: folder, LOG_LEVEL: 'silent', ...env });
+  const config = readConfig({
+    DATABASE_URL: database_url.href,
+    DATA_DIR: folder,
+    LOG_LEVEL: 'silent',
+    ...(env.REDIS_URL ? {} : await queueEnvironment(t)),
+    ...env,
+  });
   const clock = testClock();
-  const services = await openServices(config, createLogger(config.log_level), database_url.href, clock.now);
+  const services = await openServices(config, createLogger(config.log_level, log_to), database_url.href, clock.now);
   t.teardown(async () => {
     await services.close();
     await administer(admin_url, `drop database ${name} with (force)`);
@@ -71,8 +80,8 @@ export interface TestApp {
 }
 
 /** The whole HTTP side on such services; requests go in by `app.inject`. */
-export async function startTestApp(t: Test, env: NodeJS.ProcessEnv = {}): Promise<TestApp> {
-  const { services, clock } = await openTestServices(t, env);
+export async function startTestApp(t: Test, env: NodeJS.ProcessEnv = {}, log_to?: DestinationStream): Promise<TestApp> {
+  const { services, clock } = await openTestServices(t, env, TEMPLATE, log_to);
   const app = await buildApi(services);
   t.teardown(() => app.close());
   return { app, services, clock };

@@ -22,10 +22,27 @@ export interface Program {
   ended: Promise<number | null>;
 }
 
-/** Runs `node <args>` with nothing of this environment's configuration but `env`. It is killed at teardown, should it run yet. */
-export function run(t: Test, args: string[], env: Record<string, string>): Program {
-  const { PATH, HOME } = process.env;
-  const child = spawn(process.execPath, args, { cwd: ROOT, env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+/** Where and as whom a program runs: in the repository, as whoever runs the tests. */
+export interface Place {
+  cwd?: string;
+  uid?: number;
+  gid?: number;
+}
+
+/** Runs `node <args>` with nothing of this environment's configuration but `env`. */
+export const run = (t: Test, args: string[], env: Record<string, string>): Program => runCommand(t, process.execPath, args, env);
+
+/** Runs a command. It is killed at teardown, should it run yet. */
+export function runCommand(
+  t: Test,
+  command: string,
+  args: string[],
+  env: Record<string, string> = {},
+  place: Place = {},
+): Program {
+  const { PATH, HOME, NODE_COMPILE_CACHE } = process.env;
+  const kept = { PATH, HOME, ...(NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE } : {}) };
+  const child = spawn(command, args, { cwd: ROOT, ...place, env: { ...kept, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const output = { stdout: '', stderr: '' };
   let wrote = Promise.withResolvers<void>();
   for (const name of ['stdout', 'stderr'] as const) {
@@ -35,14 +52,20 @@ export function run(t: Test, args: string[], env: Record<string, string>): Progr
       wrote = Promise.withResolvers();
     });
   }
-  const ended = once(child, 'close').then(([code]) => code as number | null);
+  const ended = once(child, 'close').then(
+    ([code]) => code as number | null,
+    error => {
+      output.stderr += String(error); // there is no such command
+      return null;
+    },
+  );
   const end = async (signal: NodeJS.Signals) => {
     const started = performance.now();
     child.kill(signal);
     return { code: await ended, ms: performance.now() - started };
   };
   t.teardown(async () => {
-    if (child.exitCode === null && child.signalCode === null) await end('SIGKILL');
+    if (child.pid && child.exitCode === null && child.signalCode === null) await end('SIGKILL');
   });
   return {
     child,

@@ -210,8 +210,8 @@ export async function insertReferral(
         updated_at: now,
       })
       .execute();
-    await insertDataKey(services, tx, case_id);
-    return asSystem(tx, 'router', async () => {
+    insertDataKey(services, tx, case_id);
+    return asSystem(tx, 'router', async tx => {
       await tx
         .insertInto('referrals')
         .values({

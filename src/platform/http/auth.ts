@@ -26,14 +26,12 @@ declare module 'fastify' {
   }
 }
 
-/** Who a token belongs to, as the database has it now. */
-export type Identity = Omit<AgencyActor, 'caseworker' | 'request'>;
+/** Who a token belongs to, as the database has it now, and the active caseworker of that agency who was named, if there is one. */
+export type Identity = Omit<AgencyActor, 'request'>;
 
 export interface Identify {
   /** @throws Problem `unauthenticated` */
-  byToken(token: string): Promise<Identity>;
-  /** The active caseworker of the agency with this code, if there is one. */
-  caseworker(identity: Identity, staff_code: string): Promise<AgencyActor['caseworker']>;
+  byToken(token: string, staff_code: string | undefined): Promise<Identity>;
 }
 
 /**
@@ -47,8 +45,8 @@ export function registerAuth(app: FastifyInstance, identify: Identify, limiter: 
 
   app.addHook('onRequest', async request => {
     if (request.is404 || request.routeOptions.config.public) return;
-    const identity = await identify.byToken(bearerToken(request));
-    request.actor = { ...identity, caseworker: null, request: { id: request.id } };
+    const identity = await identify.byToken(bearerToken(request), staffCode(request));
+    request.actor = { ...identity, request: { id: request.id } };
     request.over_limit = limiter.take(identity.client_id);
     if (request.over_limit && !request.routeOptions.config.emergency) throw request.over_limit;
   });
@@ -62,17 +60,14 @@ export function registerAuth(app: FastifyInstance, identify: Identify, limiter: 
     const { actor } = request;
     if (!actor) return;
     const { scopes, caseworker: needs_caseworker } = request.routeOptions.config;
-    const staff_code = actingCaseworker(request);
+    const staff_code = requireStaffCode(request);
     actor.request = requestContext(request, staff_code);
     const waived = needs_caseworker === 'unless_admin' && actor.scopes.has('admin');
     if (needs_caseworker && !waived && staff_code === undefined) throw new Problem('acting_caseworker_required');
     if (scopes && !scopes.some(scope => actor.scopes.has(scope))) {
       throw new Problem('insufficient_scope', { members: { scopes } });
     }
-    if (staff_code !== undefined) {
-      actor.caseworker = await identify.caseworker(actor, staff_code);
-      if (!actor.caseworker) throw new Problem('caseworker_not_active');
-    }
+    if (staff_code !== undefined && !actor.caseworker) throw new Problem('caseworker_not_active');
   });
 }
 
@@ -82,10 +77,15 @@ function bearerToken(request: FastifyRequest): string {
   return token;
 }
 
-function actingCaseworker(request: FastifyRequest): string | undefined {
+/** The code in `Acting-Caseworker`, where it can be one. */
+function staffCode(request: FastifyRequest): string | undefined {
   const header = request.headers['acting-caseworker'];
-  if (header === undefined) return undefined;
   const code = Array.isArray(header) ? header.join(',') : header;
-  if (/^[\x21-\x7e]{1,64}$/.test(code)) return code;
+  return code !== undefined && /^[\x21-\x7e]{1,64}$/.test(code) ? code : undefined;
+}
+
+function requireStaffCode(request: FastifyRequest): string | undefined {
+  const code = staffCode(request);
+  if (code !== undefined || request.headers['acting-caseworker'] === undefined) return code;
   throw new Problem('invalid_request', { errors: [{ pointer: 'headers:acting-caseworker', detail: 'is not a staff code' }] });
 }

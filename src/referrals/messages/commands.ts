@@ -40,10 +40,10 @@ export const sendMessage = (services: Services, actor: AgencyActor, referral_id:
       return messageView(services, tx, actor, correspondence, row);
     },
     async (tx, now) => {
-      const locked = await lockReferral(tx, referral_id);
+      const { locked, assigned } = await lockReferral(services, tx, actor, referral_id);
       const { referral, offers } = locked;
       authorise(actor, 'message.send', correspondents(actor, referral, offers));
-      await requireAssigned(services, tx, actor, referral.case_id);
+      await requireAssigned(services, tx, actor, referral.case_id, assigned);
       expectVersion(actor, referral.version);
       const offer = offers.find(isTaken);
       if (!offer) throw new Problem('wrong_state', { members: { state: referral.status, allowed_actions: [] } });

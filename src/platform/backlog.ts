@@ -1,0 +1,65 @@
+import { sql } from 'kysely';
+import type { Pool } from 'pg';
+import { systemActor } from '../core/access.ts';
+import type { Now } from './clock.ts';
+import { transact } from './database.ts';
+import type { Backlog, Waiting } from './metrics.ts';
+
+const ANSWERS_WITHIN_MS = 2_000;
+
+/**
+ * Asks what waits, each part as the system role whose work it is. One question is under way at a time, however often it is asked.
+ * @throws Error where the database is down, or does not answer within two seconds
+ */
+export function backlogReader(services: { pool: Pool; now: Now }): () => Promise<Backlog> {
+  let asking: Promise<Backlog> | undefined;
+  return () => {
+    asking ??= ask(services).finally(() => {
+      asking = undefined;
+    });
+    return within(ANSWERS_WITHIN_MS, asking);
+  };
+}
+
+async function ask(services: { pool: Pool; now: Now }): Promise<Backlog> {
+  const now = services.now();
+  const age = (since: Date | null) => (since ? Math.max(0, now.getTime() - since.getTime()) / 1_000 : 0);
+  const limited = sql`set local statement_timeout = ${sql.lit(ANSWERS_WITHIN_MS)}`;
+
+  const outgoing = await transact(services, systemActor('relay'), async tx => {
+    await limited.execute(tx);
+    const events = await sql<{ count: number; oldest: Date | null }>`
+      select count(*) as count, min(occurred_at) as oldest from events where position is null`.execute(tx);
+    const deliveries = await sql<{ urgent: boolean; count: number; oldest: Date | null }>`
+      select d.urgent, count(*) as count, min(d.created_at) as oldest
+      from webhook_endpoints e join deliveries d on d.endpoint_id = e.id
+      where e.status = 'active' and e.deleted_at is null and d.next_attempt_at is not null and d.state in ('pending', 'parked')
+      group by d.urgent`.execute(tx);
+    return { events: events.rows[0]!, deliveries: deliveries.rows };
+  });
+  const timers = await transact(services, systemActor('clock'), async tx => {
+    await limited.execute(tx);
+    const { rows } = await sql<{ armed: number; due: number; oldest: Date | null }>`
+      select count(*) as armed, count(*) filter (where next_step_at <= ${now}) as due,
+        min(next_step_at) filter (where next_step_at <= ${now}) as oldest
+      from timers where next_step_at is not null`.execute(tx);
+    return rows[0]!;
+  });
+
+  const { events, deliveries } = outgoing;
+  const ofUrgency = (urgent: boolean): Waiting => {
+    const found = deliveries.find(row => row.urgent === urgent);
+    return { count: found?.count ?? 0, oldest_seconds: age(found?.oldest ?? null) };
+  };
+  return {
+    events: { count: events.count, oldest_seconds: age(events.oldest) },
+    deliveries: { true: ofUrgency(true), false: ofUrgency(false) },
+    timers: { armed: timers.armed, due: timers.due, oldest_seconds: age(timers.oldest) },
+  };
+}
+
+function within<T>(ms: number, answer: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<T>();
+  const timer = setTimeout(() => late.reject(new Error(`no answer within ${ms} ms`)), ms);
+  return Promise.race([answer, late.promise]).finally(() => clearTimeout(timer));
+}
