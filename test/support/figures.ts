@@ -12,8 +12,9 @@ export function parseFigures(text: string): Sample[] {
     .filter(line => line !== '' && !/^# (HELP|TYPE) \w+ \S/.test(line))
     .map(line => {
       const [, name, labels = '', value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
-      if (name === undefined || Number.isNaN(Number(value?.replace('+Inf', 'Infinity'))))
-        throw new Error(`not a sample: ${line}`);
+      // Of what was not measured yet there is no number, and that is said.
+      const is_number = value?.toLowerCase() === 'nan' || !Number.isNaN(Number(value?.replace('+Inf', 'Infinity')));
+      if (name === undefined || !is_number) throw new Error(`not a sample: ${line}`);
       const pairs = [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, label, it]) => [label, it]);
       return { name, labels: Object.fromEntries(pairs), value: Number(value) };
     });
