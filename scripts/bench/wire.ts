@@ -77,7 +77,7 @@ export async function openWire(database_url: string): Promise<Wire> {
       bytes = 0;
       statements = [];
     },
-    counted: () => ({ turns, statements, bytes }),
+    counted: () => ({ turns, statements: [...statements], bytes }),
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise(resolve => server.close(resolve));
