@@ -175,11 +175,19 @@ export async function startMetricsListener(
       log.warn({ err: error }, 'what waits in the database could not be told');
       return null;
     });
-  const server = createServer(async (request, response) => {
+  const server = createServer((request, response) => {
     if (request.url !== '/metrics') return void response.writeHead(404).end();
     if (request.method !== 'GET') return void response.writeHead(405, { allow: 'GET' }).end();
-    const text = await metrics.tell(await waiting());
-    response.writeHead(200, { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE, 'cache-control': 'no-store' }).end(text);
+    const headers = { 'content-type': Registry.PROMETHEUS_CONTENT_TYPE, 'cache-control': 'no-store' };
+    waiting()
+      .then(it => metrics.tell(it))
+      .then(
+        text => response.writeHead(200, headers).end(text),
+        error => {
+          log.error({ err: error }, 'figures could not be told');
+          response.writeHead(500).end();
+        },
+      );
   });
   server.requestTimeout = 5_000;
   await new Promise<void>((resolve, reject) => {

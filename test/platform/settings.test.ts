@@ -78,6 +78,14 @@ t.test('REDIS_URL names a server, or the sentinels that know where it is', async
   }
 });
 
+t.test('figures are told nowhere unless it is asked for, and then on loopback', async t => {
+  const { metrics_port, metrics_host } = readConfig({ HOST: '0.0.0.0' });
+  t.strictSame([metrics_port, metrics_host], [null, '127.0.0.1']);
+  t.strictSame(readConfig({ METRICS_PORT: '9464', METRICS_HOST: '::1' }).metrics_host, '::1');
+  t.equal(readConfig({ METRICS_PORT: '0' }).metrics_port, 0);
+  t.throws(() => readConfig({ METRICS_PORT: '65536' }), { message: /^METRICS_PORT must be/ });
+});
+
 t.test('of an error in the log there is where it was thrown, and no line of what it says', async t => {
   const lines: string[] = [];
   const log = createLogger('info', { write: line => void lines.push(line) });

@@ -11,12 +11,10 @@ export function parseFigures(text: string): Sample[] {
     .split('\n')
     .filter(line => line !== '' && !/^# (HELP|TYPE) \w+ \S/.test(line))
     .map(line => {
-      const [, name, labels = '', value] = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
-      // Of what was not measured yet there is no number, and that is said.
-      const is_number = value?.toLowerCase() === 'nan' || !Number.isNaN(Number(value?.replace('+Inf', 'Infinity')));
-      if (name === undefined || !is_number) throw new Error(`not a sample: ${line}`);
+      const [, name, labels = '', value] = /^(\w+)(?:\{(.*)\})? (-?\d\S*|\+Inf|nan)$/i.exec(line) ?? [];
+      if (name === undefined) throw new Error(`not a sample: ${line}`);
       const pairs = [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, label, it]) => [label, it]);
-      return { name, labels: Object.fromEntries(pairs), value: Number(value) };
+      return { name, labels: Object.fromEntries(pairs), value: Number(value === '+Inf' ? Infinity : value) };
     });
 }
 
