@@ -7,6 +7,7 @@ import { findBroken, holdInvariants, settle } from '../support/invariants.ts';
 import { type Agencies, listen, openAgencies, seededRandom, startLoad } from '../support/load.ts';
 import { caseBody, ok } from '../support/night.ts';
 import { type Program, ready, serve, temporaryDataDir } from '../support/process.ts';
+import { EMPTY_QUEUE } from '../support/webhooks.ts';
 
 /**
  * The process is killed (SIGKILL) where it hurts, and anywhere; started again, it makes good by itself what it left undone. The
@@ -81,6 +82,8 @@ t.test('killed', async t => {
     await service.end('SIGKILL');
     t.equal(await count('cases'), 3, 'what was not committed was not done');
     t.equal(them.arrived.length, 1, 'what was relayed and claimed was not sent');
+    // The queue is no part of what is kept.
+    await client.query(EMPTY_QUEUE);
 
     service = await start();
     ok(await before_commit);

@@ -11,6 +11,7 @@ import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
 import { findBroken, holdInvariants, settle } from '../support/invariants.ts';
 import { listen, openAgencies, seededRandom, startLoad } from '../support/load.ts';
 import { ready, serve, temporaryDataDir } from '../support/process.ts';
+import { EMPTY_QUEUE } from '../support/webhooks.ts';
 
 /**
  * The database goes away under the service, or hangs up on it: on a PostgreSQL of this test's own, that keeps what it
@@ -105,11 +106,7 @@ t.test('the database', async t => {
     them.receiver.replies.push(...Array.from({ length: 200 }, () => held.promise));
     const jobs = `select count(*)::int as count from ${QUEUE_SCHEMA}.job`;
     while ((await admin<{ count: number }>(jobs, 'aman'))[0]!.count < 5) await pause(20);
-    const tables = await admin<{ name: string }>(
-      `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname = '${QUEUE_SCHEMA}'`,
-      'aman',
-    );
-    await admin(`truncate ${tables.map(({ name }) => name).join()}`, 'aman');
+    await admin(EMPTY_QUEUE, 'aman');
     them.receiver.replies.length = 0;
     held.resolve({ status: 204 });
     await load.answered(20);

@@ -9,6 +9,7 @@ import type { DemoAgencyKey, DemoCredentials } from '../../src/demo.ts';
 import { insertDataKey } from '../../src/platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../../src/platform/database.ts';
 import { newId, newReference } from '../../src/platform/ids.ts';
+import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
 import type { Services } from '../../src/services.ts';
 import { deliverDue } from '../../src/webhooks/delivery.ts';
@@ -274,6 +275,11 @@ export async function relayAll(services: Services): Promise<void> {
     // Until nothing is left.
   }
 }
+
+/** Loses everything that the queue holds: every table of its schema. */
+export const EMPTY_QUEUE = `do $$ begin
+  execute (select 'truncate ' || string_agg(format('%I.%I', schemaname, tablename), ', ') from pg_tables where schemaname = '${QUEUE_SCHEMA}');
+  end $$`;
 
 /** Rows of a table as the relay sees them. */
 export const asRelay = <T>(services: Services, work: (tx: Tx) => Promise<T>): Promise<T> =>
