@@ -14,6 +14,8 @@ import {
   createCaseworker,
   createClient,
   enableClient,
+  getCaseworker,
+  getClient,
   listCaseworkers,
   listClients,
   revokeClient,
@@ -64,6 +66,7 @@ async function tokenRoutes(app: App, services: Services, refusals: RefusalCounte
     description:
       'The client credentials grant of RFC 6749, by `client_secret_basic`, `client_secret_post` or `private_key_jwt`, and by one of them alone. The token is a JWT (RFC 9068), good for `expires_in` seconds. An assertion (RFC 7523) is signed by EdDSA, ES256 or PS256; `iss` and `sub` are the client id, `aud` is the issuer or the token endpoint and nobody else, `exp` lies at most five minutes ahead, and `jti` serves once: make a new one for every request.',
     action: 'token.issue',
+    problems: ['invalid_client', 'invalid_grant_type', 'invalid_scope', 'rate_limited'],
     public: true,
     body: TokenRequest,
     consumes: [FORM],
@@ -124,6 +127,7 @@ function clientRoutes(app: App, services: Services): void {
     description:
       'The answer alone holds the secret. With `jwks`, public keys for `private_key_jwt`, the client has no secret unless one is asked for by `rotate-secret`. What an administrator makes for another agency starts `disabled`.',
     action: 'client.create',
+    problems: ['secret_already_shown', 'unprocessable'],
     scopes: ['directory', 'admin'],
     caseworker: 'unless_admin',
     params: AgencyParams,
@@ -149,12 +153,27 @@ function clientRoutes(app: App, services: Services): void {
   });
   app.get('/v1/agencies/:id/clients', list, request => listClients(services, request.actor, request.params.id, request.query));
 
+  const get = operation({
+    id: 'getClient',
+    tag,
+    summary: 'One client',
+    action: 'client.read',
+    scopes: ['directory', 'directory.read', 'admin'],
+    caseworker: 'unless_admin',
+    params: ClientParams,
+    answer: Client,
+  });
+  app.get('/v1/clients/:id', get, async (request, reply) =>
+    answer(reply, { view: await getClient(services, request.actor, request.params.id) }),
+  );
+
   const rotate = operation({
     id: 'rotateClientSecret',
     tag,
     summary: 'Give a client a new secret',
     description: 'The answer alone holds it. The secret in use works for 24 hours more.',
     action: 'client.rotate_secret',
+    problems: ['secret_already_shown', 'wrong_state'],
     scopes: ['directory', 'admin'],
     caseworker: 'unless_admin',
     params: ClientParams,
@@ -171,6 +190,7 @@ function clientRoutes(app: App, services: Services): void {
     description:
       'A JWK set (RFC 7517) of at most five keys for `private_key_jwt`. To change a key without a gap, register the new one beside the old one first. The first keys end a secret after 24 hours; a client with keys has a secret again where one is asked for by `rotate-secret`. `If-Match` is required.',
     action: 'client.set_keys',
+    problems: ['unprocessable', 'wrong_state'],
     scopes: ['directory', 'admin'],
     caseworker: 'unless_admin',
     params: ClientParams,
@@ -187,6 +207,7 @@ function clientRoutes(app: App, services: Services): void {
     summary: 'Revoke a client for ever',
     description: 'Takes effect on its next request.',
     action: 'client.revoke',
+    problems: ['unprocessable', 'wrong_state'],
     scopes: ['directory', 'admin'],
     caseworker: 'unless_admin',
     params: ClientParams,
@@ -201,6 +222,7 @@ function clientRoutes(app: App, services: Services): void {
     tag,
     summary: 'Let a client that an administrator made act for the agency',
     action: 'client.enable',
+    problems: ['wrong_state'],
     scopes: ['directory'],
     caseworker: true,
     params: ClientParams,
@@ -218,6 +240,7 @@ function caseworkerRoutes(app: App, services: Services): void {
     summary: 'Add a caseworker to an agency',
     description: 'Whom an administrator adds to another agency starts `disabled`.',
     action: 'caseworker.create',
+    problems: ['already_exists'],
     scopes: ['directory', 'admin'],
     caseworker: 'unless_admin',
     params: AgencyParams,
@@ -245,12 +268,27 @@ function caseworkerRoutes(app: App, services: Services): void {
     listCaseworkers(services, request.actor, request.params.id, request.query),
   );
 
+  const get = operation({
+    id: 'getCaseworker',
+    tag,
+    summary: 'One caseworker',
+    action: 'caseworker.read',
+    scopes: ['directory', 'directory.read', 'admin'],
+    caseworker: 'unless_admin',
+    params: CaseworkerParams,
+    answer: Caseworker,
+  });
+  app.get('/v1/caseworkers/:id', get, async (request, reply) =>
+    answer(reply, { view: await getCaseworker(services, request.actor, request.params.id) }),
+  );
+
   const change = operation({
     id: 'changeCaseworker',
     tag,
     summary: 'Change, enable or deactivate a caseworker',
     description: 'Merge patch (RFC 7396) by a supervisor of the agency.',
     action: 'caseworker.change',
+    problems: ['unprocessable'],
     scopes: ['directory'],
     caseworker: true,
     params: CaseworkerParams,
