@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   type CompiledQuery,
   type DatabaseConnection,
@@ -8,7 +9,7 @@ import {
   type QueryResult,
   Transaction,
 } from 'kysely';
-import type pg from 'pg';
+import pg from 'pg';
 import type { Actor, SystemRole } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import type { Tables } from './tables.ts';
@@ -27,6 +28,8 @@ export class Conversation {
   #role: Role = NOBODY;
   /** What went wrong first: the server refuses whatever comes after it. */
   #failure: Error | undefined;
+  /** Whether the connection is good for another one: not where a statement failed on its way. */
+  is_sound = true;
 
   constructor(client: pg.PoolClient) {
     this.#client = client;
@@ -69,6 +72,9 @@ export class Conversation {
    * @throws Error why the first of it failed; then nothing was done
    */
   async commit(): Promise<void> {
+    // A statement that could not even be sent is none that the server would refuse the commit for.
+    await nextTurn();
+    if (this.#failure) throw await this.rollback(this.#failure);
     const { command } = await this.#end('commit');
     await this.#explain();
     // The server's way to say that the transaction had failed before.
@@ -107,6 +113,7 @@ export class Conversation {
 
   #say(text: string, values?: unknown[]): Promise<pg.QueryResult> {
     return this.#client.query(text, values).catch(error => {
+      this.is_sound &&= error instanceof pg.DatabaseError;
       this.#failure ??= REFUSALS[(error as pg.DatabaseError).code ?? '']?.() ?? (error as Error);
       throw this.#failure;
     });

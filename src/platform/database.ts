@@ -117,7 +117,7 @@ async function converse<T>(pool: pg.Pool, actor: Actor, work: (tx: Tx) => Promis
     await conversation.commit();
     return result;
   } finally {
-    client.release();
+    client.release(!conversation.is_sound);
   }
 }
 
