@@ -53,9 +53,18 @@ const KNOWN: ReadonlySet<string> = new Set(['err', ...FIELDS]);
 
 /** Of requests, too, there is a line each: nothing is copied where there is nothing to drop. */
 function onlyKnown(line: Record<string, unknown>): Record<string, unknown> {
-  for (const name in line) if (!KNOWN.has(name)) return Object.fromEntries(Object.entries(line).filter(([it]) => KNOWN.has(it)));
+  for (const name in line)
+    if (!isKnown(name, line[name]))
+      return Object.fromEntries(Object.entries(line).filter(([name, value]) => isKnown(name, value)));
   return line;
 }
+
+const isKnown = (name: string, value: unknown): boolean =>
+  KNOWN.has(name) &&
+  (name === 'err' ||
+    value === null ||
+    typeof value !== 'object' ||
+    (Array.isArray(value) && value.every(it => typeof it === 'string')));
 
 /** @param destination where lines go instead of stdout */
 export const createLogger = (level: string, destination?: DestinationStream): Logger =>
@@ -65,7 +74,7 @@ export const createLogger = (level: string, destination?: DestinationStream): Lo
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { err: describeError },
-      formatters: { log: onlyKnown },
+      formatters: { log: onlyKnown, bindings: onlyKnown },
       hooks: {
         logMethod(args: unknown[], write) {
           const [first, message] = args;
@@ -79,9 +88,11 @@ export const createLogger = (level: string, destination?: DestinationStream): Lo
     destination as DestinationStream,
   ) as unknown as Logger;
 
-/** Fastify quotes the URL of a request where it complains of one. */
+/** Fastify quotes the URL of a request where it complains of one. Of a whole URL its origin may be said. */
 const withoutPaths = (message: string): string =>
-  message.includes('/') ? message.replaceAll(/(^|[\s"'(:])\/(?!\/)[^\s"')]*/g, '$1…') : message;
+  message.includes('/')
+    ? message.replaceAll(/(\w:\/\/[^\s"')/?#]*)[^\s"')]*/g, '$1').replaceAll(/(^|[\s"'(:])\/(?!\/)[^\s"')]*/g, '$1…')
+    : message;
 
 /**
  * What may be said of an error. PostgreSQL quotes row values in `message`, `detail` and `where`, parsers and serialisers what
@@ -110,7 +121,7 @@ const redisCode = ({ name, message }: Error): string | undefined =>
 const quotesNothing = (error: Error): boolean =>
   error instanceof ConfigError ||
   ('syscall' in error && 'errno' in error) ||
-  /^(timeout exceeded when trying to connect|Connection terminated|Query read timeout|no answer within \d+ ms$)/.test(
+  /^(timeout exceeded when trying to connect|Connection terminated( unexpectedly| due to connection timeout)?|Query read timeout|no answer within \d+ ms)$/.test(
     error.message,
   );
 

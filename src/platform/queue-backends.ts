@@ -55,7 +55,10 @@ async function openPostgresBackend(name: string, database_url: string, onError: 
     schema: QUEUE_SCHEMA,
     options: '-c role=aman_app -c statement_timeout=30s',
     connectionTimeoutMillis: 5_000,
+    // The server's own limit cannot help where the network has gone silent.
+    query_timeout: 5_000,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     application_name: name,
     max: 4,
   };

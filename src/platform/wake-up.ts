@@ -31,7 +31,12 @@ export async function createWakeUp(pool: pg.Pool, database_url: string, log: Log
   };
 
   async function listen(): Promise<void> {
-    const fresh = new pg.Client({ connectionString: database_url, keepAlive: true });
+    const fresh = new pg.Client({
+      connectionString: database_url,
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+    });
     fresh.on('notification', wake);
     fresh.on('error', error => {
       log.warn({ err: error }, 'wake-up connection lost');

@@ -48,6 +48,8 @@ export function startWebhookJobs(services: Services): WebhookJobs {
   // Whose an endpoint is never changes.
   const agencies = new Map<string, string>();
   const turns = new Map<string, number>();
+  const hasTurns = (agency_id: string | undefined): boolean =>
+    agency_id === undefined || (turns.get(agency_id) ?? 0) < AGENCY_AT_ONCE.urgent;
   const takeTurn = async (endpoint_id: string): Promise<void> => {
     const agency_id =
       agencies.get(endpoint_id) ?? (await transact(services, systemActor('relay'), tx => findAgencyOf(tx, endpoint_id)));
@@ -79,7 +81,9 @@ export function startWebhookJobs(services: Services): WebhookJobs {
     startLoop('relay', { every_ms: RELAY_EVERY_MS, log, wake_up }, () => relayEvents(services)),
     startLoop('sweep', { every_ms: SWEEP_EVERY_MS, log }, async () => {
       const left = await sweepDeliveries(services);
-      for (const { endpoint_id } of left.slice(0, ATTEMPTS_AT_ONCE - without_queue.size)) takeTurnWithoutQueue(endpoint_id);
+      // Whoever's agency has no turn left would only stand in the way of the others.
+      const free = left.filter(({ endpoint_id }) => hasTurns(agencies.get(endpoint_id)));
+      for (const { endpoint_id } of free.slice(0, ATTEMPTS_AT_ONCE - without_queue.size)) takeTurnWithoutQueue(endpoint_id);
       return false;
     }),
     startLoop('retention', { every_ms: RETENTION_EVERY_MS, log }, async () => {

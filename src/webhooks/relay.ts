@@ -32,12 +32,25 @@ export async function relayEvents(services: Services): Promise<boolean> {
 
 /**
  * Enqueues whatever can be attempted now, so that a queue that lost its jobs, or never got them, heals.
- * @returns what the queue did not take because it is down, emergencies first
+ * @returns what the queue did not take because it is down, emergencies first, everyone's in turn
  */
 export async function sweepDeliveries(services: Services): Promise<DueDelivery[]> {
   const due = await transact(services, systemActor('relay'), tx => listDue(tx, services.now(), AT_ONCE.urgent));
   if (await enqueue(services, due)) return [];
-  return due.sort((a, b) => Number(b.urgent) - Number(a.urgent));
+  return inTurns(due);
+}
+
+/** Everyone's first, then everyone's second, and so on, of the emergencies and then of the rest: nobody stands behind another's backlog. */
+function inTurns(due: readonly DueDelivery[]): DueDelivery[] {
+  const before = new Map<string, number>();
+  const placed = due.map(delivery => {
+    const line = `${delivery.urgent} ${delivery.endpoint_id}`;
+    const place = before.get(line) ?? 0;
+    before.set(line, place + 1);
+    return { delivery, place };
+  });
+  placed.sort((a, b) => Number(b.delivery.urgent) - Number(a.delivery.urgent) || a.place - b.place);
+  return placed.map(({ delivery }) => delivery);
 }
 
 /** Where this process has no queue, it does nothing. */

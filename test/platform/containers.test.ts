@@ -117,6 +117,7 @@ t.test('two APIs and two workers on one database', async t => {
     const sick = [check(api, { PORT: unused }), check(worker, { METRICS_PORT: unused })];
     t.strictSame(await Promise.all(healthy.map(it => it.ended)), [0, 0, 0, 0]);
     t.strictSame(await Promise.all(sick.map(it => it.ended)), [1, 1]);
+    for (const url of urls) t.match(await (await fetch(`${url}/readyz`)).json(), { status: 'ok' }, 'and lack nothing');
   });
 
   await t.test('a token of one is good at the other', async t => {
