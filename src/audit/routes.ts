@@ -14,6 +14,7 @@ export function auditRoutes(app: App, services: Services): void {
       tag: 'Trail',
       summary: 'Entries of the trail: of the own agency, for the audit body all',
       action: 'audit.query',
+      recorded: true,
       scopes: ['audit.read'],
       caseworker: true,
       query: AuditQuery,

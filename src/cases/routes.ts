@@ -26,7 +26,7 @@ import { readTimeline } from './timeline.ts';
 import { listOwnCases, readCase } from './view.ts';
 
 const write = { tag: 'Cases', scopes: ['cases'], caseworker: true } as const;
-const read = { tag: 'Cases', scopes: ['cases', 'cases.read'], caseworker: true } as const;
+const read = { tag: 'Cases', scopes: ['cases', 'cases.read'], caseworker: true, recorded: true } as const;
 const case_id = { params: Closed({ id: Id('cas') }), access_reason: true } as const;
 
 export function caseRoutes(app: App, services: Services): void {
@@ -37,6 +37,7 @@ export function caseRoutes(app: App, services: Services): void {
       id: 'openCase',
       summary: 'Open a case',
       action: 'case.open',
+      problems: ['agency_suspended', 'unprocessable'],
       emergency: true,
       body: CaseBody,
       status: 201,
@@ -79,6 +80,7 @@ export function caseRoutes(app: App, services: Services): void {
       id: 'amendCase',
       summary: 'Amend a case (JSON merge patch)',
       action: 'case.amend',
+      problems: ['unprocessable', 'wrong_state'],
       consumes: ['application/merge-patch+json', 'application/json'],
       body: CasePatch,
       answer: CaseView,
@@ -94,6 +96,7 @@ export function caseRoutes(app: App, services: Services): void {
       id: 'closeCase',
       summary: 'Close a case',
       action: 'case.close',
+      problems: ['wrong_state'],
       body: CloseBody,
       answer: CaseView,
     }),
@@ -107,6 +110,7 @@ export function caseRoutes(app: App, services: Services): void {
       id: 'reopenCase',
       summary: 'Reopen a closed case',
       action: 'case.reopen',
+      problems: ['wrong_state'],
       body: ReopenBody,
       answer: CaseView,
     }),
@@ -135,6 +139,7 @@ export function caseRoutes(app: App, services: Services): void {
       description:
         'Each agency that owns or holds the case has a list of its own. It always exists, empty and of version 0 at first: `If-Match: "0"`. While it is not empty, everybody else of the agency names an `Access-Reason`.',
       action: 'case.assign',
+      problems: ['unprocessable'],
       body: AssigneesBody,
       answer: AssigneesView,
     }),
@@ -182,6 +187,7 @@ function disclosureRoutes(app: App, services: Services): void {
       id: 'confirmDeletion',
       summary: 'Say that what may no longer be known was deleted',
       action: 'disclosure.confirm_deletion',
+      problems: ['wrong_state'],
       answer: DisclosureView,
     }),
     async (request, reply) => answer(reply, await confirmDeletion(services, request.actor, request.params.id)),
@@ -198,6 +204,7 @@ function consentRoutes(app: App, services: Services): void {
       id: 'giveConsent',
       summary: 'Record a consent',
       action: 'consent.give',
+      problems: ['unprocessable', 'wrong_state'],
       body: ConsentBody,
       status: 201,
       answer: ConsentView,
@@ -230,6 +237,7 @@ function consentRoutes(app: App, services: Services): void {
       id: 'withdrawConsent',
       summary: 'Withdraw a consent, wholly or in part',
       action: 'consent.withdraw',
+      problems: ['unprocessable', 'wrong_state'],
       body: WithdrawBody,
       answer: ConsentView,
     }),

@@ -1,6 +1,7 @@
 import type { TSchema } from 'typebox';
 import type { App } from '../api.ts';
 import type { AgencyActor } from '../core/access.ts';
+import type { ProblemCode } from '../core/problem.ts';
 import type { ReferralAction } from '../core/referral.ts';
 import { answer } from '../platform/http/answer.ts';
 import { Closed, Id, operation } from '../platform/http/openapi.ts';
@@ -29,7 +30,7 @@ import * as schema from './schema.ts';
 import { readReferral } from './view.ts';
 
 const write = { tag: 'Referrals', scopes: ['referrals'], caseworker: true } as const;
-const read = { tag: 'Referrals', scopes: ['referrals', 'referrals.read'], caseworker: true } as const;
+const read = { tag: 'Referrals', scopes: ['referrals', 'referrals.read'], caseworker: true, recorded: true } as const;
 const referral_id = { params: Closed({ id: Id('ref') }), access_reason: true } as const;
 
 type Command = (
@@ -40,21 +41,44 @@ type Command = (
 ) => Promise<{ view: schema.ReferralView; receipt: string; replayed: boolean }>;
 
 /** The verbs of the lifecycle; path, action and operation are named after them. */
-const VERBS: readonly [verb: ReferralAction, summary: string, body: TSchema, command: Command][] = [
-  ['receive', 'Say that the offer has arrived', schema.ReceiveBody, receiveReferral],
+const VERBS: readonly [verb: ReferralAction, summary: string, body: TSchema, command: Command, ...refused: ProblemCode[]][] = [
+  ['receive', 'Say that the offer has arrived', schema.ReceiveBody, receiveReferral, 'unprocessable'],
   ['request_information', 'Ask the sender', schema.QuestionsBody, requestInformation],
-  ['provide_information', 'Answer the receiver', schema.AnswersBody, provideInformation],
-  ['waitlist', 'Say that a place may come free; another agency is asked beside', schema.WaitlistBody, waitlistReferral],
-  ['accept', 'Take the referral', schema.AcceptBody, acceptReferral],
-  ['decline', 'Say no, with a reason', schema.DeclineBody, declineReferral],
-  ['reroute', 'Take it to a named agency instead', schema.RerouteBody, rerouteReferral],
-  ['confirm_handover', 'Say that the person has arrived', schema.HandoverBody, confirmHandover],
+  ['provide_information', 'Answer the receiver', schema.AnswersBody, provideInformation, 'unprocessable'],
+  [
+    'waitlist',
+    'Say that a place may come free; another agency is asked beside',
+    schema.WaitlistBody,
+    waitlistReferral,
+    'unprocessable',
+  ],
+  ['accept', 'Take the referral', schema.AcceptBody, acceptReferral, 'unprocessable', 'consent_missing', 'no_capacity'],
+  ['decline', 'Say no, with a reason', schema.DeclineBody, declineReferral, 'unprocessable'],
+  [
+    'reroute',
+    'Take it to a named agency instead',
+    schema.RerouteBody,
+    rerouteReferral,
+    'not_offered',
+    'agency_suspended',
+    'consent_missing',
+    'unprocessable',
+  ],
+  [
+    'confirm_handover',
+    'Say that the person has arrived',
+    schema.HandoverBody,
+    confirmHandover,
+    'unprocessable',
+    'consent_missing',
+    'no_capacity',
+  ],
   ['report_no_show', 'Say that the person did not come', schema.Empty, reportNoShow],
-  ['review', 'Say that it was looked at again', schema.ReviewBody, reviewReferral],
+  ['review', 'Say that it was looked at again', schema.ReviewBody, reviewReferral, 'unprocessable'],
   ['complete', 'Say that the need is met', schema.CompleteBody, completeReferral],
   ['fail', 'Say that the service ended without meeting the need', schema.FailBody, failReferral],
   ['cancel', 'Take the request back', schema.CancelBody, cancelReferral],
-  ['contest', 'Say that it is not so what was recorded by telephone', schema.ContestBody, contestReferral],
+  ['contest', 'Say that it is not so what was recorded by telephone', schema.ContestBody, contestReferral, 'consent_missing'],
 ];
 
 export function referralRoutes(app: App, services: Services): void {
@@ -65,6 +89,7 @@ export function referralRoutes(app: App, services: Services): void {
       id: 'makeReferral',
       summary: 'Ask for one service for one person',
       action: 'referral.make',
+      problems: ['agency_suspended', 'consent_missing', 'not_offered', 'unprocessable', 'wrong_state'],
       emergency: true,
       access_reason: true,
       params: Closed({ id: Id('cas') }),
@@ -101,7 +126,7 @@ export function referralRoutes(app: App, services: Services): void {
     }),
     async (request, reply) => answer(reply, await readReferral(services, request.actor, request.params.id)),
   );
-  for (const [verb, summary, body, command] of VERBS) {
+  for (const [verb, summary, body, command, ...refused] of VERBS) {
     app.post(
       `/v1/referrals/:id/${verb.replaceAll('_', '-')}`,
       operation({
@@ -110,6 +135,7 @@ export function referralRoutes(app: App, services: Services): void {
         id: command.name,
         summary,
         action: `referral.${verb}`,
+        problems: ['wrong_state', ...refused],
         body,
         answer: schema.ReferralView,
       }),
@@ -124,6 +150,7 @@ export function referralRoutes(app: App, services: Services): void {
       id: 'reviewGround',
       summary: 'Look at a lawful ground that a colleague named',
       action: 'referral.review_ground',
+      problems: ['wrong_state'],
       body: schema.ReviewGroundBody,
       answer: schema.ReferralView,
     }),

@@ -25,6 +25,7 @@ export function timerRoutes(app: App, services: Services, effects: TimerEffects)
       tag: 'Clocks',
       summary: 'Timers that concern the caller, the next due first',
       action: 'timer.list',
+      recorded: true,
       scopes: ['clocks', 'referrals', 'referrals.read'],
       caseworker: true,
       query: { ...TimerQuery, ...PageQuery },
@@ -34,12 +35,25 @@ export function timerRoutes(app: App, services: Services, effects: TimerEffects)
   );
   app.post(
     '/v1/timers/:id/pause',
-    operation({ ...write, id: 'pauseTimer', summary: 'Let a clock rest, for a reason', action: 'timer.pause', body: PauseBody }),
+    operation({
+      ...write,
+      id: 'pauseTimer',
+      problems: ['wrong_state'],
+      summary: 'Let a clock rest, for a reason',
+      action: 'timer.pause',
+      body: PauseBody,
+    }),
     async (request, reply) => answer(reply, await pauseTimer(services, effects, request.actor, request.params.id, request.body)),
   );
   app.post(
     '/v1/timers/:id/resume',
-    operation({ ...write, id: 'resumeTimer', summary: 'Let it go on with what was left', action: 'timer.resume' }),
+    operation({
+      ...write,
+      id: 'resumeTimer',
+      problems: ['wrong_state'],
+      summary: 'Let it go on with what was left',
+      action: 'timer.resume',
+    }),
     async (request, reply) => answer(reply, await resumeTimer(services, effects, request.actor, request.params.id)),
   );
   app.post(
@@ -50,6 +64,7 @@ export function timerRoutes(app: App, services: Services, effects: TimerEffects)
       summary: 'Say that what the duty asks for was done',
       description: 'For `missing_person_check`, `welfare_check`, `follow_up` (which starts again) and `safety_ack`.',
       action: 'timer.meet',
+      problems: ['wrong_state'],
     }),
     async (request, reply) => answer(reply, await meetTimer(services, effects, request.actor, request.params.id)),
   );

@@ -128,6 +128,62 @@ test('the OpenAPI document lists every route, whole', async t => {
   t.notMatch(JSON.stringify(document), /"\$id"|def-\d/, 'no references that only the validator knows');
 });
 
+test('the OpenAPI document tells how each operation may be refused, and with which headers it answers', async t => {
+  const { app } = await startTestApp(t);
+  const { paths, components } = answerOf(await app.inject('/openapi.json')).body;
+  const of = (method: string, path: string) => paths[path][method].responses;
+  /** Status → codes, by following the references. */
+  const refusals = (responses: Record<string, { $ref?: string }>) =>
+    Object.fromEntries(
+      Object.entries(responses)
+        .filter(([status]) => status >= '4' && status < '5')
+        .map(([status, { $ref }]) => {
+          const { content } = components.responses[$ref!.split('/').at(-1)!];
+          return [status, content['application/problem+json'].schema.allOf[1].properties.code.enum];
+        }),
+    );
+  t.strictSame(refusals(of('post', '/v1/referrals/{id}/accept')), {
+    400: ['acting_caseworker_required', 'invalid_request', 'malformed_body'],
+    401: ['unauthenticated'],
+    403: ['access_reason_required', 'caseworker_not_active', 'forbidden', 'insufficient_scope'],
+    404: ['not_found'],
+    409: ['consent_missing', 'idempotency_in_progress', 'no_capacity', 'wrong_state'],
+    412: ['precondition_failed'],
+    413: ['body_too_large'],
+    415: ['unsupported_media_type'],
+    422: ['idempotency_mismatch', 'unprocessable'],
+    429: ['rate_limited'],
+  });
+  t.strictSame(refusals(of('get', '/v1/codes')), {
+    400: ['invalid_request'],
+    401: ['unauthenticated'],
+    403: ['caseworker_not_active'],
+    429: ['rate_limited'],
+  });
+  t.strictSame(Object.keys(refusals(of('patch', '/v1/cases/{id}'))).slice(-2), ['428', '429']);
+  t.strictSame(refusals(of('get', '/healthz')), { 400: ['invalid_request'] });
+
+  const headers = (response: { headers: object }) => Object.keys(response.headers).filter(name => !name.startsWith('RateLimit'));
+  t.strictSame(headers(of('post', '/v1/cases')[201]), [
+    'Request-Id',
+    'ETag',
+    'Location',
+    'Audit-Receipt',
+    'Idempotency-Replayed',
+  ]);
+  t.strictSame(headers(of('get', '/v1/agencies')[200]), ['Request-Id']);
+  t.strictSame(headers(of('get', '/v1/cases')[200]), ['Request-Id', 'Audit-Receipt']);
+  t.strictSame(headers(components.responses.rate_limited), ['Request-Id', 'Retry-After']);
+  t.strictSame(headers(components.responses.unauthenticated), ['Request-Id', 'WWW-Authenticate']);
+  const statuses = new Set(problemCatalogue().map(({ status }) => String(status)));
+  for (const [path, item] of Object.entries<Record<string, Operation>>(paths)) {
+    for (const [method, { responses }] of Object.entries(item)) {
+      const unknown = Object.keys(responses).filter(status => !/^(2..|default)$/.test(status) && !statuses.has(status));
+      t.strictSame(unknown, [], `${method} ${path}`);
+    }
+  }
+});
+
 test('the documentation needs nothing from elsewhere', async t => {
   const { app } = await startTestApp(t);
   for (const path of ['/docs', '/docs/']) {

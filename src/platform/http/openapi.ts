@@ -5,8 +5,10 @@ import addFormats from 'ajv-formats';
 import { fullFormats } from 'ajv-formats/dist/formats.js';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
-import { SCOPES, type Scope } from '../../core/codes.ts';
+import { CATEGORIES, LAWFUL_GROUNDS, SCOPES, type Scope } from '../../core/codes.ts';
 import { idPattern, type Prefix } from '../../core/ids.ts';
+import { PROBLEMS, type ProblemCode } from '../../core/problem.ts';
+import { HEADERS as ANSWER_HEADERS, type Described, responsesOf } from './responses.ts';
 
 /**
  * Schemas: the vocabulary that routes describe themselves with, the validator that holds requests to it, and the OpenAPI 3.1
@@ -40,14 +42,23 @@ const ProblemDocument = Type.Object(
     title: Type.String(),
     status: Type.Integer(),
     detail: Type.Optional(Type.String()),
-    code: Type.String(),
+    code: Code(Object.keys(PROBLEMS) as ProblemCode[]),
     request_id: Type.String(),
     errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }))),
+    state: Type.Optional(Type.String({ description: '`wrong_state`: where it stands' })),
+    allowed_actions: Type.Optional(Type.Array(Type.String(), { description: '`wrong_state`: what can be done now' })),
+    categories: Type.Optional(Type.Array(Code(CATEGORIES), { description: '`consent_missing`: for what' })),
+    lawful_grounds: Type.Optional(
+      Type.Array(Code(LAWFUL_GROUNDS), { description: '`consent_missing`: what this caller could name instead' }),
+    ),
+    scopes: Type.Optional(Type.Array(Code(SCOPES), { description: '`insufficient_scope`: what would suffice' })),
+    due_at: Type.Optional(Type.String({ ...Instant(), description: '`too_early`: when it can be done' })),
+    error: Type.Optional(Type.String({ description: 'Of the token endpoint: the code of RFC 6749' })),
   },
   { $id: 'Problem', description: 'RFC 9457 problem document' },
 );
 
-interface Operation {
+interface Operation extends Described {
   id: string;
   tag: string;
   summary: string;
@@ -60,6 +71,12 @@ interface Operation {
   emergency?: true;
   /** Of one case: whoever is not assigned to it sends `Access-Reason`. */
   access_reason?: true;
+  /** Replaces or changes without asking for `If-Match`. */
+  unversioned?: true;
+  /** A read that leaves an entry in the trail, as every act does. */
+  recorded?: true;
+  /** How it may be refused, beside what follows from the rest. */
+  problems?: readonly ProblemCode[];
   params?: TObject;
   query?: TProperties;
   body?: TSchema;
@@ -69,8 +86,6 @@ interface Operation {
   answer?: TSchema;
   consumes?: string[];
 }
-
-type OperationConfig = Pick<Operation, 'caseworker' | 'may_create' | 'access_reason'>;
 
 /**
  * Everything that a route says of itself, in Fastify's form: schema, security, and the conventions that hold for its method.
@@ -103,10 +118,14 @@ export function operation<const T extends Operation>(
       default: { description: 'A problem document', content: { 'application/problem+json': { schema: Type.Ref('Problem#') } } },
     },
   };
-  const { action, scopes, caseworker, emergency, may_create, access_reason } = it;
+  const { action, scopes, caseworker, emergency, may_create, access_reason, unversioned, recorded, problems } = it;
   return {
     schema: schema as never,
-    config: { action, ...(it.public ? { public: true } : { scopes, caseworker, emergency, may_create, access_reason }) },
+    config: {
+      action,
+      problems,
+      ...(it.public ? { public: true } : { scopes, caseworker, emergency, may_create, access_reason, unversioned, recorded }),
+    },
   };
 }
 
@@ -153,10 +172,12 @@ export function registerSchemas(app: FastifyInstance): void {
 }
 
 /** What a header or a status means is told once, here, for every operation that has it. */
-function withConventions(document: OpenApiDocument, configs: Map<string, OperationConfig>): OpenApiDocument {
+function withConventions(document: OpenApiDocument, configs: Map<string, Described>): OpenApiDocument {
+  const refusals = new Map<string, object>();
   for (const [path, item] of Object.entries(document.paths ?? {})) {
     for (const [method, op] of Object.entries(item)) {
-      const { caseworker, may_create, access_reason } = configs.get(op.operationId) ?? {};
+      const it = configs.get(op.operationId) ?? {};
+      const { caseworker, may_create, access_reason } = it;
       op.parameters ??= [];
       if (caseworker) op.parameters.push({ ...HEADERS.acting_caseworker, required: caseworker === true });
       if (access_reason) op.parameters.push(HEADERS.access_reason);
@@ -166,15 +187,18 @@ function withConventions(document: OpenApiDocument, configs: Map<string, Operati
       for (const [status, response] of Object.entries(op.responses ?? {})) {
         if (response.description === 'Default Response') response.description = STATUS_TEXTS[status] ?? 'Done';
       }
+      op.responses = responsesOf(method, path, it, op.responses ?? {}, refusals) as typeof op.responses;
     }
   }
+  document.components.headers = ANSWER_HEADERS;
+  document.components.responses = Object.fromEntries([...refusals].sort(([a], [b]) => (a < b ? -1 : 1)));
   return document;
 }
 
 const STATUS_TEXTS: Record<string, string> = { 200: 'As it now is', 201: 'Made' };
 
 interface OpenApiDocument {
-  components: { schemas?: Record<string, unknown> };
+  components: Record<'schemas' | 'headers' | 'responses', Record<string, unknown> | undefined>;
   paths?: Record<
     string,
     Record<string, { operationId: string; parameters?: unknown[]; responses?: Record<string, { description: string }> }>
@@ -254,10 +278,10 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
         String(json.$id ?? `def-${i}`),
     },
   });
-  const configs = new Map<string, OperationConfig>();
+  const configs = new Map<string, Described>();
   app.addHook('onRoute', route => {
     const id = (route.schema as { operationId?: string } | undefined)?.operationId;
-    if (id) configs.set(id, route.config as OperationConfig);
+    if (id) configs.set(id, route.config as Described);
   });
   app.decorate('openapi', () =>
     withNames(withConventions(structuredClone(app.swagger()) as unknown as OpenApiDocument, configs)),

@@ -39,6 +39,8 @@ const STATUS: Record<ProblemCode, number> = {
   service_unavailable: 503,
 };
 
+export const statusOf = (code: ProblemCode): number => STATUS[code];
+
 /** RFC 6749 names errors of the token endpoint itself; clients' OAuth libraries look for them. */
 const OAUTH_ERROR: Partial<Record<ProblemCode, string>> = {
   invalid_client: 'invalid_client',

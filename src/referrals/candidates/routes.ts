@@ -14,6 +14,8 @@ export function candidateRoutes(app: App, services: Services): void {
       tag: 'Referrals',
       summary: 'Who could take it, and why: best first, whoever is excluded behind',
       action: 'referral.candidates',
+      recorded: true,
+      problems: ['wrong_state'],
       scopes: ['referrals', 'referrals.read'],
       caseworker: true,
       params: CandidateParams,
