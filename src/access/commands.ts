@@ -157,6 +157,14 @@ export const listClients = (
     return pageById(query, async (before, limit) => viewClients(tx, await listClientRows(tx, agency_id, before, limit)));
   });
 
+/** @throws Problem `not_found`, `forbidden` */
+export const getClient = (services: Services, actor: AgencyActor, client_id: string): Promise<ClientView> =>
+  transact(services, actor, async tx => {
+    const client = await viewClient(tx, client_id);
+    authorise(actor, 'client.manage', relationsTo(actor, client.agency_id));
+    return client;
+  });
+
 /**
  * Adds a caseworker to the agency.
  * @throws Problem `not_found`, `forbidden`, `already_exists` where the agency has that staff code
@@ -242,6 +250,14 @@ export const listCaseworkers = (
     await requireAgency(tx, actor, agency_id);
     authorise(actor, 'caseworker.manage', relationsTo(actor, agency_id));
     return pageById(query, (before, limit) => listCaseworkerRows(tx, agency_id, before, limit));
+  });
+
+/** @throws Problem `not_found`, `forbidden` */
+export const getCaseworker = (services: Services, actor: AgencyActor, caseworker_id: string): Promise<CaseworkerRow> =>
+  transact(services, actor, async tx => {
+    const caseworker = await viewCaseworker(tx, caseworker_id);
+    authorise(actor, 'caseworker.manage', relationsTo(actor, caseworker.agency_id));
+    return caseworker;
   });
 
 type CertificationInput = Omit<Certification, 'expires_on'> & { expires_on?: string | null };

@@ -14,6 +14,8 @@ import {
   createCaseworker,
   createClient,
   enableClient,
+  getCaseworker,
+  getClient,
   listCaseworkers,
   listClients,
   revokeClient,
@@ -151,6 +153,20 @@ function clientRoutes(app: App, services: Services): void {
   });
   app.get('/v1/agencies/:id/clients', list, request => listClients(services, request.actor, request.params.id, request.query));
 
+  const get = operation({
+    id: 'getClient',
+    tag,
+    summary: 'One client',
+    action: 'client.read',
+    scopes: ['directory', 'directory.read', 'admin'],
+    caseworker: 'unless_admin',
+    params: ClientParams,
+    answer: Client,
+  });
+  app.get('/v1/clients/:id', get, async (request, reply) =>
+    answer(reply, { view: await getClient(services, request.actor, request.params.id) }),
+  );
+
   const rotate = operation({
     id: 'rotateClientSecret',
     tag,
@@ -250,6 +266,20 @@ function caseworkerRoutes(app: App, services: Services): void {
   });
   app.get('/v1/agencies/:id/caseworkers', list, request =>
     listCaseworkers(services, request.actor, request.params.id, request.query),
+  );
+
+  const get = operation({
+    id: 'getCaseworker',
+    tag,
+    summary: 'One caseworker',
+    action: 'caseworker.read',
+    scopes: ['directory', 'directory.read', 'admin'],
+    caseworker: 'unless_admin',
+    params: CaseworkerParams,
+    answer: Caseworker,
+  });
+  app.get('/v1/caseworkers/:id', get, async (request, reply) =>
+    answer(reply, { view: await getCaseworker(services, request.actor, request.params.id) }),
   );
 
   const change = operation({

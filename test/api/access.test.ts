@@ -482,6 +482,8 @@ test('to others, who acts for an agency does not exist', async t => {
       await stranger.post(`/v1/agencies/${agencies.shelter_a.id}/caseworkers`, { staff_code: 'X', roles: ['supervisor'] }),
       await stranger.post(`/v1/agencies/${newId('agy')}/caseworkers`, { staff_code: 'X', roles: ['supervisor'] }),
     ],
+    [await stranger.get(`/v1/caseworkers/${theirs!.id}`), await stranger.get(`/v1/caseworkers/${newId('cwk')}`)],
+    [await stranger.get(`/v1/clients/${agencies.shelter_a.client_id}`), await stranger.get(`/v1/clients/${newId('cli')}`)],
     [
       await stranger.patch(`/v1/caseworkers/${theirs!.id}`, { status: 'inactive' }, { 'if-match': '"1"' }),
       await stranger.patch(`/v1/caseworkers/${newId('cwk')}`, { status: 'inactive' }, { 'if-match': '"1"' }),
@@ -542,5 +544,25 @@ test('a supervisor keeps the caseworkers', async t => {
   for (const patch of [{ status: 'inactive' }, { roles: ['caseworker'] }]) {
     const last = await supervisor.patch(`/v1/caseworkers/${me.id}`, patch, { 'if-match': '"1"' });
     t.match(last, { status: 422, body: { code: 'unprocessable' } }, 'the last supervisor stays');
+  }
+});
+
+test('what was made is read where its answer says, without its secret', async t => {
+  const it = await startTestApp(t);
+  const { as, agencies } = await mechanism(it);
+  const supervisor = as('health', 'supervisor');
+  const path = `/v1/agencies/${agencies.health.id}`;
+  const client = await supervisor.post(`${path}/clients`, { scopes: ['cases.read'] });
+  const caseworker = await supervisor.post(`${path}/caseworkers`, { staff_code: 'CC-3', roles: ['screener'] });
+  const { secret, ...shown } = client.body;
+  for (const [made, body] of [
+    [client, shown],
+    [caseworker, caseworker.body],
+  ] as const) {
+    const read = await supervisor.get(String(made.headers.location));
+    t.match(read, { status: 200, headers: { etag: '"1"' } });
+    t.strictSame(read.body, body);
+    t.strictSame((await as('committee', 'nobody').get(String(made.headers.location))).body, body, 'an administrator, too');
+    t.match(await as('health').get(String(made.headers.location)), { status: 403, body: { code: 'forbidden' } });
   }
 });

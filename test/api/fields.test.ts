@@ -30,7 +30,9 @@ const EACH_ROLE: Partial<Record<string, Letter[]>> = {
 /** Reads that say nothing of a case. */
 const OF_NO_CASE = [
   'listClients',
+  'getClient',
   'listCaseworkers',
+  'getCaseworker',
   'listAgencies',
   'getAgency',
   'listServices',

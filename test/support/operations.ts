@@ -135,6 +135,9 @@ const ofHealth =
   ({ them }: Prepared): Example => ({ params: { id: them.agencies.health.id, ...params }, ...more });
 const nothingNamed = (body?: object) => (): Example => ({ body });
 
+const aCaseworker = async ({ path, them }: Prepared): Promise<string> =>
+  ok(await them.as('health', 'supervisor').get(`${path}/caseworkers`)).data[0].id;
+
 export const OPERATIONS: Record<string, Described> = {
   createClient: {
     scopes: ACCESS,
@@ -145,6 +148,11 @@ export const OPERATIONS: Record<string, Described> = {
     scopes: [...ACCESS, 'directory.read'],
     may: { health: SUPERVISOR, administrator: ANYBODY },
     example: ofHealth(),
+  },
+  getClient: {
+    scopes: [...ACCESS, 'directory.read'],
+    may: { health: SUPERVISOR, administrator: ANYBODY },
+    example: ({ them }) => ({ params: { id: them.agencies.health.client_id } }),
   },
   rotateClientSecret: {
     scopes: ACCESS,
@@ -179,13 +187,15 @@ export const OPERATIONS: Record<string, Described> = {
     may: { health: SUPERVISOR, administrator: ANYBODY },
     example: ofHealth(),
   },
+  getCaseworker: {
+    scopes: [...ACCESS, 'directory.read'],
+    may: { health: SUPERVISOR, administrator: ANYBODY },
+    example: async w => ({ params: { id: await aCaseworker(w) } }),
+  },
   changeCaseworker: {
     scopes: ['directory'],
     may: { health: SUPERVISOR, administrator: NOT },
-    example: async ({ path, them }) => {
-      const { data } = ok(await them.as('health', 'supervisor').get(`${path}/caseworkers`));
-      return { params: { id: data[0].id }, body: { languages: ['ar'] }, headers: MATCH };
-    },
+    example: async w => ({ params: { id: await aCaseworker(w) }, body: { languages: ['ar'] }, headers: MATCH }),
   },
   createAgency: {
     scopes: ['admin'],
