@@ -62,6 +62,11 @@ test('what is not a route is a plain 404', async t => {
     t.match(response.headers['content-type'], 'application/problem+json');
   }
   t.match(await as('health').put('/v1/agencies', {}), { status: 404 });
+  for (const body of ['{', '{"colour":"red"}', 'x'.repeat(1_100_000)]) {
+    const headers = { 'content-type': 'application/json' };
+    const response = await it.app.inject({ method: 'POST', url: '/v1/nothing', headers, payload: body });
+    t.equal(response.statusCode, 404, 'whatever is sent there');
+  }
 });
 
 interface Operation {

@@ -16,13 +16,15 @@ export function registerConventions(app: FastifyInstance): void {
   readJson(app);
   app.addHook('onRequest', async (request, reply) => {
     void reply.header('request-id', request.id);
+    // Whatever is sent there, however it is written: there is nothing.
+    if (request.is404) throw new Problem('not_found');
   });
   app.addHook('preValidation', async request => {
     // An absent body is an empty one; what is required of it is the schema's to say.
     if (request.body === undefined && request.routeOptions.schema?.body) request.body = {};
     const faults: Fault[] = [];
     collectMalformed(request.body, '', 0, faults);
-    if (!request.is404 && !request.routeOptions.schema?.body) collectUnexpected(request.body, faults);
+    if (!request.routeOptions.schema?.body) collectUnexpected(request.body, faults);
     for (const [name, value] of Object.entries({ ...(request.query as object), ...(request.params as object) })) {
       if (typeof value === 'string' && !isClean(value))
         faults.push({ pointer: `parameter:${name.slice(0, 100)}`, detail: MALFORMED });
