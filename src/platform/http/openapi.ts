@@ -149,19 +149,11 @@ export const lazySerializers = ((external: unknown, options: unknown) => {
  * in them are parsed.
  */
 export function registerSchemas(app: FastifyInstance): void {
-  const strict = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictTuples: false, coerceTypes: false });
-  const parsing = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictTuples: false, coerceTypes: true });
-  const rfc3339 = fullFormats['date-time'] as { validate: (text: string) => boolean };
-  for (const ajv of [strict, parsing]) {
-    addFormats.default(ajv, ['date', 'uri', 'duration']);
-    // RFC 3339 has leap seconds, `Date` has none.
-    ajv.addFormat('date-time', { validate: (text: string) => rfc3339.validate(text) && !Number.isNaN(Date.parse(text)) });
-  }
-  // Compiled when it is first needed, like the serialisers.
   app.setValidatorCompiler(({ schema, httpPart }) => {
-    let compiled: ValidateFunction | undefined;
+    const ajv = httpPart === 'body' ? strict : parsing;
+    const text = JSON.stringify(schema);
     const validate: { (data: unknown): boolean; errors?: ValidateFunction['errors'] } = data => {
-      compiled ??= (httpPart === 'body' ? strict : parsing).compile(schema as object);
+      const compiled = validatorOf(ajv, schema as object, text);
       const valid = compiled(data);
       validate.errors = compiled.errors;
       return valid;
@@ -169,6 +161,27 @@ export function registerSchemas(app: FastifyInstance): void {
     return validate;
   });
   app.addSchema(ProblemDocument);
+}
+
+const newAjv = (coerceTypes: boolean) => {
+  const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, strictTuples: false, coerceTypes });
+  addFormats.default(ajv, ['date', 'uri', 'duration']);
+  const rfc3339 = fullFormats['date-time'] as { validate: (text: string) => boolean };
+  // RFC 3339 has leap seconds, `Date` has none.
+  ajv.addFormat('date-time', { validate: (text: string) => rfc3339.validate(text) && !Number.isNaN(Date.parse(text)) });
+  return ajv;
+};
+const strict = newAjv(false);
+const parsing = newAjv(true);
+
+const validators = new Map([strict, parsing].map(ajv => [ajv, new Map<string, ValidateFunction>()]));
+
+/** Compiled when it is first needed, like the serialisers, and once for all operations and apps that say the same. */
+function validatorOf(ajv: Ajv, schema: object, text: string): ValidateFunction {
+  const known = validators.get(ajv)!;
+  const compiled = known.get(text) ?? ajv.compile(schema);
+  known.set(text, compiled);
+  return compiled;
 }
 
 /** What a header or a status means is told once, here, for every operation that has it. */
