@@ -44,6 +44,8 @@ test('text is well formed', async t => {
   }
   t.match(await admin.get('/v1/agencies?cursor=%00'), { status: 400, body: { errors: [{ pointer: 'parameter:cursor' }] } });
   t.equal((await admin.get('/v1/agencies?jurisdiction=%ED%A0%80')).status, 400);
+  const misplaced = await admin.get('/v1/agencies?Not%20to%20be%20repeated=%00');
+  t.strictSame(misplaced.body.errors[0].pointer, 'parameter:?', 'a name that is none may be data in the wrong place');
 
   const authorization = `Bearer ${await tokenFor('committee')}`;
   const send = async (payload: string | Buffer, type = 'application/json') =>

@@ -27,7 +27,7 @@ export function registerConventions(app: FastifyInstance): void {
     if (!request.routeOptions.schema?.body) collectUnexpected(request.body, faults);
     for (const [name, value] of Object.entries({ ...(request.query as object), ...(request.params as object) })) {
       if (typeof value === 'string' && !isClean(value))
-        faults.push({ pointer: `parameter:${name.slice(0, 100)}`, detail: MALFORMED });
+        faults.push({ pointer: `parameter:${pointerStep(name)}`, detail: MALFORMED });
     }
     if (faults.length > 0) throw new Problem('invalid_request', { errors: faults.slice(0, MOST_FAULTS) });
   });
