@@ -237,7 +237,7 @@ function consentRoutes(app: App, services: Services): void {
       id: 'withdrawConsent',
       summary: 'Withdraw a consent, wholly or in part',
       action: 'consent.withdraw',
-      problems: ['wrong_state'],
+      problems: ['unprocessable', 'wrong_state'],
       body: WithdrawBody,
       answer: ConsentView,
     }),

@@ -312,13 +312,18 @@ t.test('the log itself drops what may quote somebody', t => {
   any_log.info({ req: { url: CANARY, headers: { host: CANARY } }, res: CANARY, url: CANARY, body: CANARY }, 'incoming request');
   any_log.info(`Route GET:/v1/cases/${CANARY}?x=${CANARY} not found`);
   any_log.error({ err: new Error(`did you forget to return in "/v1/${CANARY}"`) });
+  any_log.info(`got http://h.example/v1/cases/${CANARY}?x=${CANARY}`);
+  any_log.info({ reason: { deep: CANARY }, event_ids: [{ deep: CANARY }] }, 'nested');
+  log.child({ part: 'api', given_name: CANARY, url: CANARY } as Parameters<typeof log.child>[0]).info('from a child');
+  any_log.error(new Error(`Connection terminated ${CANARY}`));
   any_log.info('Server listening at http://127.0.0.1:3000');
 
   t.strictSame(
     written.filter(line => line.includes(CANARY)),
     [],
   );
-  t.equal(written.length, hostile.length * 3 + 4);
+  t.equal(written.length, hostile.length * 3 + 8);
+  t.match(JSON.parse(written.at(-3)!), { part: 'api', msg: 'from a child' });
   t.match(JSON.parse(written[0]!).err, { name: 'Error', code: '23505', stack: /^ {4}at .+telemetry\.test\.ts/ });
   t.match(JSON.parse(written[3]!).err, { name: 'SyntaxError' });
   t.match(JSON.parse(written.at(-1)!).msg, 'Server listening at http://127.0.0.1:3000');

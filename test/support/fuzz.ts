@@ -4,10 +4,11 @@ import type { DemoAgencyKey } from '../../src/demo.ts';
 import type { TestApp } from './app.ts';
 import { tracesOf } from './canaries.ts';
 import { drain } from './drain.ts';
+import { type Aim, aimAt, type Chance } from './fuzz-aims.ts';
 import { type Answered, faultsOf, type Operation, type Published, readDocument } from './fuzz-document.ts';
 import { type Change, changeAnywhere, type Distortion, distortion, type FuzzRequest } from './fuzz-nonsense.ts';
 import { filled, fitted, type Slot, type Template, valuesOf } from './fuzz-values.ts';
-import { type Aim, type Chance, World } from './fuzz-world.ts';
+import { World } from './fuzz-world.ts';
 import type { Mechanism } from './mechanism.ts';
 
 /**
@@ -139,13 +140,8 @@ export class Fuzz {
     if (is_right && saysInvalid(answer))
       this.blame(request, by, answer, ['is as the document asks, and is refused as invalid'], draft.operation);
     if (answer.status === 201) await this.readMade(by, request, answer);
-    if (
-      answer.status < 300 &&
-      request.method === 'POST' &&
-      request.headers['idempotency-key'] &&
-      this.done.push({ by, request }) > 20
-    )
-      this.done.shift();
+    if (answer.status < 300 && request.headers['idempotency-key']) this.done.push({ by, request });
+    if (this.done.length > 20) this.done.shift();
 
     this.it.clock.advance(chance(4_000));
     if (chance(150) === 0) this.it.clock.advance(chance(100) * 60_000);
@@ -167,7 +163,7 @@ export class Fuzz {
       };
 
     const { operation, changes, distortions } = draft;
-    const aim = (chance(20) > 0 && this.world.aim(operation.id, chance, this.it.clock.now())) || this.stray(chance);
+    const aim = (chance(20) > 0 && aimAt(this.world, operation.id, chance, this.it.clock.now())) || this.stray(chance);
     const { by } = aim;
     const fill = (slot: Slot) => this.fill(slot, by, operation);
     const path = { ...(filled(draft.path, fill) as Record<string, string>), ...aim.params };

@@ -63,8 +63,7 @@ export function responsesOf(
 ): Record<string, object> {
   const successes = Object.entries(told).map(([status, response]): [string, object] => {
     if (!status.startsWith('2')) return [status, response];
-    const names = headersOf(method, status, it, response);
-    return [status, names.length > 0 ? { ...response, headers: references(names) } : response];
+    return [status, { ...response, headers: references(headersOf(method, status, it, response)) }];
   });
   const by_status = Map.groupBy(new Set(problemsOf(method, path, it)), statusOf);
   const refusals = [...by_status].map(([status, group]): [string, object] => {
