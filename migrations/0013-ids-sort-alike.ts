@@ -16,7 +16,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   // A column cannot change under a policy or a view: they are put back as they were.
   const { rows: policies } = await sql<{ drop: string; create: string }>`
     select format('drop policy %I on %I', policyname, tablename) as drop,
-      format('create policy %I on %I as %s for %s to public%s%s', policyname, tablename, permissive, cmd,
+      format('create policy %I on %I as %s for %s to %s%s%s', policyname, tablename, permissive, cmd,
+        (select string_agg(case role when 'public' then 'public' else quote_ident(role) end, ', ') from unnest(roles) role),
         ' using (' || qual || ')', ' with check (' || with_check || ')') as create
     from pg_policies where schemaname = 'public'`.execute(db);
   const { rows: views } = await sql<{ definition: string }>`
@@ -24,12 +25,16 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 
   for (const policy of policies) await sql.raw(policy.drop).execute(db);
   await sql`drop view masked_cases`.execute(db);
-  for (const { table, column } of columns) {
-    await sql`alter table ${sql.table(table)} alter column ${sql.ref(column)} type text collate "C"`.execute(db);
+  // Each table once: its indexes are made anew, and whoever writes it waits for them.
+  for (const [table, of_table] of Map.groupBy(columns, ({ table }) => table)) {
+    const changes = of_table.map(({ column }) => sql`alter column ${sql.ref(column)} type text collate "C"`);
+    await sql`alter table ${sql.table(table)} ${sql.join(changes)}`.execute(db);
   }
   await sql`create view masked_cases with (security_invoker = true, security_barrier = true) as ${sql.raw(
     views[0]!.definition,
   )}`.execute(db);
   await sql`grant select on masked_cases to aman_app`.execute(db);
   for (const policy of policies) await sql.raw(policy.create).execute(db);
+  // What the planner knew of the columns went with their type.
+  for (const table of new Set(columns.map(({ table }) => table))) await sql`analyze ${sql.table(table)}`.execute(db);
 }

@@ -4,8 +4,8 @@ GRANT USAGE ON SCHEMA public TO aman_app;
 CREATE OR REPLACE FUNCTION public.accounts_for(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from offers o where o.id = which and (o.owner_agency_id = me() or o.jurisdiction = any (coordinated()))); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.offers o where o.id = which and (o.owner_agency_id = me() or o.jurisdiction = any (coordinated()))); end$function$;
 
 CREATE OR REPLACE FUNCTION public.acting_as(VARIADIC roles text[])
  RETURNS boolean
@@ -54,14 +54,14 @@ AS $function$
 CREATE OR REPLACE FUNCTION public.holds(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null); end$function$;
 
 CREATE OR REPLACE FUNCTION public.holds_category(which text, what text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null
       and what = any (d.categories)); end$function$;
 
 CREATE OR REPLACE FUNCTION public.identify(client text, code text)
@@ -111,20 +111,20 @@ AS $function$
 CREATE OR REPLACE FUNCTION public.keeps_client(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from clients c where c.id = which and (c.agency_id = me() or is_admin())); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.clients c where c.id = which and (c.agency_id = me() or is_admin())); end$function$;
 
 CREATE OR REPLACE FUNCTION public.knows_case(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from cases c where c.id = which); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.cases c where c.id = which); end$function$;
 
 CREATE OR REPLACE FUNCTION public.knows_client(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from clients c where c.id = which); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.clients c where c.id = which); end$function$;
 
 CREATE OR REPLACE FUNCTION public.lock_case(id text, for_update boolean)
  RETURNS void
@@ -206,20 +206,20 @@ AS $function$ select nullif(current_setting('aman.agency_id', true), '') $functi
 CREATE OR REPLACE FUNCTION public.owner_sees(which text, what text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from cases c where c.id = which and c.owner_agency_id = me() and not what = any (c.owner_withheld)); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.cases c where c.id = which and c.owner_agency_id = me() and not what = any (c.owner_withheld)); end$function$;
 
 CREATE OR REPLACE FUNCTION public.owns(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from cases c where c.id = which and c.owner_agency_id = me()); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.cases c where c.id = which and c.owner_agency_id = me()); end$function$;
 
 CREATE OR REPLACE FUNCTION public.reads_messages(which text, of_case text, author text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from offers o where o.id = which and (
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.offers o where o.id = which and (
       author = me() and o.sender_agency_id = me()
       or o.agency_id = me() and o.status in ('accepted', 'in_progress')
       or o.sender_agency_id = me() and (o.owner_agency_id = me() or holds(of_case)))); end$function$;
@@ -227,14 +227,14 @@ AS $function$begin return exists (select from offers o where o.id = which and (
 CREATE OR REPLACE FUNCTION public.takes_part(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())); end$function$;
 
 CREATE OR REPLACE FUNCTION public.takes_part_now(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())
       and o.status in ('offered', 'received', 'info_requested', 'waitlisted', 'accepted', 'in_progress')); end$function$;
 
 CREATE OR REPLACE FUNCTION public.use_key(client text, used text)
@@ -252,14 +252,14 @@ AS $function$
 CREATE OR REPLACE FUNCTION public.was_asked(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from offers o where o.referral_id = which and o.agency_id = me()); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.offers o where o.referral_id = which and o.agency_id = me()); end$function$;
 
 CREATE OR REPLACE FUNCTION public.was_disclosed(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
-AS $function$begin return exists (select from disclosures d where d.case_id = which and d.agency_id = me()); end$function$;
+ STABLE PARALLEL SAFE
+AS $function$begin return exists (select from public.disclosures d where d.case_id = which and d.agency_id = me()); end$function$;
 
 CREATE TABLE agencies (
   id text COLLATE "C" NOT NULL,
@@ -427,11 +427,11 @@ CREATE TABLE case_data (
 );
 ALTER TABLE case_data ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_data FORCE ROW LEVEL SECURITY;
-CREATE POLICY holders ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (category = 'profile'::text AND acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) OR holds_category(case_id, category) OR category = 'profile'::text AND takes_part_now(case_id));
 CREATE POLICY owner ON case_data AS PERMISSIVE FOR ALL TO PUBLIC
   USING (owner_sees(case_id, category))
   WITH CHECK (owner_sees(case_id, category));
+CREATE POLICY parties ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (category = 'profile'::text AND acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]) OR holds_category(case_id, category) OR category = 'profile'::text AND takes_part_now(case_id));
 GRANT INSERT, SELECT, UPDATE ON case_data TO aman_app;
 
 CREATE TABLE case_data_history (

@@ -37,7 +37,7 @@ const SAID_FIRST: readonly ProblemCode[] = [
  *
  * @param view reads the resource for the answer, as the caller
  * @param run does the act; an `id` that `view` can read, and the receipt from `record`
- * @param load what `run` looks at, asked for and locked in one go with the key; changes nothing
+ * @param load what `run` looks at, asked for and locked in one go; changes nothing
  * @throws Problem what `run` throws, and `idempotency_in_progress`, `idempotency_mismatch`, `secret_already_shown`
  */
 export async function act<View extends object, Loaded = undefined>(
@@ -49,16 +49,12 @@ export async function act<View extends object, Loaded = undefined>(
   load: (tx: Tx) => Promise<Loaded> = async () => undefined as Loaded,
 ): Promise<Outcome<View>> {
   const outcome = await transact(services, actor, async tx => {
-    // Said one behind the other; of the two answers, that of the key counts first.
-    const used_before = findRemembered(tx, actor);
-    const loading = load(tx);
-    loading.catch(() => {});
-    const remembered = await used_before;
+    const remembered = await findRemembered(tx, actor);
     const now = services.now();
-    const runLoaded = async () => run(tx, now, await loading);
-    if (remembered) return replay(services, tx, actor, action, remembered, view, runLoaded);
+    const loadAndRun = async () => run(tx, now, await load(tx));
+    if (remembered) return replay(services, tx, actor, action, remembered, view, loadAndRun);
 
-    const { id, receipt, shown_once } = await runLoaded();
+    const { id, receipt, shown_once } = await loadAndRun();
     remember(services, tx, actor, id, shown_once !== undefined, now);
     return { view: { ...(await view(tx, id)), ...shown_once }, receipt, replayed: false };
   });

@@ -207,8 +207,11 @@ export type CaseOf = { case_id: string } | { referral_id: string };
 const caseOf = (of: CaseOf): RawBuilder<string> =>
   'case_id' in of ? sql`${of.case_id}` : sql`(select case_id from referrals where id = ${of.referral_id})`;
 
-/** The profile with the key that opens it, in one statement. Runs as the router. */
-export async function findProfileAndKey(services: Sealing, tx: Tx, of: CaseOf): Promise<RoutingProfile | undefined> {
+/**
+ * The profile with the key of the case, in one statement; opened when somebody wants to know. Runs as the router.
+ * @returns undefined, when asked, where the case has none
+ */
+export async function findProfileAndKey(services: Sealing, tx: Tx, of: CaseOf): Promise<() => RoutingProfile | undefined> {
   const row = await tx
     .selectFrom('case_data as d')
     .innerJoin('case_keys as k', 'k.case_id', 'd.case_id')
@@ -216,8 +219,9 @@ export async function findProfileAndKey(services: Sealing, tx: Tx, of: CaseOf): 
     .where('d.case_id', '=', caseOf(of))
     .where('d.category', '=', 'profile')
     .executeTakeFirst();
-  if (!row) return undefined;
-  return open(keepDataKey(services, tx, row), place(row.case_id, 'profile', row.version), row.sealed);
+  if (!row) return () => undefined;
+  const key = keepDataKey(services, tx, row);
+  return () => open(key, place(row.case_id, 'profile', row.version), row.sealed);
 }
 
 /** What routing and the matching profile are made of; undefined where the caller may not see it. */

@@ -30,6 +30,7 @@ export class Conversation {
   #failure: Error | undefined;
   /** Whether the connection is good for another one: not where a statement failed on its way. */
   is_sound = true;
+  #ended = false;
 
   constructor(client: pg.PoolClient) {
     this.#client = client;
@@ -93,6 +94,7 @@ export class Conversation {
   }
 
   async #end(how: 'commit' | 'rollback'): Promise<pg.QueryResult> {
+    this.#ended = true;
     const ended = this.#client.query(how);
     await Promise.allSettled([...this.#posted, ended]);
     return ended;
@@ -103,6 +105,8 @@ export class Conversation {
   }
 
   async #execute<Row>(role: Role, { sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
+    // The connection may be somebody else's by now.
+    if (this.#ended) throw new Error('said after the end of the transaction');
     if (this.#role !== role) {
       this.#role = role;
       this.post(this.#say('select enter($1)', [role]));

@@ -30,7 +30,7 @@ export interface LockedReferral {
   grants: Grant[];
   pack: RulePack;
   /** What of the person routing looks at. */
-  profile: RoutingProfile | undefined;
+  profile: () => RoutingProfile | undefined;
   /** The coordination committees of its jurisdiction. */
   coordinators: string[];
   agencies: Map<string, AgencyFacts>;

@@ -28,7 +28,8 @@ export async function rank(
   locked: Pick<LockedReferral, 'referral' | 'offers' | 'grants' | 'profile' | 'providers'>,
   now: Date,
 ): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string }> {
-  const { referral, offers, grants, profile } = locked;
+  const { referral, offers, grants } = locked;
+  const profile = locked.profile();
   return asSystem(tx, 'router', async tx => {
     locked.providers ??= await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
     const { providers } = locked;
@@ -81,7 +82,7 @@ export async function askNext(
 }
 
 /** One place for the person and one for each dependant, as they are known now. */
-export const placesNeeded = ({ profile }: Pick<LockedReferral, 'profile'>): number => 1 + (profile?.dependants ?? 0);
+export const placesNeeded = ({ profile }: Pick<LockedReferral, 'profile'>): number => 1 + (profile()?.dependants ?? 0);
 
 /** No agency is asked now, and none will be by itself unless something changes. */
 export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
@@ -134,7 +135,7 @@ export async function makeOffer(
   now: Date,
 ): Promise<OfferRow> {
   const { referral, offers, grants, agencies, profile } = locked;
-  if (endangersAsylum(provider.kind, profile?.protection_status ?? 'unknown')) {
+  if (endangersAsylum(provider.kind, profile()?.protection_status ?? 'unknown')) {
     throw new Problem('unprocessable', { detail: 'no contact with a country of origin while asylum applies or is unknown' });
   }
   const offer: OfferRow = {

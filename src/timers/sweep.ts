@@ -74,7 +74,7 @@ interface Fired {
   due_at: Date;
 }
 
-/** @returns null where there is nothing to do any more, or another sweep is at it */
+/** @returns null where there is nothing to do any more: somebody answered, or another sweep was there before */
 const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<Fired | null> =>
   transact(services, CLOCK, async tx => {
     const subject = await effects.lock(tx, due);

@@ -60,6 +60,18 @@ test('what a transaction says', async t => {
     t.strictSame(await beats(), []);
   });
 
+  await t.test('cannot be said after the end', async t => {
+    let left_behind: Tx | undefined;
+    await transact(services, clock, async tx => {
+      left_behind = tx;
+    });
+    await t.rejects(beat(left_behind!, 'late'), { message: 'said after the end of the transaction' });
+    await t.rejects(
+      asSystem(left_behind!, 'relay', tx => beat(tx, 'late')),
+      { message: 'said after the end of the transaction' },
+    );
+  });
+
   await t.test('may be said again after a deadlock, and is done once', async t => {
     let tries = 0;
     await transact(services, clock, async tx => {
