@@ -16,10 +16,10 @@ import {
 } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { goesOnByItself, type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
+import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
 import { type Carrying, carryOut, finish } from './progress.ts';
-import { askNext, goOn, makeOffer, placesNeeded } from './router.ts';
+import { goOn, makeOffer, placesNeeded } from './router.ts';
 import type { ReferralView } from './schema.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
@@ -67,7 +67,7 @@ export const provideInformation = (
     { offer_id: body.offer_id },
   );
 
-/** Not now, but perhaps soon: the router asks another agency beside this one, which may still accept. */
+/** Not now, but perhaps soon: unless one is asked already, the router asks another agency beside this one, which may still accept. */
 export const waitlistReferral = (services: Services, actor: AgencyActor, id: string, body: { review_at?: string }) =>
   actOn(
     services,
@@ -76,9 +76,7 @@ export const waitlistReferral = (services: Services, actor: AgencyActor, id: str
     'waitlist',
     async (tx, { locked, now }) => ({
       due_at: dayNamed(body.review_at),
-      follow: async () => {
-        if (goesOnByItself(locked.referral)) await askNext(services, tx, actor, locked, now, { quietly: true });
-      },
+      follow: () => goOn(services, tx, actor, locked, now),
     }),
     { check: (_tx, locked, now) => requireDay(locked, 'waitlist_review', '/review_at', body.review_at, now) },
   );

@@ -13,7 +13,7 @@ import { type DisclosureRow, listDisclosures, saveDisclosure } from './disclosur
 import { goesOnByItself, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { finish, saveSteps, startDeletion, timerContext } from './progress.ts';
-import { askNext } from './router.ts';
+import { askNext, isWaiting } from './router.ts';
 import {
   findReferral,
   listAgencyFacts,
@@ -257,7 +257,10 @@ async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonl
   return notices;
 }
 
-/** The next covered agency is asked; where consent covers nobody any more, the referral is withdrawn with it. */
+/**
+ * The next covered agency is asked, also beside one that keeps it on a waiting list; where consent covers nobody any more, the
+ * referral is withdrawn with it.
+ */
 async function askCovered(
   services: Services,
   tx: Tx,
@@ -268,7 +271,8 @@ async function askCovered(
   now: Date,
 ): Promise<void> {
   const { referral, offers, grants } = locked;
-  if (offers.some(isLive)) return;
+  const live = offers.filter(isLive);
+  if (!live.every(isWaiting)) return;
   const covered = await asSystem(tx, 'router', async tx => {
     const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
     return providers.some(({ agency_id, kind }) => mayBeAsked(referral, grants, { id: agency_id, kind }, now));
@@ -277,7 +281,7 @@ async function askCovered(
     await askNext(services, tx, cause, locked, now, { quietly: !told_already });
     return;
   }
-  if (covered && !told_already) return;
+  if (live.length > 0 || (covered && !told_already)) return;
   referral.ended = 'withdrawn';
   asSystem(tx, 'router', tx => endReferralTimers(tx, locked.timers, now, { cancel: REFERRAL_CLOCKS }));
   if (!told_already) {

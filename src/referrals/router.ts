@@ -109,12 +109,13 @@ const TRY_AGAIN_MS = 10_000;
 const routeAgainAt = ({ referral }: LockedReferral, now: Date): Date | null =>
   goesOnByItself(referral) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
 
-const isWaiting = ({ status }: OfferRow): boolean => status === 'waitlisted';
+/** Whoever put it on a waiting list has not said yes. */
+export const isWaiting = ({ status }: OfferRow): boolean => status === 'waitlisted';
 
 /** What follows when an offer ended without a yes: the next agency, or none. */
 export async function goOn(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
   const live = locked.offers.filter(isLive);
-  // Whoever put it on a waiting list has not said yes: the router goes on asking beside.
+  // The router goes on asking beside a waiting list.
   if (!live.every(isWaiting)) return;
   if (!isStillGiven(locked.referral)) await cancelTransfer(services, tx, locked, now);
   else if (goesOnByItself(locked.referral)) await askNext(services, tx, cause, locked, now, { quietly: live.length > 0 });

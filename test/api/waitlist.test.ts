@@ -2,7 +2,7 @@ import t from 'tap';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
-import { ok, startNight } from '../support/night.ts';
+import { caseBody, consentBody, ok, PERSON, referralBody, startNight } from '../support/night.ts';
 
 const HOUR = 3_600_000;
 
@@ -96,4 +96,52 @@ t.test('waiting list and review', async t => {
       t.equal(ok(await first.get(path)).status, 'expired', 'an emergency waits no longer than its rule');
     },
   );
+
+  /** A referral that any of the three shelters may be asked to take, each by a grant of its own. */
+  async function askThree() {
+    const shelters = [as('shelter_a'), as('shelter_b'), as('shelter_c')];
+    const kase = ok(await helpline.post('/v1/cases', caseBody({ person: { ...PERSON, sex: 'unknown' } })));
+    const grants = new Map<Client, string>();
+    for (const shelter of shelters) {
+      const body = consentBody({ recipient: { agency_id: shelter.agency.id } });
+      grants.set(shelter, ok(await helpline.post(`/v1/cases/${kase.id}/consents`, body)).id);
+    }
+    const { id } = ok(await helpline.post(`/v1/cases/${kase.id}/referrals`, referralBody({ urgency: 'urgent' })));
+    const path = `/v1/referrals/${id}`;
+    /** The shelters that were asked so far, in that order. */
+    const asked = async (): Promise<Client[]> =>
+      ok(await helpline.get(path)).offers.map((offer: { agency_id: string }) =>
+        shelters.find(({ agency }) => agency.id === offer.agency_id),
+      );
+    return { path, grants, asked };
+  }
+
+  await t.test('nobody is asked beside who is being asked already', async t => {
+    const { path, asked } = await askThree();
+    const [first] = (await asked()) as [Client];
+    const told_by = { channel: 'phone', at: clock.now().toISOString(), staff_code: 'NIGHT-7' };
+    ok(await helpline.post(`${path}/decline`, { reason_code: 'unsafe', told_by }));
+    ok(await first.post(`${path}/contest`, { note: 'nobody here said so' }));
+    ok(await first.post(`${path}/receive`));
+    ok(await first.post(`${path}/waitlist`));
+    t.equal((await asked()).length, 2, 'the second has been asked since the first was said to decline');
+  });
+
+  await t.test('where consent ends for the one that is asked, the next is asked beside the waiting list', async t => {
+    const { path, grants, asked } = await askThree();
+    const [first] = (await asked()) as [Client];
+    ok(await first.post(`${path}/receive`));
+    ok(await first.post(`${path}/waitlist`));
+    const [, second] = (await asked()) as [Client, Client];
+    ok(await helpline.post(`/v1/consents/${grants.get(second)}/withdraw`, { spoken_in_private: true }));
+    const { offers } = ok(await helpline.get(path));
+    t.strictSame(
+      offers.map(({ status }: { status: string }) => status),
+      ['waitlisted', 'withdrawn', 'offered'],
+    );
+    const [, , third] = (await asked()) as [Client, Client, Client];
+    ok(await helpline.post(`/v1/consents/${grants.get(third)}/withdraw`, { spoken_in_private: true }));
+    t.equal(ok(await helpline.get(path)).status, 'waitlisted', 'and with nobody left it stays on the list');
+    t.equal(ok(await first.post(`${path}/accept`)).status, 'accepted');
+  });
 });
