@@ -6,7 +6,6 @@ import { drain } from '../support/drain.ts';
 import { all, clinic, HOUR } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
-import { lookAsOwner } from '../support/trail.ts';
 
 // Much of it, and other suites beside it.
 t.setTimeout(90_000);
@@ -17,7 +16,7 @@ t.test('one referral to one agency', async t => {
   const test = await startTestApp(t);
   const { services } = test;
   const them = await mechanism(test);
-  const { sender, receiver, at, ask } = clinic(them);
+  const { sender, receiver, at } = clinic(them);
 
   await t.test('what is not said right is not understood', async t => {
     const { referral } = await at(test, 'accepted');
@@ -107,24 +106,6 @@ t.test('one referral to one agency', async t => {
     t.match(accepted.offer, { status: 'accepted', ended_at: null, reason_code: null });
     const names = (await all(sender, `/v1/timers?subject_id=${late.referral.id}`)).map(timer => [timer.name, timer.state]);
     t.match(Object.fromEntries(names), { respond: 'met', handover: 'running', unplaced_review: 'met' });
-  });
-
-  await t.test('fifty say yes at once', async t => {
-    const { referral } = await ask({ urgency: 'emergency' });
-    const answers = await Promise.all(Array.from({ length: 50 }, () => receiver.post(`/v1/referrals/${referral.id}/accept`)));
-    t.equal(answers.filter(({ status }) => status === 200).length, 1);
-    t.equal(
-      answers.filter(({ status, body }) => status === 409 && body.code === 'wrong_state' && body.state === 'accepted').length,
-      49,
-    );
-    const [{ disclosures, handovers, events }] = (await lookAsOwner(
-      services,
-      `select (select count(*)::int from disclosures where referral_id = $1) as disclosures,
-        (select count(*)::int from timers where referral_id = $1 and name = 'handover') as handovers,
-        (select count(distinct id)::int from events where referral_id = $1 and type = 'referral.accepted') as events`,
-      [referral.id],
-    )) as [{ disclosures: number; handovers: number; events: number }];
-    t.strictSame({ disclosures, handovers, events }, { disclosures: 1, handovers: 1, events: 1 });
   });
 });
 
