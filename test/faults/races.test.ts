@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { everyEntry } from '../support/entries.ts';
+import { holdInvariants, settle } from '../support/invariants.ts';
 import type { Answer, Client } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 import { startServed } from '../support/served.ts';
@@ -373,7 +374,9 @@ t.test('races', async t => {
     t.equal((await supervisor.del(`/v1/webhook-endpoints/${kept.id}`)).status, 204);
   });
 
-  await t.test('and the process has nothing to complain of', async t => {
+  await t.test('and in the end everything agrees, and the process has nothing to complain of', async t => {
+    await settle(served.database);
+    await holdInvariants(t, { database: served.database, settled: true });
     // On a slow machine a round of the worker may wait too long for a connection; it comes again.
     const complaints = (await served.stop()).filter(line => !line.includes('timeout exceeded when trying to connect'));
     t.strictSame(complaints, []);

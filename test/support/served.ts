@@ -9,6 +9,8 @@ import { type Program, ready, serve, temporaryDataDir } from './process.ts';
 /** The demonstration mechanism in the service as it really runs: `node src/main.ts serve` on the test's PostgreSQL, asked over HTTP. */
 export interface Served {
   program: Program;
+  /** Connection string of its database's owner. */
+  database: string;
   agencies: DemoCredentials['agencies'];
   as(key: DemoAgencyKey, staff?: 'worker' | 'supervisor'): Client;
   /** What the database holds, past both walls: as its owner. */
@@ -21,9 +23,9 @@ export interface Served {
 /** @param keys the agencies that take part */
 export async function startServed(t: Test, keys: readonly DemoAgencyKey[], env: Record<string, string> = {}): Promise<Served> {
   const DATABASE_URL = await cloneDatabase(t);
-  const database = new pg.Pool({ connectionString: DATABASE_URL, max: 2 });
-  t.teardown(() => database.end());
-  const look = async (text: string, values: unknown[] = []) => (await database.query(text, values)).rows;
+  const owner = new pg.Pool({ connectionString: DATABASE_URL, max: 2 });
+  t.teardown(() => owner.end());
+  const look = async (text: string, values: unknown[] = []) => (await owner.query(text, values)).rows;
   const program = serve(t, { DATA_DIR: await temporaryDataDir(t), DATABASE_URL, ...env });
   const url = await ready(program);
   const http = new Pool(url, { connections: 64 });
@@ -67,6 +69,7 @@ export async function startServed(t: Test, keys: readonly DemoAgencyKey[], env: 
 
   return {
     program,
+    database: DATABASE_URL,
     agencies,
     as,
     look,
