@@ -1,8 +1,9 @@
-import { createPostgresBackend, createRedisBackend, type JobsOptions, type WorkerOptions, withBackend } from 'bullmq';
+import { createRedisBackend, type JobsOptions, type WorkerOptions, withBackend } from 'bullmq';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { RedisAddress } from './config.ts';
 import type { Logger } from './log.ts';
 import { QUEUE_SCHEMA } from './migrate.ts';
+import { createSteadyBackend } from './queue-connection.ts';
 
 /**
  * The two places where the queue may be, behind one shape. What is asked of either answers or fails within seconds, also where
@@ -33,7 +34,7 @@ export interface JobData {
 
 type OnError = (error: Error) => void;
 
-const onPostgres = withBackend(createPostgresBackend);
+const onPostgres = withBackend(createSteadyBackend);
 const onRedis = withBackend(createRedisBackend);
 
 /**
