@@ -80,6 +80,8 @@ async function onDatabase<T>(database: string, work: (client: pg.Client) => Prom
 /** Runs rules in the transaction that `client` is in, where they also see what it has done itself. */
 export async function look(client: pg.Client, facts: Facts, rules: Readonly<Record<string, string>> = RULES): Promise<Broken> {
   const { now, acknowledged = [], arrived, slack_ms = 2_000 } = facts;
+  // Rows that are looked up by what they are not: in memory, or never.
+  await client.query(`set local work_mem = '256MB'`);
   await client.query('drop table if exists pg_temp.moment, pg_temp.acknowledged, pg_temp.arrived');
   await client.query(
     `create temp table moment on commit drop as
@@ -118,12 +120,8 @@ const RESOURCES = `(${[
   .map(table => `select id from ${table}`)
   .join(' union all ')})`;
 
-/** How often an event of this type was told of an offer. */
-const told = (type: string, offer = 'o') =>
-  `(select count(distinct e.id) from events e where e.type = '${type}' and e.body ->> 'offer_id' = ${offer}.id)`;
-/** The same of a timer. */
-const fired = (type: string) =>
-  `(select count(distinct e.id) from events e where e.type = '${type}' and e.body ->> 'timer_id' = t.id)`;
+/** How often an event of this type was told, of what the events are grouped by. */
+const told = (type: string) => `count(distinct id) filter (where type = '${type}')`;
 
 export const ALWAYS = {
   'an acknowledged act is in the trail, once': `
@@ -161,17 +159,19 @@ export const ALWAYS = {
     where r.entry_id is null or p.entry_id is null or r.entry <> p.entry`,
 
   'a case has its key and its profile, and was opened once': `
-    select c.id from cases c where not exists (select from case_keys k where k.case_id = c.id)
-      or not exists (select from case_data d where d.case_id = c.id and d.category = 'profile')
-      or (select count(distinct id) from events e where e.type = 'case.opened' and e.case_id = c.id) <> 1`,
+    with told as materialized (select case_id, ${told('case.opened')} as opened from events group by 1)
+    select c.id, opened from cases c left join told on told.case_id = c.id
+    where opened is distinct from 1 or not exists (select from case_keys k where k.case_id = c.id)
+      or not exists (select from case_data d where d.case_id = c.id and d.category = 'profile')`,
   // What moves a case to another owner counts its version up beside.
   "a case's version counts its changes": `
     select * from (select coalesce(sum(version - 1), 0) as changes from cases) c, (select count(*) as entries from audit_records
       where outcome = 'done' and action in ('case.amend', 'case.close', 'case.reopen')) r
     where changes <> entries and not exists (select from cases where opened_by_agency_id is not null)`,
   'a consent was told once': `
-    select case_id, count(*) from consents c group by case_id
-    having count(*) <> (select count(distinct id) from events e where e.type = 'consent.granted' and e.case_id = c.case_id)`,
+    with told as materialized (select case_id, ${told('consent.granted')} as granted from events group by 1)
+    select case_id, count(*), granted from consents left join told using (case_id) group by case_id, granted
+    having granted is distinct from count(*)`,
 
   'a referral stands where its offers stand': `
     select r.id, r.status, r.ended, furthest.status as furthest from referrals r left join lateral (
@@ -199,11 +199,16 @@ export const ALWAYS = {
     where latest <> not exists (select from offers n where n.referral_id = o.referral_id and n.agency_id = o.agency_id
       and n.ordinal > o.ordinal)`,
   'a step of an offer was told, once': `
-    select o.id, o.status from offers o where ${told('referral.contested')} = 0 and (${told('referral.offered')} <> 1
-      or ${told('referral.accepted')} + ${told('referral.handover_confirmed')} not between (accepted_at is not null)::int and 2
-      or ${told('referral.accepted')} > 1 or ${told('referral.handover_confirmed')} > 1
-      or ${told('referral.declined')} <> (status = 'declined')::int or ${told('referral.completed')} <> (status = 'completed')::int
-      or ${told('referral.expired')} not between (status = 'expired')::int and 1)`,
+    with told as materialized (
+      select body ->> 'offer_id' as id, ${told('referral.offered')} as offered, ${told('referral.accepted')} as accepted,
+        ${told('referral.handover_confirmed')} as arrived, ${told('referral.declined')} as declined,
+        ${told('referral.completed')} as completed, ${told('referral.expired')} as expired,
+        ${told('referral.contested')} as contested
+      from events where body ? 'offer_id' group by 1)
+    select o.status, told.* from offers o left join told using (id) where contested is null or contested = 0
+      and (offered <> 1 or accepted > 1 or arrived > 1 or (accepted_at is not null and accepted + arrived = 0)
+      or declined <> (status = 'declined')::int or completed <> (status = 'completed')::int
+      or expired not between (status = 'expired')::int and 1)`,
 
   'the places that are taken are those of accepted offers': `
     select c.agency_id, c.service, c.held, taken.places from capacities c cross join lateral (
@@ -240,9 +245,13 @@ export const ALWAYS = {
       or next_step_at < (steps -> 0 ->> 'at')::timestamptz`,
   // Every policy of the packs warns twice.
   'what a clock fired was told, once': `
-    select t.id, t.name, t.state from timers t where ${fired('timer.breached')} <> (breached_at is not null)::int
-      or ${fired('timer.escalated')} <> escalation_level
-      or ${fired('timer.warned')} not between (warned_at is not null)::int and 2 * (warned_at is not null)::int`,
+    with told as materialized (
+      select body ->> 'timer_id' as id, ${told('timer.breached')} as breached, ${told('timer.escalated')} as escalated,
+        ${told('timer.warned')} as warned
+      from events where body ? 'timer_id' group by 1)
+    select t.id, t.name, t.state, breached, escalated, warned from timers t left join told using (id)
+    where coalesce(breached, 0) <> (breached_at is not null)::int or coalesce(escalated, 0) <> escalation_level
+      or coalesce(warned, 0) not between (warned_at is not null)::int and 2 * (warned_at is not null)::int`,
   'what a clock fired is in the trail, once': `
     select * from (values ('timer.warn', 'timer.warned'), ('timer.breach', 'timer.breached'), ('timer.escalate', 'timer.escalated'))
       as step (action, type)
