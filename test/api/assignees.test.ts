@@ -10,7 +10,7 @@ import { entriesOf, lookAsOwner } from '../support/trail.ts';
 import { demoActors } from '../support/webhooks.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 /** An agency assigns a case to some of its people; the others say why they need it, and the supervisor is told. */
 

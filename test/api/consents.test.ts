@@ -11,7 +11,7 @@ import { lookAsOwner } from '../support/trail.ts';
 import { demoActors } from '../support/webhooks.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 /** What the person agreed to decides who is asked and what is handed over, from one moment to the next. */
 

@@ -8,7 +8,7 @@ import { caseBody, consentBody, ok, referralBody, startNight } from '../support/
 import { lookAsOwner } from '../support/trail.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 /** To whom a case was disclosed, and what becomes of it when the holder has deleted what it held. */
 

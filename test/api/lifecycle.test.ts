@@ -8,7 +8,7 @@ import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 /** The lifecycle of a referral as agencies meet it. The table itself is walked in table-walk.test.ts. */
 

@@ -47,7 +47,7 @@ const LANES = 8;
 const SHRINK_MS = 60_000;
 const COMMANDS = 8;
 
-t.setTimeout(LONG ? 3 * 3_600_000 : 480_000);
+t.setTimeout(LONG ? 3 * 3_600_000 : 900_000);
 
 const MINUTE = 60_000;
 const WAITS = [7, 37, 167, 553, 1_591].map(minutes => minutes * MINUTE);

@@ -9,7 +9,7 @@ import { consentBody, ok, referralBody, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 /** Who is asked, who is asked next, and who gets the places: referrals that several agencies could take. */
 

@@ -14,7 +14,7 @@ import { entriesOf, lookAsOwner } from '../support/trail.ts';
 import { asRelay, demoActors, emit, insertReferral, notice, relayAll, startReceiver } from '../support/webhooks.ts';
 
 // Many events, and other suites beside it.
-tap.setTimeout(90_000);
+tap.setTimeout(300_000);
 
 const PATH = '/v1/webhook-endpoints';
 const SECOND = 1_000;

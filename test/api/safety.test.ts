@@ -5,7 +5,7 @@ import { all, clinic, eventsOf, MINUTE } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
 
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 t.test('what concerns safety reaches whoever holds the case, and each says that it was read', async t => {
   const test = await startTestApp(t);

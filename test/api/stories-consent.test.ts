@@ -8,7 +8,7 @@ import { storyteller } from '../support/story.ts';
 /** What may be known, and what happens when it may not be known any more: each story with its trail, events and clocks. */
 
 // Long, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 t.test('stories of consent', async t => {
   const test = await startTestApp(t);

@@ -9,7 +9,7 @@ import { storyteller } from '../support/story.ts';
 /** What an outage of the service itself does to whoever was asked meanwhile, with trail, events and clocks. */
 
 // Long, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 t.test('stories of an outage', async t => {
   const test = await startTestApp(t);

@@ -10,7 +10,7 @@ import { storyteller } from '../support/story.ts';
 /** Agencies that are spoken for, suspended, looked at, or that hand a case over: each story with its trail, events and clocks. */
 
 // Long, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 t.test('stories of agencies', async t => {
   const test = await startTestApp(t);

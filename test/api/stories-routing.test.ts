@@ -7,7 +7,7 @@ import { storyteller } from '../support/story.ts';
 /** Who is asked, and who is asked next: each story with its trail, its events and its clocks. */
 
 // Long, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 t.test('stories of finding a place', async t => {
   const test = await startTestApp(t);

@@ -8,7 +8,7 @@ import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 /** What happened on a case, as each of those concerned may know it. */
 

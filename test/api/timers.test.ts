@@ -14,7 +14,7 @@ import { caseBody, consentBody, ok, startNight } from '../support/night.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 /** What people do to timers, and how a duty officer finds them. */
 

@@ -26,7 +26,7 @@ const REQUESTS = LONG ? 2_600 : 1_000;
 const SEED = Number(process.env.FUZZ_SEED ?? (LONG ? Date.now() % 2 ** 31 : 20_261_121));
 
 /** The runner waits for a file no longer than for any other, unless told. */
-t.setTimeout(LONG ? 3_600_000 : 240_000);
+t.setTimeout(LONG ? 3_600_000 : 600_000);
 
 const totals = new Map<string, Map<number, number>>();
 

@@ -14,7 +14,7 @@ import { startReceiver } from '../support/webhooks.ts';
  */
 
 // Real clocks, and other suites beside it.
-t.setTimeout(240_000);
+t.setTimeout(600_000);
 
 const AT_ONCE = 50;
 const ROUNDS = 10;

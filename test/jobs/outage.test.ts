@@ -10,7 +10,7 @@ import { ok, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 /** After an outage of the service itself: breaches as they fell due, and offers open until it has run for a while again. */
 

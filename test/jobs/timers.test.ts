@@ -12,7 +12,7 @@ import { consentBody, ok, referralBody, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 
 // Much of it, and other suites beside it.
-t.setTimeout(90_000);
+t.setTimeout(300_000);
 
 /** Clocks: what they do by themselves when they fall due, and what acts do to them. */
 

@@ -15,7 +15,7 @@ import { type Place, type Program, ready, runCommand, temporaryDataDir } from '.
 
 /** Dockerfile and compose.yaml: what they start is started here without Docker, by their own words. */
 
-t.setTimeout(120_000);
+t.setTimeout(300_000);
 
 /** `USER node` of the official images. */
 const NODE_UID = 1000;
