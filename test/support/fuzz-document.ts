@@ -94,7 +94,7 @@ export function readDocument(document: Schema): Published {
 
   const patterns = operations.map(operation => ({
     operation,
-    pattern: new RegExp(`^${operation.path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]+')}$`),
+    pattern: new RegExp(`^${operation.path.replaceAll('.', '\\.').replaceAll(/\{\w+\}/g, '[^/]*')}$`),
   }));
   const headers = Object.fromEntries(
     Object.entries<Schema>(document.components.headers).map(([name, { schema }]) => [name.toLowerCase(), validator(schema)]),
