@@ -83,13 +83,16 @@ async function onDatabase<T>(database: string, work: (client: pg.Client) => Prom
 /** Runs rules in the transaction that `client` is in, where they also see what it has done itself. */
 export async function look(client: pg.Client, facts: Facts, rules: Readonly<Record<string, string>> = RULES): Promise<Broken> {
   const { now, acknowledged = [], arrived, slack_ms = 2_000 } = facts;
+  // What arrives while this looks may be newer than what it sees.
+  const heard = arrived?.length ?? 0;
   // Rows that are looked up by what they are not: in memory, or never.
   await client.query(`set local work_mem = '256MB'`);
   await client.query('drop table if exists pg_temp.moment, pg_temp.acknowledged, pg_temp.arrived');
   await client.query(
     `create temp table moment on commit drop as
-      select coalesce($1::timestamptz, clock_timestamp()) - make_interval(secs => $2::float8 / 1000) as due, $3::boolean as listened`,
-    [now ?? null, slack_ms, arrived !== undefined],
+      select coalesce($1::timestamptz, clock_timestamp()) - make_interval(secs => $2::float8 / 1000) as due,
+      $3::boolean as listened, $4::integer as heard`,
+    [now ?? null, slack_ms, arrived !== undefined, heard],
   );
   await client.query(
     `create temp table acknowledged on commit drop as select * from jsonb_to_recordset($1::jsonb)
@@ -279,7 +282,8 @@ export const ALWAYS = {
     select d.id, d.event_type from deliveries d, moment where listened and d.state in ('delivered', 'withheld')
       and not exists (select from arrived a where a.endpoint_id = d.endpoint_id and a.event_id = d.event_id)`,
   'what arrived had a delivery': `
-    select a.endpoint_id, a.event_id from arrived a left join deliveries d using (endpoint_id, event_id) where d.id is null`,
+    select a.endpoint_id, a.event_id from arrived a left join deliveries d using (endpoint_id, event_id), moment
+    where d.id is null and a.nth <= heard`,
   // But for what its recipient may no longer know by the second time.
   'what arrives again is the same': `
     select endpoint_id, event_id from arrived where text::jsonb ->> 'type' <> 'event.withheld'
