@@ -67,14 +67,14 @@ const isKnown = (name: string, value: unknown): boolean =>
     (Array.isArray(value) && value.every(it => typeof it === 'string')));
 
 /** @param destination where lines go instead of stdout */
-export const createLogger = (level: string, destination?: DestinationStream): Logger =>
-  pino(
+export function createLogger(level: string, destination?: DestinationStream): Logger {
+  const logger = pino(
     {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { err: describeError },
-      formatters: { log: onlyKnown, bindings: onlyKnown },
+      formatters: { log: onlyKnown },
       hooks: {
         logMethod(args: unknown[], write) {
           const [first, message] = args;
@@ -86,7 +86,14 @@ export const createLogger = (level: string, destination?: DestinationStream): Lo
       },
     },
     destination as DestinationStream,
-  ) as unknown as Logger;
+  );
+  // A child's own fields pass none of pino's formatters but those that whoever makes it hands over.
+  const { child } = logger;
+  logger.child = function (this: typeof logger, fields, options) {
+    return child.call(this, onlyKnown(fields), options);
+  } as typeof child;
+  return logger as unknown as Logger;
+}
 
 /** Fastify quotes the URL of a request where it complains of one. Of a whole URL its origin may be said. */
 const withoutPaths = (message: string): string =>

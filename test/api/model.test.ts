@@ -18,6 +18,7 @@ import {
   passTime,
   possibleActs,
   type Receiver,
+  type Refusal,
   type Routing,
   refusal,
   STANDINGS,
@@ -42,7 +43,7 @@ import { SharedTime } from '../support/shared-time.ts';
 
 const LONG = process.env.LONG === '1';
 const SEQUENCES = Number(process.env.MODEL_SEQUENCES ?? (LONG ? 20_000 : 2_000));
-const SEED = Number(process.env.SEED ?? (LONG ? Date.now() % 2 ** 31 : 6));
+const SEED = Number(process.env.SEED ?? (LONG ? Date.now() % 2 ** 31 : 8));
 const LANES = 8;
 const SHRINK_MS = 60_000;
 const COMMANDS = 8;
@@ -134,11 +135,14 @@ const OFTEN: Readonly<Record<string, number>> = {
 };
 
 /** What can be met in few states only. */
-const RARE = ['consent_missing', 'no_capacity'];
+const RARE = ['consent_missing', 'no_capacity', 'another has it'];
+
+const reasonOf = (refused: Refusal | undefined): string | undefined =>
+  refused?.not_for_its_state ? 'another has it' : refused?.code;
 
 /** By chance, but not by how many variants a thing has: first what is said to it, then the verb, then the variant. */
 function choose(world: World, pick: number, wild: boolean): Act {
-  const acts = possibleActs(world).map(act => ({ act, code: refusal(world, act)?.code }));
+  const acts = possibleActs(world).map(act => ({ act, code: reasonOf(refusal(world, act)) }));
   const codes = [...new Set(acts.flatMap(({ code }) => code ?? []))].flatMap(code =>
     RARE.includes(code) ? [code, code, code] : code,
   );
@@ -159,7 +163,7 @@ const hold = (what: string, found: unknown, expected: unknown): void => {
 async function compare(world: World, { lane, history }: Real, act: Act): Promise<void> {
   history.push(JSON.stringify(act));
   const refused = refusal(world, act);
-  if (refused) world.visited.add(refused.status === 412 ? refused.code : `${act.verb}: ${refused.code}`);
+  if (refused) world.visited.add(refused.status === 412 ? refused.code : `${act.verb}: ${reasonOf(refused)}`);
   const answer = await lane.send(act);
   const said = JSON.stringify(act);
   if (refused) {
@@ -203,6 +207,7 @@ const REFUSALS = [
   ...VERBS.flatMap(verb => ['not_found', 'forbidden', 'wrong_state'].map(code => `${verb}: ${code}`)),
   ...['accept', 'contest', 'reroute', 'make'].map(verb => `${verb}: consent_missing`),
   ...['accept', 'confirm_handover'].map(verb => `${verb}: no_capacity`),
+  ...['accept', 'contest'].map(verb => `${verb}: another has it`),
   'withdraw: wrong_state',
   'precondition_failed',
 ];

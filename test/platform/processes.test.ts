@@ -122,9 +122,9 @@ t.test('several processes of each role', async t => {
       [due, due.toISOString()],
     );
     t.equal(timers.length, nights.length);
-    for (const { referral } of nights)
-      while (ok(await sender.get(`/v1/referrals/${referral.id}`)).status === 'offered')
-        await new Promise(resolve => setTimeout(resolve, 50));
+    const ids_of_timers = timers.map(({ id }) => id);
+    while ((await lookAsOwner(services, `select from timers where id = any ($1) and state = 'running'`, [ids_of_timers])).length > 0)
+      await new Promise(resolve => setTimeout(resolve, 50));
     const made = await delivered();
     t.strictSame(ids(), made);
     const expired = receiver.received.filter(({ body }) => body.type === 'referral.expired');

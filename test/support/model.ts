@@ -125,6 +125,8 @@ export interface Refusal {
   code: string;
   state?: string;
   allowed_actions?: string[];
+  /** The offer's state would let it: something else does not, above all another's yes. */
+  not_for_its_state?: boolean;
 }
 
 export const newWorld = (now: number): World => ({
@@ -205,7 +207,14 @@ export function refusal(world: World, act: Act): Refusal | undefined {
   const offer = offerOf(referral, act);
   if (!may(world, verb, referral, offer)) {
     const state = party === 'receiver' ? offer!.status : statusOf(referral);
-    return { status: 409, code: 'wrong_state', state, allowed_actions: allowed(world, party, referral, offer) };
+    const not_for_its_state = offer !== undefined && !referral.ended && among(PAGE[verb].from as readonly string[], offer.status);
+    return {
+      status: 409,
+      code: 'wrong_state',
+      state,
+      allowed_actions: allowed(world, party, referral, offer),
+      not_for_its_state,
+    };
   }
   const says_yes = verb === 'accept' || (verb === 'confirm_handover' && offer!.status !== 'accepted');
   const to = verb === 'reroute' ? act.to! : offer?.to;

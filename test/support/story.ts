@@ -151,9 +151,10 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
         return others;
       },
 
-      /** The clocks of the case that concern the agency, the next due first: "name state responsible due". */
+      /** The clocks of the case that concern the agency, the next due first, then by name: "name state responsible due". */
       async timers(key: DemoAgencyKey): Promise<string[]> {
         const rows = await all(aside(as(key)), '/v1/timers');
+        rows.sort((a, b) => Date.parse(a.due_at) - Date.parse(b.due_at) || a.name.localeCompare(b.name));
         const ours = rows.filter(({ subject, referral_id }) => referral_ids.has(referral_id) || subject.id === kase.id);
         return ours.map(({ name, state, responsible_agency_id, due_at, started_at, clock }) => {
           const responsible = responsible_agency_id === undefined ? 'placed' : key_of.get(responsible_agency_id);
