@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { sql } from 'kysely';
+import type { Insertable } from 'kysely';
 import type { Actor } from '../core/access.ts';
 import { auditEntry, canonicalJson, commitMeta, commitPersonal, leafHash } from '../core/canonical.ts';
 import { type EventType, reachesAlways } from '../core/events.ts';
 import { Problem } from '../core/problem.ts';
-import { isWorthRetrying, post, type Tx } from '../platform/database.ts';
+import { type Gathered, voiceOf } from '../platform/conversation.ts';
+import { isWorthRetrying, type Tx } from '../platform/database.ts';
+import { toJson } from '../platform/gather.ts';
 import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/log.ts';
+import type { AuditRecordTable } from '../platform/tables.ts';
 import type { Vault } from '../platform/vault.ts';
 import { type SubjectRecord, sealSubjects } from './subjects.ts';
 
@@ -88,10 +91,10 @@ export async function record(services: Context, tx: Tx, actor: Actor, act: Act, 
   const entry = auditEntry(entry_id, commitMeta(salt_meta, meta), commitPersonal(salt_personal, commits));
   const event_rows = (act.events ?? []).flatMap(notice => eventRows(notice, at));
 
-  // One statement, one round trip: the record, its subjects, the place in the queue for the log, and the outbox.
-  const written = tx
-    .with('kept', db =>
-      db.insertInto('audit_records').values({
+  voiceOf(tx)
+    .gather(Trail)
+    .add(
+      {
         entry_id,
         entry,
         meta,
@@ -105,21 +108,11 @@ export async function record(services: Context, tx: Tx, actor: Actor, act: Act, 
         resource_type: act.resource_type,
         code: act.code ?? null,
         lawful_ground: act.lawful_ground ?? null,
-      }),
-    )
-    .with('pending', db => db.insertInto('audit_pending').values({ entry_id, entry }));
-  const about = rows.length > 0 ? written.with('subjects', db => db.insertInto('audit_subjects').values(rows)) : written;
-  const found =
-    referrals.length > 0 ? about.with('found', db => db.insertInto('audit_subject_referrals').values(referrals)) : about;
-  const told = event_rows.length > 0 ? found.with('told', db => db.insertInto('events').values(event_rows)) : found;
-  const saying = told.selectNoFrom(sql`1`.as('written')).execute();
-  post(
-    tx,
-    saying.catch(error => {
-      if (isWorthRetrying(error)) throw error;
-      throw new Problem('service_unavailable', { cause: error });
-    }),
-  );
+      },
+      rows,
+      referrals,
+      event_rows,
+    );
   const receipt = leafHash(entry).toString('hex');
   // By which the events of an act are found, and of the events the act; both stand once the transaction has committed.
   services.log?.debug(
@@ -146,7 +139,68 @@ function eventRows(notice: Notice, at: Date) {
     case_id: notice.case_id ?? null,
     urgent: notice.urgent,
     reaches_always: reachesAlways(notice.type),
-    body: JSON.stringify(body) as unknown as Record<string, unknown>,
+    body,
     occurred_at: at,
   }));
 }
+
+/** What an act leaves, in one statement: its records with their subjects, their places in the queue for the log, the outbox. */
+class Trail implements Gathered {
+  readonly before = 'the commit';
+  readonly rank = 0;
+  readonly #rows: Record<keyof typeof TRAIL, object[]> = {
+    audit_records: [],
+    audit_pending: [],
+    audit_subjects: [],
+    audit_subject_referrals: [],
+    events: [],
+  };
+
+  add(record: Insertable<AuditRecordTable>, subjects: object[], referrals: object[], events: object[]): void {
+    const { entry_id, entry } = record;
+    this.#rows.audit_records.push(record);
+    this.#rows.audit_pending.push({ entry_id, entry });
+    this.#rows.audit_subjects.push(...subjects);
+    this.#rows.audit_subject_referrals.push(...referrals);
+    this.#rows.events.push(...events);
+  }
+
+  *statements(): Iterable<[text: string, values: unknown[]]> {
+    yield [WRITE_TRAIL, TABLES.map(table => toJson(this.#rows[table], TRAIL[table]))];
+  }
+
+  explain(error: unknown): never {
+    if (isWorthRetrying(error)) throw error;
+    throw new Problem('service_unavailable', { cause: error });
+  }
+}
+
+const TRAIL = {
+  audit_records: [
+    'entry_id',
+    'entry',
+    'meta',
+    'salt_meta',
+    'salt_personal',
+    'subject_commits',
+    'at',
+    'agency_id',
+    'client_id',
+    'caseworker',
+    'action',
+    'outcome',
+    'resource_type',
+    'code',
+    'lawful_ground',
+  ],
+  audit_pending: ['entry_id', 'entry'],
+  audit_subjects: ['entry_id', 'ordinal', 'reader_agency_id', 'key_id', 'sealed', 'subject_index'],
+  audit_subject_referrals: ['referral_index', 'reader_agency_id', 'entry_id', 'ordinal'],
+  events: ['id', 'agency_id', 'type', 'subject_id', 'referral_id', 'case_id', 'urgent', 'reaches_always', 'body', 'occurred_at'],
+} as const;
+const TABLES = Object.keys(TRAIL) as (keyof typeof TRAIL)[];
+const WRITE_TRAIL = `with ${TABLES.map(
+  (table, i) =>
+    `kept_${table} as (insert into ${table} (${TRAIL[table]})
+      select ${TRAIL[table]} from json_populate_recordset(null::${table}, $${i + 1}))`,
+)} select`;

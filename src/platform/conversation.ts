@@ -16,7 +16,7 @@ import type { Tables } from './tables.ts';
 
 /**
  * What is said on one connection in one transaction. Statements are pipelined: each goes out when it is said, the server answers
- * in that order, and only who needs an answer waits for one.
+ * in that order, and only who needs an answer waits for one. What an act writes in many places is gathered, and said before whatever could see it.
  *
  * Each `Tx` of a conversation speaks in one role. Whoever speaks in another role than the last one is introduced by a statement in
  * front, so no statement runs in a role that it was not said in, in whatever order answers are awaited.
@@ -31,6 +31,9 @@ export class Conversation {
   /** Whether the connection is good for another one: not where a statement failed on its way. */
   is_sound = true;
   #ended = false;
+  #is_sending = false;
+  /** What was not said yet, by what it is. */
+  readonly #gathered = new Map<new () => Gathered, { role: Role; gathered: Gathered }>();
 
   constructor(client: pg.PoolClient) {
     this.#client = client;
@@ -58,8 +61,33 @@ export class Conversation {
     const executor = new DefaultQueryExecutor(COMPILER, ADAPTER, { provideConnection: consumer => consumer(connection) });
     const voice = new Transaction<Tables>({ ...NEVER_OPENED, executor });
     this.#voices.set(role, voice);
-    conversations.set(voice, this);
+    const gather = <G extends Gathered>(What: new () => G) => this.#gather(What, role);
+    voices.set(voice, { conversation: this, gather, ask: (text, values) => this.#ask(role, text, values) });
     return voice;
+  }
+
+  #gather<G extends Gathered>(What: new () => G, role: Role): G {
+    const known = this.#gathered.get(What);
+    if (known && (known.role === role || known.gathered.before === 'the commit')) return known.gathered as G;
+    // In another role: apart.
+    if (known) this.#sayGathered('any statement');
+    const gathered = new What();
+    this.#gathered.set(What, { role, gathered });
+    return gathered;
+  }
+
+  #sayGathered(...before: Gathered['before'][]): void {
+    const due = [...this.#gathered].filter(([, { gathered }]) => before.includes(gathered.before));
+    if (due.length === 0) return;
+    for (const [What] of due) this.#gathered.delete(What);
+    for (const [, { role, gathered }] of due.sort(([, a], [, b]) => a.gathered.rank - b.gathered.rank)) {
+      // What goes with the commit may be written in whatever role.
+      if (gathered.before !== 'the commit') this.#enter(role);
+      for (const [text, values] of gathered.statements()) {
+        const said = this.#say(text, values);
+        this.post(gathered.explain ? said.catch(gathered.explain) : said);
+      }
+    }
   }
 
   /** Goes on without waiting: where `said` fails, so does the commit, for the reason that it gives. */
@@ -73,6 +101,7 @@ export class Conversation {
    * @throws Error why the first of it failed; then nothing was done
    */
   async commit(): Promise<void> {
+    this.#sayGathered('any statement', 'the commit');
     // A statement that could not even be sent is none that the server would refuse the commit for.
     await nextTurn();
     if (this.#failure) throw await this.rollback(this.#failure);
@@ -105,17 +134,38 @@ export class Conversation {
   }
 
   async #execute<Row>(role: Role, { sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
-    // The connection may be somebody else's by now.
-    if (this.#ended) throw new Error('said after the end of the transaction');
-    if (this.#role !== role) {
-      this.#role = role;
-      this.post(this.#say('select enter($1)', [role]));
-    }
-    const { command, rowCount, rows } = await this.#say(sql, parameters as unknown[]);
+    const { command, rowCount, rows } = await this.#ask(role, sql, parameters as unknown[]);
     return { rows, ...(CHANGING.has(command) ? { numAffectedRows: BigInt(rowCount ?? 0) } : {}) };
   }
 
+  async #ask(role: Role, text: string, values: unknown[]): Promise<pg.QueryResult> {
+    // The connection may be somebody else's by now.
+    if (this.#ended) throw new Error('said after the end of the transaction');
+    this.#sayGathered('any statement');
+    this.#enter(role);
+    return this.#say(text, values);
+  }
+
+  #enter(role: Role): void {
+    if (this.#role === role) return;
+    this.#role = role;
+    this.post(this.#say('select enter($1)', [role]));
+  }
+
+  /** What is said in one turn of the event loop goes out in one write: each costs as much as a statement. */
+  #sendTogether(): void {
+    if (this.#is_sending) return;
+    this.#is_sending = true;
+    const { stream } = this.#client.connection;
+    stream.cork();
+    process.nextTick(() => {
+      this.#is_sending = false;
+      stream.uncork();
+    });
+  }
+
   #say(text: string, values?: unknown[]): Promise<pg.QueryResult> {
+    this.#sendTogether();
     return this.#client.query(text, values).catch(error => {
       this.is_sound &&= error instanceof pg.DatabaseError;
       this.#failure ??= REFUSALS[(error as pg.DatabaseError).code ?? '']?.() ?? (error as Error);
@@ -139,10 +189,29 @@ const SET_ACTOR =
 
 const CHANGING: ReadonlySet<string> = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 
-const conversations = new WeakMap<Transaction<Tables>, Conversation>();
+/** Something to be written that grows while an act goes on, and is then said in as few statements as there are. */
+export interface Gathered {
+  /** Nothing in the transaction reads what goes with the commit, and it may be written in whatever role. */
+  readonly before: 'any statement' | 'the commit';
+  /** What has a lower one is said first. */
+  readonly rank: number;
+  statements(): Iterable<[text: string, values: unknown[]]>;
+  /** What is thrown instead where a statement fails. */
+  explain?(error: unknown): never;
+}
 
-/** The conversation that `tx` is a voice of. */
-export const conversationOf = (tx: Transaction<Tables>): Conversation => conversations.get(tx)!;
+interface Voice {
+  conversation: Conversation;
+  /** What is gathered of this kind and was not said yet: an empty one at first. */
+  gather<G extends Gathered>(What: new () => G): G;
+  /** Says a statement whose text stands already. */
+  ask(text: string, values: unknown[]): Promise<pg.QueryResult>;
+}
+
+const voices = new WeakMap<Transaction<Tables>, Voice>();
+
+/** What `tx` can do beside what Kysely lets it. */
+export const voiceOf = (tx: Transaction<Tables>): Voice => voices.get(tx)!;
 
 const COMPILER = new PostgresQueryCompiler();
 const ADAPTER = new PostgresAdapter();

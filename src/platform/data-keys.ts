@@ -1,4 +1,4 @@
-import { conversationOf } from './conversation.ts';
+import { voiceOf } from './conversation.ts';
 import { post, type Tx } from './database.ts';
 import type { Vault, WrappedKey } from './vault.ts';
 
@@ -9,8 +9,8 @@ import type { Vault, WrappedKey } from './vault.ts';
 const unwrapped = new WeakMap<object, Map<string, Buffer>>();
 
 const keysOf = (tx: Tx): Map<string, Buffer> => {
-  const known = unwrapped.get(conversationOf(tx)) ?? new Map<string, Buffer>();
-  unwrapped.set(conversationOf(tx), known);
+  const known = unwrapped.get(voiceOf(tx).conversation) ?? new Map<string, Buffer>();
+  unwrapped.set(voiceOf(tx).conversation, known);
   return known;
 };
 

@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { Actor, SystemRole } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import { ConfigError } from './config.ts';
-import { Conversation, conversationOf } from './conversation.ts';
+import { Conversation, voiceOf } from './conversation.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { isPlanOutdated, PreparingClient } from './prepared.ts';
@@ -126,13 +126,13 @@ async function converse<T>(pool: pg.Pool, actor: Actor, work: (tx: Tx) => Promis
  * act (asking the next agency, ending the others' offers), and looks at on no caller's behalf. Only what `work` says through the
  * `tx` that it is given is said in that role.
  */
-export const asSystem = <T>(tx: Tx, role: SystemRole, work: (tx: Tx) => T): T => work(conversationOf(tx).as(role));
+export const asSystem = <T>(tx: Tx, role: SystemRole, work: (tx: Tx) => T): T => work(voiceOf(tx).conversation.as(role));
 
 /**
  * Goes on without waiting for a statement that changes something and whose answer nobody needs: the commit fails where it did,
  * for the reason that it gives.
  */
-export const post = (tx: Tx, said: Promise<unknown>): void => conversationOf(tx).post(said);
+export const post = (tx: Tx, said: Promise<unknown>): void => voiceOf(tx).conversation.post(said);
 
 /** Whether the database could not be reached, was shut down under us, or kept us waiting too long: another try may succeed. */
 export function isDatabaseDown(error: unknown): boolean {

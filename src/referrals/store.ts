@@ -3,6 +3,7 @@ import type { CaseOf } from '../cases/store.ts';
 import type { AgencyKind, OfferStatus, ReferralStatus, Service } from '../core/codes.ts';
 import { referralStatus } from '../core/referral.ts';
 import { asSystem, post, type Tx } from '../platform/database.ts';
+import { gatheredRows } from '../platform/gather.ts';
 import type { OfferTable, ReferralTable } from '../platform/tables.ts';
 import { versionInForce } from '../rules/store.ts';
 
@@ -42,20 +43,73 @@ export async function lockReferralRows(
   return { referral, pack_version, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
 }
 
+/** Nobody has said yes, and nobody is asked. */
+const WAITING: readonly ReferralStatus[] = ['unplaced', 'waitlisted'];
+
+const REFERRALS = gatheredRows(
+  'referrals',
+  1,
+  {
+    id: false,
+    reference: false,
+    case_id: false,
+    owner_agency_id: false,
+    sender_agency_id: false,
+    jurisdiction: false,
+    region: false,
+    service: false,
+    urgency: false,
+    routing: false,
+    recipient_agency_id: false,
+    fallback: false,
+    categories: false,
+    excluded_agencies: false,
+    lawful_ground: true,
+    sealed: false,
+    places: false,
+    status: true,
+    ended: true,
+    staff_code: false,
+    router_due_at: false,
+    created_at: false,
+    updated_at: true,
+    version: true,
+  },
+  // Only while nobody has said yes and nobody is asked, the router goes on as soon as it can.
+  { router_due_at: `case when j.status in (${WAITING.map(status => `'${status}'`)}) then t.router_due_at end` },
+);
+
 /** @returns the referral as it begins */
 export function insertReferral(tx: Tx, row: Omit<ReferralRow, 'version' | 'status' | 'ended' | 'router_due_at'>): ReferralRow {
-  const values = { ...row, status: 'unplaced' as const };
-  post(
-    tx,
-    tx
-      .insertInto('referrals')
-      .values({ ...values, lawful_ground: toJson(row.lawful_ground) })
-      .execute(),
-  );
-  return { ...values, version: 1, ended: null, router_due_at: null };
+  const referral: ReferralRow = { ...row, status: 'unplaced', version: 1, ended: null, router_due_at: null };
+  REFERRALS.insert(tx, referral);
+  return referral;
 }
 
-const toJson = <T>(value: T): T => (value === null ? value : (JSON.stringify(value) as unknown as T));
+const OFFERS = gatheredRows('offers', 2, {
+  id: false,
+  referral_id: false,
+  case_id: false,
+  owner_agency_id: false,
+  sender_agency_id: false,
+  agency_id: false,
+  jurisdiction: false,
+  service: false,
+  ordinal: false,
+  status: true,
+  places: true,
+  places_held: true,
+  location_protected: false,
+  reason_code: true,
+  staff_code: true,
+  sealed: true,
+  offered_at: false,
+  accepted_at: true,
+  ended_at: true,
+  contestable_until: true,
+  latest: false,
+  forgotten_at: false,
+});
 
 /** A new offer, the latest of its referral to this agency. */
 export function insertOffer(tx: Tx, offer: OfferRow, earlier: readonly OfferRow[]): void {
@@ -68,7 +122,7 @@ export function insertOffer(tx: Tx, offer: OfferRow, earlier: readonly OfferRow[
       .where('latest', '=', true);
     post(tx, superseded.execute());
   }
-  post(tx, tx.insertInto('offers').values(offer).execute());
+  OFFERS.insert(tx, offer);
 }
 
 export type OfferChange = Partial<
@@ -81,38 +135,15 @@ export type OfferChange = Partial<
 /** The only writer of `offers.status`; takes what core/referral.ts decided. */
 export function saveOfferStatus(tx: Tx, offer: OfferRow, status: OfferStatus, change: OfferChange): void {
   Object.assign(offer, change, { status });
-  post(
-    tx,
-    tx
-      .updateTable('offers')
-      .set({ ...change, status })
-      .where('id', '=', offer.id)
-      .execute(),
-  );
+  OFFERS.update(tx, offer);
 }
 
 /** The only writer of `referrals.status`: derived from how it ended and from its offers. Counts the version up. */
 export function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: readonly OfferRow[], now: Date): void {
   const status = referralStatus({ ended: referral.ended, offers });
   Object.assign(referral, { status, updated_at: now, version: referral.version + 1 });
-  post(
-    tx,
-    tx
-      .updateTable('referrals')
-      .set({
-        status,
-        ended: referral.ended,
-        updated_at: now,
-        version: referral.version,
-        ...(WAITING.includes(status) ? {} : { router_due_at: null }),
-      })
-      .where('id', '=', referral.id)
-      .execute(),
-  );
+  REFERRALS.update(tx, referral);
 }
-
-/** Nobody has said yes, nobody is asked: the router goes on as soon as it can. */
-const WAITING: readonly ReferralStatus[] = ['unplaced', 'waitlisted'];
 
 /**
  * Asks the router to look again at the waiting referrals that a change could help: for `service` where it is named, in these
@@ -146,14 +177,7 @@ export function requestRouting(
 /** What the review of a lawful ground found. */
 export function saveGround(tx: Tx, referral: ReferralRow, lawful_ground: NonNullable<ReferralRow['lawful_ground']>): void {
   referral.lawful_ground = lawful_ground;
-  post(
-    tx,
-    tx
-      .updateTable('referrals')
-      .set({ lawful_ground: toJson(lawful_ground) })
-      .where('id', '=', referral.id)
-      .execute(),
-  );
+  REFERRALS.update(tx, referral);
 }
 
 export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>

@@ -2,6 +2,7 @@ import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { TimerStep } from '../core/clock.ts';
 import type { Urgency } from '../core/codes.ts';
 import { post, type Tx } from '../platform/database.ts';
+import { gatheredRows } from '../platform/gather.ts';
 import type { OfferTable, TimerTable } from '../platform/tables.ts';
 
 export type TimerRow = Selectable<TimerTable>;
@@ -26,21 +27,51 @@ const BEGINS = {
   met_at: null,
 } as const;
 
-/** @returns the timers as they now run */
-export function insertTimers(tx: Tx, timers: readonly NewTimer[]): TimerRow[] {
-  if (timers.length === 0) return [];
-  const rows = timers.map(timer => ({
-    ...timer,
-    state: 'running' as const,
-    steps: toJson(timer.steps),
-    rule: toJson(timer.rule),
-  }));
-  post(tx, tx.insertInto('timers').values(rows).execute());
-  return timers.map(timer => ({ ...BEGINS, ...timer }));
-}
+const ROWS = gatheredRows('timers', 3, {
+  id: false,
+  name: false,
+  kind: false,
+  clock: false,
+  subject_type: false,
+  subject_id: false,
+  case_id: false,
+  referral_id: false,
+  offer_id: false,
+  owner_agency_id: false,
+  sender_agency_id: false,
+  receiver_agency_id: false,
+  responsible_agency_id: false,
+  location_protected: false,
+  jurisdiction: false,
+  urgency: false,
+  started_at: false,
+  due_at: true,
+  state: true,
+  paused_at: true,
+  warned_at: true,
+  breached_at: true,
+  met_at: true,
+  escalation_level: true,
+  on_breach: false,
+  steps: true,
+  next_step_at: true,
+  rule: false,
+  time_zone: false,
+  count_first_day: false,
+  rested_ms: true,
+  pause_reason: true,
+  paused_by_agency_id: true,
+  version: true,
+  forgotten: false,
+});
 
-/** Arrays would be taken for PostgreSQL arrays. */
-const toJson = <T>(value: T): T => JSON.stringify(value) as unknown as T;
+/** @returns the timers as they now run */
+export const insertTimers = (tx: Tx, timers: readonly NewTimer[]): TimerRow[] =>
+  timers.map(timer => {
+    const row = { ...BEGINS, ...timer };
+    ROWS.insert(tx, row);
+    return row;
+  });
 
 /** The timers of one offer, of a referral with its offers, or of a case itself, that may still change, locked by their ids. */
 export const lockOpenTimers = (
@@ -82,13 +113,8 @@ export function saveTimer(
     steps?: TimerStep[];
   },
 ): void {
-  const { steps, ...columns } = change;
-  const saved = tx
-    .updateTable('timers')
-    .set(eb => ({ ...columns, ...(steps ? { steps: toJson(steps) } : {}), version: eb('version', '+', 1) }))
-    .where('id', '=', timer.id);
-  post(tx, saved.execute());
   Object.assign(timer, change, { version: timer.version + 1 });
+  ROWS.update(tx, timer);
 }
 
 export interface DueTimer {

@@ -123,7 +123,9 @@ t.test('several processes of each role', async t => {
     );
     t.equal(timers.length, nights.length);
     const ids_of_timers = timers.map(({ id }) => id);
-    while ((await lookAsOwner(services, `select from timers where id = any ($1) and state = 'running'`, [ids_of_timers])).length > 0)
+    while (
+      (await lookAsOwner(services, `select from timers where id = any ($1) and state = 'running'`, [ids_of_timers])).length > 0
+    )
       await new Promise(resolve => setTimeout(resolve, 50));
     const made = await delivered();
     t.strictSame(ids(), made);
