@@ -204,11 +204,12 @@ export async function readCaseData(
 /** A case that is named, or that of a referral: by which its rows are asked for in one go with the referral itself. */
 export type CaseOf = { case_id: string } | { referral_id: string };
 
-const caseOf = (of: CaseOf): RawBuilder<string> =>
+export const caseOf = (of: CaseOf): RawBuilder<string> =>
   'case_id' in of ? sql`${of.case_id}` : sql`(select case_id from referrals where id = ${of.referral_id})`;
 
 /**
- * The profile with the key of the case, in one statement; opened when somebody wants to know. Runs as the router.
+ * The profile with the key of the case, in one statement, as far as the caller's wall lets it through; opened when somebody wants
+ * to know.
  * @returns undefined, when asked, where the case has none
  */
 export async function findProfileAndKey(services: Sealing, tx: Tx, of: CaseOf): Promise<() => RoutingProfile | undefined> {

@@ -36,7 +36,7 @@ export interface Disclosed {
 
 /** The disclosures of a case to the caller, live. */
 export async function listDisclosed(tx: Tx, actor: AgencyActor, found: CaseRow, now: Date): Promise<Disclosed> {
-  const disclosures = await listDisclosures(tx, { case_id: found.id, agency_id: actor.agency_id });
+  const disclosures = await listDisclosures(tx, { case_id: found.id }, actor.agency_id);
   const live = disclosures.filter(({ ended_at }) => ended_at === null);
   const open = await asSystem(tx, 'router', async tx => {
     const grants = await listGrants(tx, { case_id: found.id });

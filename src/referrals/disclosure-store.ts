@@ -1,4 +1,5 @@
 import { type Selectable, sql } from 'kysely';
+import { type CaseOf, caseOf } from '../cases/store.ts';
 import type { Category } from '../core/codes.ts';
 import { post, type Tx } from '../platform/database.ts';
 import type { DisclosureTable } from '../platform/tables.ts';
@@ -35,12 +36,13 @@ export function insertDisclosure(
   );
 }
 
-export const listDisclosures = (tx: Tx, where: { case_id: string; agency_id?: string }): Promise<DisclosureRow[]> =>
+/** Those of a case; to one agency where it is named. */
+export const listDisclosures = (tx: Tx, of: CaseOf, agency_id?: string): Promise<DisclosureRow[]> =>
   tx
     .selectFrom('disclosures')
     .selectAll()
-    .where('case_id', '=', where.case_id)
-    .$if(where.agency_id !== undefined, query => query.where('agency_id', '=', where.agency_id!))
+    .where('case_id', '=', caseOf(of))
+    .$if(agency_id !== undefined, query => query.where('agency_id', '=', agency_id!))
     .orderBy('id')
     .execute();
 

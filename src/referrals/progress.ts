@@ -186,7 +186,7 @@ function openDisclosure(tx: Tx, { referral, grants, agencies, timers }: LockedRe
 /** What an offer that was accepted gives back when it ends: the places it took, and what it was let to know. */
 async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Date): Promise<Notice[]> {
   const { referral } = locked;
-  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: offer.agency_id });
+  const disclosures = await listDisclosures(tx, { case_id: referral.case_id }, offer.agency_id);
   const open = disclosures.find(disclosure => disclosure.offer_id === offer.id && disclosure.ended_at === null);
   const notices: Notice[] = [];
   if (open) {

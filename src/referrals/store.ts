@@ -328,6 +328,14 @@ export const listParties = (tx: Tx, of: CaseOf, sender_agency_id?: string): Prom
     .execute();
 };
 
+/** Those whom the referral asked, as far as whoever runs `tx` may know. */
+export const listAsked = (tx: Tx, referral_id: string): Promise<AgencyFacts[]> =>
+  tx
+    .selectFrom('agencies')
+    .select(['id', 'kind', 'duty_contact'])
+    .where('id', 'in', eb => eb.selectFrom('offers').select('agency_id').where('referral_id', '=', referral_id))
+    .execute();
+
 export const listAgencyFacts = (tx: Tx, ids: readonly string[]): Promise<AgencyFacts[]> =>
   ids.length === 0
     ? Promise.resolve([])

@@ -127,7 +127,7 @@ async function forgiveDeletions(
   owner_id: string,
   now: Date,
 ): Promise<void> {
-  for (const row of await listDisclosures(tx, { case_id: referral.case_id, agency_id: owner_id })) {
+  for (const row of await listDisclosures(tx, { case_id: referral.case_id }, owner_id)) {
     if (row.ended_at === null || row.forgotten_at !== null) continue;
     const { offer_id } = row;
     const open = offers.some(({ id }) => id === offer_id) ? timers : await lockOpenTimers(tx, { offer_id });

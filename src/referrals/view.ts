@@ -1,6 +1,6 @@
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
-import { findCase, findProfile, listGrants, lockCase, readCaseData } from '../cases/store.ts';
+import { findAssignees, findCase, findProfileAndKey, listGrants, readCaseData } from '../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../core/access.ts';
 import { shownProfile } from '../core/case.ts';
 import { mayBeAsked } from '../core/consent.ts';
@@ -10,15 +10,23 @@ import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
-import { listReferralTimers } from '../timers/store.ts';
-import { findWhereabouts, isPartyTo, timerView } from '../timers/view.ts';
+import { listReferralTimers, listWhereabouts } from '../timers/store.ts';
+import { isPartyTo, timerView } from '../timers/view.ts';
 import { openCategories, withheldNow } from './coverage.ts';
 import { type DisclosureRow, listDisclosures } from './disclosure-store.ts';
 import { ownOffer, referralRelations } from './locked.ts';
 import { agencyOf } from './notices.ts';
 import type { OfferView, ReferralView } from './schema.ts';
 import { EMPTY, readExchange, type Sealed, sealedPlace } from './sealed.ts';
-import { type AgencyFacts, findReferral, listAgencyFacts, listOffers, type OfferRow, type ReferralRow } from './store.ts';
+import {
+  type AgencyFacts,
+  findReferral,
+  listAsked,
+  listOffers,
+  lockCaseOfReferral,
+  type OfferRow,
+  type ReferralRow,
+} from './store.ts';
 
 /**
  * Who sees what of a referral: the receiver its own offer, with the matching profile while consent or a ground covers it, and
@@ -30,44 +38,53 @@ import { type AgencyFacts, findReferral, listAgencyFacts, listOffers, type Offer
 /** Reads a referral, and records it, before the answer. @throws Problem `not_found`, `forbidden` */
 export const readReferral = (services: Services, actor: AgencyActor, id: string) =>
   transact(services, actor, async tx => {
-    const found = (await findReferral(tx, id)) ?? raise('not_found');
-    await lockCase(tx, found.case_id, 'share');
-    const view = await viewReferral(services, tx, actor, id);
+    // All said at once: where the first is refused, the server refuses the rest.
+    const [, { view, case_id }] = await Promise.all([lockCaseOfReferral(tx, id), seeReferral(services, tx, actor, id)]);
     const receipt = await record(services, tx, actor, {
       action: 'referral.read',
       outcome: 'read',
       resource_type: 'referral',
-      subjects: [{ subject_id: found.case_id, referral_id: id, categories: Object.keys(view.disclosure?.data ?? {}) }],
-      subjects_withheld: view.case_id === undefined ? [found.case_id] : [],
+      subjects: [{ subject_id: case_id, referral_id: id, categories: Object.keys(view.disclosure?.data ?? {}) }],
+      subjects_withheld: view.case_id === undefined ? [case_id] : [],
     });
     return { view, receipt };
   });
 
 /** The referral as the caller may see it. The case must be locked. */
-export async function viewReferral(services: Services, tx: Tx, actor: AgencyActor, id: string): Promise<ReferralView> {
+export const viewReferral = async (services: Services, tx: Tx, actor: AgencyActor, id: string): Promise<ReferralView> =>
+  (await seeReferral(services, tx, actor, id)).view;
+
+/** @returns beside: the case, which the view may not name */
+async function seeReferral(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  id: string,
+): Promise<{ view: ReferralView; case_id: string }> {
+  const of = { referral_id: id };
   // Under the caller's own wall: a receiver gets its own offers, the others all.
-  const [found, offers, all_timers] = await Promise.all([findReferral(tx, id), listOffers(tx, id), listReferralTimers(tx, id)]);
+  const [found, assigned = null, offers, asked, all_timers, whereabouts, disclosures, known_profile] = await Promise.all([
+    findReferral(tx, id),
+    findAssignees(tx, of, actor.agency_id),
+    listOffers(tx, id),
+    listAsked(tx, id),
+    listReferralTimers(tx, id),
+    listWhereabouts(tx, of),
+    listDisclosures(tx, of, actor.agency_id),
+    findProfileAndKey(services, tx, of),
+  ]);
   const referral = found ?? raise('not_found');
   const relations = referralRelations(actor, referral, offers);
   authorise(actor, 'referral.read', relations);
-  await requireAssigned(services, tx, actor, referral.case_id);
+  await requireAssigned(services, tx, actor, referral.case_id, assigned);
 
   const own = ownOffer(actor, offers);
   const sends = relations.includes('sender');
   const manages = sends || relations.includes('owner');
   const sees_all = manages || relations.includes('coordinator');
   const timers = all_timers.filter(timer => sees_all || isPartyTo(timer, actor.agency_id));
-  const [disclosures, facts, whereabouts, known_profile, grants] = await Promise.all([
-    listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id }),
-    listAgencyFacts(
-      tx,
-      offers.map(offer => offer.agency_id),
-    ),
-    findWhereabouts(tx, actor.agency_id, timers),
-    own || manages ? findProfile(services, tx, referral.case_id) : undefined,
-    own && isLive(own) ? asSystem(tx, 'router', tx => listGrants(tx, { case_id: referral.case_id })) : [],
-  ]);
-  const agencies = new Map<string, AgencyFacts>(facts.map(agency => [agency.id, agency]));
+  const grants = own && isLive(own) ? await asSystem(tx, 'router', tx => listGrants(tx, of)) : [];
+  const agencies = new Map<string, AgencyFacts>(asked.map(agency => [agency.id, agency]));
   const recipient = { id: actor.agency_id, kind: actor.agency_kind };
   const informed = own !== undefined && isLive(own) && mayBeAsked(referral, grants, recipient, services.now());
   // A sender that is not the owner refers on what it holds; when it holds it no more, it keeps the request without the person.
@@ -75,7 +92,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const knows_story = holds && (sends || (await ownerKnowsStory(services, tx, referral)));
   const opened = own && isTaken(own) ? disclosures.find(row => row.offer_id === own.id && row.ended_at === null) : undefined;
   const categories = opened ? openCategories(opened, referral, grants, recipient, services.now()) : [];
-  const profile = holds || informed ? known_profile : undefined;
+  const profile = holds || informed ? known_profile() : undefined;
   const data = await readCaseData(services, tx, referral.case_id, categories);
   const disclosure = own && isTaken(own) ? { categories, data } : undefined;
   // Who no longer holds the case still answers what it is asked.
@@ -88,7 +105,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
   const show = (offer: OfferRow) => offerView(services, tx, actor, { referral, agencies }, offer, wordsOf(offer));
 
   const shown = own ?? furthestOffer(offers) ?? offers.at(-1);
-  return {
+  const view = {
     ...summaryOf(referral, own?.status ?? referral.status, mayNameCase(relations, own)),
     ...(own && !isLive(own) && !sees_all ? stubOf(own, disclosures) : {}),
     ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
@@ -107,6 +124,7 @@ export async function viewReferral(services: Services, tx: Tx, actor: AgencyActo
     timers: timers.map(timer => timerView(timer, actor.agency_id, whereabouts)),
     allowed_actions: sees_all || own ? actionsFor(services, relations, referral, offers, own) : [],
   };
+  return { view, case_id: referral.case_id };
 }
 
 /** What is left of a referral to whoever's offer has ended: nothing that moves any more but the duty to delete. */

@@ -5,27 +5,20 @@ import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
 import type { TimerView } from './schema.ts';
-import { findTimer, listTimers, type ShownTimer, type TimerFilter, type TimerRow } from './store.ts';
-
-/** Where a protected receiver is, for those who may not know who it is. */
-export type Whereabouts = Map<string, { region: string | null; duty_contact: string | null }>;
+import {
+  findTimer,
+  listTimers,
+  listWhereabouts,
+  type ShownTimer,
+  type TimerFilter,
+  type TimerRow,
+  type Whereabouts,
+} from './store.ts';
 
 /** Region and duty contact of the protected receivers among these timers. */
 export async function findWhereabouts(tx: Tx, viewer_id: string, timers: readonly TimerRow[]): Promise<Whereabouts> {
-  const hidden = timers.filter(timer => isHidden(timer, viewer_id));
-  if (hidden.length === 0) return new Map();
-  const rows = await tx
-    .selectFrom('timers as t')
-    .innerJoin('agencies as a', 'a.id', 't.responsible_agency_id')
-    .leftJoin('referrals as r', 'r.id', 't.referral_id')
-    .select(['t.id', 'r.region', 'a.duty_contact'])
-    .where(
-      't.id',
-      'in',
-      hidden.map(({ id }) => id),
-    )
-    .execute();
-  return new Map(rows.map(({ id, region, duty_contact }) => [id, { region, duty_contact }]));
+  const ids = timers.filter(timer => isHidden(timer, viewer_id)).map(({ id }) => id);
+  return ids.length === 0 ? new Map() : listWhereabouts(tx, { ids });
 }
 
 const isHidden = (timer: TimerRow, viewer_id: string): boolean => hides(timer, timer.responsible_agency_id, viewer_id);

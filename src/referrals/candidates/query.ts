@@ -65,7 +65,7 @@ async function whatIsKnown(
   // An owner to which the case went over may not know all of the person.
   if (relations.includes('owner')) return withheld.some(category => category !== 'source') ? 'profile' : 'all';
   if (!relations.includes('sender')) return 'nothing';
-  const disclosures = await listDisclosures(tx, { case_id: referral.case_id, agency_id: actor.agency_id });
+  const disclosures = await listDisclosures(tx, { case_id: referral.case_id }, actor.agency_id);
   return disclosures.some(({ ended_at }) => ended_at === null) ? 'profile' : 'nothing';
 }
 

@@ -151,7 +151,7 @@ async function scopeOf(
 ): Promise<Pick<MessageScope, 'offer_id' | 'author_agency_id'>> {
   if (!relations.includes('sender')) return { offer_id: own!.id };
   if (relations.includes('owner')) return {};
-  const disclosures = await listDisclosures(tx, { case_id, agency_id: actor.agency_id });
+  const disclosures = await listDisclosures(tx, { case_id }, actor.agency_id);
   return disclosures.some(({ ended_at }) => ended_at === null) ? {} : { author_agency_id: actor.agency_id };
 }
 
