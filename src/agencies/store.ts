@@ -218,9 +218,9 @@ export async function takePlaces(
   agency_id: string,
   service: Service,
   places: number,
-  { over_capacity }: { over_capacity: boolean },
+  { over_capacity, known }: { over_capacity: boolean; known?: CapacityRow },
 ): Promise<'taken' | 'unlimited' | 'none_left'> {
-  const capacity = await lockedCapacity(tx, agency_id, service);
+  const capacity = known?.agency_id === agency_id ? known : await lockedCapacity(tx, agency_id, service);
   if (!capacity) return 'unlimited';
   if (availableOf(capacity) < places && !over_capacity) return 'none_left';
   setHeld(tx, agency_id, service, { held: capacity.held + places });
@@ -232,6 +232,16 @@ export async function freePlaces(tx: Tx, agency_id: string, service: Service, pl
   const capacity = await lockedCapacity(tx, agency_id, service);
   if (capacity) setHeld(tx, agency_id, service, { held: Math.max(0, capacity.held - places), freed_at: now });
 }
+
+/** Locks what the agency has for the service that a referral asks for. */
+export const lockCapacityAsked = (tx: Tx, referral_id: string, agency_id: string): Promise<CapacityRow | undefined> =>
+  tx
+    .selectFrom('capacities')
+    .selectAll()
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', eb => eb.selectFrom('referrals').select('service').where('id', '=', referral_id))
+    .forUpdate()
+    .executeTakeFirst();
 
 /** Where there is no row to lock, the service is held, so that a first capacity counts either before or after this act. */
 async function lockedCapacity(tx: Tx, agency_id: string, service: Service): Promise<CapacityRow | undefined> {

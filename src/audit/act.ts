@@ -1,7 +1,9 @@
-import { sql } from 'kysely';
+import { type Insertable, sql } from 'kysely';
 import type { AgencyActor } from '../core/access.ts';
 import { Problem, type ProblemCode } from '../core/problem.ts';
-import { asSystem, post, type Tx, transact } from '../platform/database.ts';
+import { type Gathered, voiceOf } from '../platform/conversation.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
+import type { IdempotencyKeyTable } from '../platform/tables.ts';
 import type { Services } from '../services.ts';
 import { record } from './record.ts';
 import { findNamedSubject } from './store.ts';
@@ -48,19 +50,41 @@ export async function act<View extends object, Loaded = undefined>(
   run: (tx: Tx, now: Date, loaded: Loaded) => Promise<Done>,
   load: (tx: Tx) => Promise<Loaded> = async () => undefined as Loaded,
 ): Promise<Outcome<View>> {
-  const outcome = await transact(services, actor, async tx => {
-    const remembered = await findRemembered(tx, actor);
-    const now = services.now();
-    const loadAndRun = async () => run(tx, now, await load(tx));
-    if (remembered) return replay(services, tx, actor, action, remembered, view, loadAndRun);
-
-    const { id, receipt, shown_once } = await loadAndRun();
-    remember(services, tx, actor, id, shown_once !== undefined, now);
-    return { view: { ...(await view(tx, id)), ...shown_once }, receipt, replayed: false };
+  const attempt = (ahead: boolean) =>
+    transact(services, actor, async (tx): Promise<Outcome<View>> => {
+      const asking = findRemembered(tx, actor);
+      // Said behind the question for the key, without waiting for its answer.
+      const loading = ahead ? load(tx) : undefined;
+      loading?.catch(() => {});
+      const remembered = await asking;
+      const now = services.now();
+      const loadAndRun = async () => run(tx, now, await (loading ?? load(tx)));
+      if (remembered) {
+        const is_same = remembered.fingerprint.equals(services.vault.requestFingerprint(actor.request.idempotency!.content));
+        // A replay must not fall with what it does not need.
+        if (is_same && loading && !(await succeeds(loading))) throw new ReplayApart();
+        return replay(services, tx, actor, action, { ...remembered, is_same }, view, loadAndRun);
+      }
+      const { id, receipt, shown_once } = await loadAndRun();
+      remember(services, tx, actor, id, shown_once !== undefined, now);
+      return { view: { ...(await view(tx, id)), ...shown_once }, receipt, replayed: false };
+    });
+  const outcome = await attempt(true).catch(error => {
+    if (error instanceof ReplayApart) return attempt(false);
+    throw error;
   });
   services.wake_up.notify();
   return outcome;
 }
+
+/** What an act looks at was refused, but its key had been used: what it answered is answered in a transaction of its own. */
+class ReplayApart extends Error {}
+
+const succeeds = (work: Promise<unknown>): Promise<boolean> =>
+  work.then(
+    () => true,
+    () => false,
+  );
 
 interface Remembered {
   fingerprint: Buffer;
@@ -81,20 +105,42 @@ function remember({ vault }: Services, tx: Tx, actor: AgencyActor, resource_id: 
   if (!used) return;
   const { client_id, agency_id } = actor;
   const fingerprint = vault.requestFingerprint(used.content);
-  const row = { client_id, key: used.key, agency_id, fingerprint, resource_id, holds_secret, created_at: now };
-  post(tx, tx.insertInto('idempotency_keys').values(row).execute());
+  voiceOf(tx).gather(UsedKey).row = {
+    client_id,
+    key: used.key,
+    agency_id,
+    fingerprint,
+    resource_id,
+    holds_secret,
+    created_at: now,
+  };
 }
+
+/** Goes with the commit: nothing else in the transaction looks for it. */
+class UsedKey implements Gathered {
+  readonly before = 'the commit';
+  readonly rank = 1;
+  row: Insertable<IdempotencyKeyTable> | undefined;
+
+  *statements(): Iterable<[text: string, values: unknown[]]> {
+    const { client_id, key, agency_id, fingerprint, resource_id, holds_secret, created_at } = this.row!;
+    yield [REMEMBER, [client_id, key, agency_id, fingerprint, resource_id, holds_secret, created_at]];
+  }
+}
+
+const REMEMBER = `insert into idempotency_keys (client_id, key, agency_id, fingerprint, resource_id, holds_secret, created_at)
+  values ($1, $2, $3, $4, $5, $6, $7)`;
 
 async function replay<View extends object>(
   services: Services,
   tx: Tx,
   actor: AgencyActor,
   action: string,
-  remembered: Remembered,
+  remembered: Remembered & { is_same: boolean },
   view: (tx: Tx, id: string) => Promise<View>,
   tryAct: () => Promise<unknown>,
 ): Promise<Outcome<View>> {
-  if (!remembered.fingerprint.equals(services.vault.requestFingerprint(actor.request.idempotency!.content))) {
+  if (!remembered.is_same) {
     // Tried and rolled back: a caller who may not do this at all must not learn that the key was used.
     await tryAct().catch(error => {
       if (!(error instanceof Problem) || SAID_FIRST.includes(error.code)) throw error;

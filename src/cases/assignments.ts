@@ -3,7 +3,7 @@ import type { AgencyActor } from '../core/access.ts';
 import { Problem } from '../core/problem.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { type AssigneesRow, type CaseTie, findAssignees, findCaseTie } from './store.ts';
+import { type AssigneesRow, type CaseOf, type CaseTie, findAssignees, findCaseTie } from './store.ts';
 
 /** What was let through once in a transaction stays so, also where the act itself changed the list. */
 const passed = new WeakMap<Tx, Set<string>>();
@@ -38,6 +38,10 @@ export async function requireAssigned(
   }
   known.add(case_id);
 }
+
+/** The list, to be asked for beside other things; not where this transaction was let through already. */
+export const askAssigned = (tx: Tx, of: CaseOf, agency_id: string): Promise<AssigneesRow | null | undefined> =>
+  passed.has(tx) ? Promise.resolve(undefined) : findAssignees(tx, of, agency_id).then(list => list ?? null);
 
 /** How the agency is tied to the case, where it assigned it to others than the caseworker behind the request. */
 async function mustGiveReason(

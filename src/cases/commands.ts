@@ -25,10 +25,10 @@ import type { CaseBody, CasePatch } from './schema.ts';
 import {
   type CaseRow,
   findProfile,
+  findSealed,
   insertCase,
   insertReopening,
   lockVisibleCase,
-  readCaseData,
   saveCase,
   saveCaseData,
   saveStage,
@@ -87,7 +87,7 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     const { track, region, risk, group_id, ...content } = patch;
     const kept_back = await withheldNow(tx, found, now);
     const shown = CATEGORIES.filter(category => !kept_back.includes(category));
-    const before = await readCaseData(services, tx, id, shown);
+    const before = (await findSealed(services, tx, { case_id: id }, shown)).open(shown);
     const document = mergePatch(toDocument(before), content) as CaseDocument;
     if (track === 'anonymous' && found.track === 'named') throw fault('/track', 'what was named stays named');
     requireNameless(track ?? found.track, document);
@@ -97,7 +97,7 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     expectVersion(actor, found.version, { required: true });
     if (found.stage === 'closed' && !isSafetyOnly(patch)) throw closed();
 
-    const earlier = await findProfile(services, tx, id);
+    const earlier = (await findProfile(services, tx, { case_id: id }))();
     const profile = routingProfile(document, now, earlier);
     const routed = earlier ? { ...profile, ...keptBackOf(earlier, kept_back) } : profile;
     const columns = withoutUndefined({ track, risk, region, group_id });

@@ -2,7 +2,7 @@ import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { CaseData, RoutingProfile } from '../core/case.ts';
 import type { Category } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
-import { findDataKeys, getDataKey, keepDataKey } from '../platform/data-keys.ts';
+import { getDataKey, keepDataKey } from '../platform/data-keys.ts';
 import { post, type Tx } from '../platform/database.ts';
 import type { CaseAssigneesTable, CaseTable, ConsentTable, SealedCategory } from '../platform/tables.ts';
 import { open, seal, type Vault } from '../platform/vault.ts';
@@ -171,64 +171,62 @@ export async function saveCaseData(
   post(tx, written.execute());
 }
 
-async function readSealed(
-  services: Sealing,
-  tx: Tx,
-  case_id: string,
-  categories: readonly SealedCategory[],
-): Promise<Map<SealedCategory, unknown>> {
-  if (categories.length === 0) return new Map();
-  const reading = tx
-    .selectFrom('case_data')
-    .select(['category', 'version', 'sealed'])
-    .where('case_id', '=', case_id)
-    .where('category', 'in', [...categories])
-    .execute();
-  const [rows] = await Promise.all([reading, findDataKeys(services, tx, [case_id])]);
-  if (rows.length === 0) return new Map();
-  const key = await getDataKey(services, tx, case_id);
-  return new Map(rows.map(row => [row.category, open(key, place(case_id, row.category, row.version), row.sealed)]));
-}
-
-/** What the named categories hold, as far as the caller's wall lets it through; empty categories are left out. */
-export async function readCaseData(
-  services: Sealing,
-  tx: Tx,
-  case_id: string,
-  categories: readonly Category[],
-): Promise<CaseData> {
-  const found = await readSealed(services, tx, case_id, categories);
-  return Object.fromEntries([...found].filter(([, fields]) => Object.keys(fields as object).length > 0)) as CaseData;
-}
-
 /** A case that is named, or that of a referral: by which its rows are asked for in one go with the referral itself. */
 export type CaseOf = { case_id: string } | { referral_id: string };
 
 export const caseOf = (of: CaseOf): RawBuilder<string> =>
   'case_id' in of ? sql`${of.case_id}` : sql`(select case_id from referrals where id = ${of.referral_id})`;
 
-/**
- * The profile with the key of the case, in one statement, as far as the caller's wall lets it through; opened when somebody wants
- * to know.
- * @returns undefined, when asked, where the case has none
- */
-export async function findProfileAndKey(services: Sealing, tx: Tx, of: CaseOf): Promise<() => RoutingProfile | undefined> {
-  const row = await tx
-    .selectFrom('case_data as d')
-    .innerJoin('case_keys as k', 'k.case_id', 'd.case_id')
-    .select(['d.case_id', 'd.version', 'd.sealed', 'k.kek_id', 'k.wrapped'])
-    .where('d.case_id', '=', caseOf(of))
-    .where('d.category', '=', 'profile')
-    .executeTakeFirst();
-  if (!row) return () => undefined;
-  const key = keepDataKey(services, tx, row);
-  return () => open(key, place(row.case_id, 'profile', row.version), row.sealed);
+/** What of a case's sealed categories came through the caller's wall; opened when somebody wants to know. */
+export interface SealedData {
+  /** What the named categories hold; those that are empty, or did not come through, are left out. */
+  open(categories: readonly Category[]): CaseData;
+  /** What routing and the matching profile are made of. */
+  profile(): RoutingProfile | undefined;
 }
 
-/** What routing and the matching profile are made of; undefined where the caller may not see it. */
-export async function findProfile(services: Sealing, tx: Tx, case_id: string): Promise<RoutingProfile | undefined> {
-  return (await readSealed(services, tx, case_id, ['profile'])).get('profile') as RoutingProfile | undefined;
+/** The categories, with the key of the case, in one statement. */
+export async function findSealed(
+  services: Sealing,
+  tx: Tx,
+  of: CaseOf,
+  categories: readonly SealedCategory[] | RawBuilder<SealedCategory[]>,
+): Promise<SealedData> {
+  const rows = await tx
+    .selectFrom('case_data as d')
+    .innerJoin('case_keys as k', 'k.case_id', 'd.case_id')
+    .select(['d.case_id', 'd.category', 'd.version', 'd.sealed', 'k.kek_id', 'k.wrapped'])
+    .where('d.case_id', '=', caseOf(of))
+    .where(sql<boolean>`d.category = any (${categories})`)
+    .execute();
+  const openRow = (row: (typeof rows)[number]) =>
+    open<unknown>(keepDataKey(services, tx, row), place(row.case_id, row.category, row.version), row.sealed);
+  return {
+    open(wanted) {
+      const found = rows.filter(({ category }) => wanted.includes(category as Category));
+      const opened = found.map(row => [row.category, openRow(row) as object] as const);
+      return Object.fromEntries(opened.filter(([, fields]) => Object.keys(fields).length > 0)) as CaseData;
+    },
+    profile() {
+      const row = rows.find(({ category }) => category === 'profile');
+      return row && (openRow(row) as RoutingProfile);
+    },
+  };
 }
+
+/** The profile alone. */
+export const findProfile = async (services: Sealing, tx: Tx, of: CaseOf): Promise<() => RoutingProfile | undefined> =>
+  (await findSealed(services, tx, of, ['profile'])).profile;
+
+/** The profile, and what the agency holds by its accepted offers of this referral. */
+export const findSealedFor = (services: Sealing, tx: Tx, referral_id: string, agency_id: string): Promise<SealedData> =>
+  findSealed(
+    services,
+    tx,
+    { referral_id },
+    sql`array(select 'profile' union select unnest(d.categories) from disclosures d
+      where d.referral_id = ${referral_id} and d.agency_id = ${agency_id} and d.ended_at is null)`,
+  );
 
 /** All grants of the case, live or not. Only its owner and the router see them. */
 export const listConsents = (tx: Tx, of: CaseOf): Promise<ConsentRow[]> =>

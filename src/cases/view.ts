@@ -7,17 +7,17 @@ import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { type Disclosed, listDisclosed, withheldNow } from '../referrals/coverage.ts';
 import type { Services } from '../services.ts';
-import { requireAssigned } from './assignments.ts';
+import { askAssigned, requireAssigned } from './assignments.ts';
 import type { CaseView } from './schema.ts';
 import {
   type CaseFilter,
   type CaseRow,
   findCase,
+  findSealed,
   listCases,
   listReopenings,
   lockVisibleCase,
   type Ownership,
-  readCaseData,
 } from './store.ts';
 
 /**
@@ -46,7 +46,7 @@ export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow):
  */
 export const readCase = (services: Services, actor: AgencyActor, id: string) =>
   transact(services, actor, async tx => {
-    const view = await viewCase(services, tx, actor, id, await lockVisibleCase(tx, id, 'share'));
+    const view = await viewCase(services, tx, actor, id, lockVisibleCase(tx, id, 'share'));
     const receipt = await record(services, tx, actor, {
       action: 'case.read',
       outcome: 'read',
@@ -57,16 +57,27 @@ export const readCase = (services: Services, actor: AgencyActor, id: string) =>
   });
 
 /** The case as the caller may see it. The case must be locked. */
-export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, id: string, known?: CaseRow): Promise<CaseView> {
-  const found = known ?? (await findCase(tx, id)) ?? raise('not_found');
+export async function viewCase(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  id: string,
+  finding: Promise<CaseRow | undefined> = findCase(tx, id),
+): Promise<CaseView> {
+  const [row, assigned, sealed, all_reopenings] = await Promise.all([
+    finding,
+    askAssigned(tx, { case_id: id }, actor.agency_id),
+    findSealed(services, tx, { case_id: id }, CATEGORIES),
+    listReopenings(services, tx, id),
+  ]);
+  const found = row ?? raise('not_found');
   const relations = await caseRelations(tx, actor, found);
   authorise(actor, 'case.read', relations);
-  await requireAssigned(services, tx, actor, id);
+  await requireAssigned(services, tx, actor, id, assigned);
 
   if (relations.includes('owner')) {
     const withheld = await withheldNow(tx, found, services.now());
     const shown = CATEGORIES.filter(category => !withheld.includes(category));
-    const [data, all_reopenings] = await Promise.all([readCaseData(services, tx, id, shown), listReopenings(services, tx, id)]);
     const { close_reason, group_id, owned_since } = found;
     // Why is said in free words: those of an owner before are a narrative, and told as one.
     const reopenings = all_reopenings.filter(
@@ -77,14 +88,13 @@ export async function viewCase(services: Services, tx: Tx, actor: AgencyActor, i
       close_reason,
       group_id,
       ...(reopenings.length > 0 ? { reopenings } : {}),
-      data,
+      data: sealed.open(shown),
       withheld,
     } as CaseView;
   }
   if (relations.includes('holder')) {
     const { categories } = await listDisclosed(tx, actor, found, services.now());
-    const data = await readCaseData(services, tx, id, categories);
-    return { ...instants(masked(found)), data, withheld: without(categories) } as CaseView;
+    return { ...instants(masked(found)), data: sealed.open(categories), withheld: without(categories) } as CaseView;
   }
   if (relations.includes('former_holder')) {
     const stub: Disclosed = await listDisclosed(tx, actor, found, services.now());

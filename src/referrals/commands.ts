@@ -314,9 +314,11 @@ const actOn = (
       finish(tx, locked, now);
       return { id, receipt };
     },
-    tx => lockReferral(services, tx, actor, id),
+    tx => lockReferral(services, tx, actor, id, { places: TAKES_PLACES.includes(verb) }),
   );
 };
+
+const TAKES_PLACES: readonly ReferralAction[] = ['accept', 'confirm_handover'];
 
 function partyOf(verb: ReferralAction, is_sender: boolean): Party {
   const { by } = lifecycleTable[verb];
@@ -346,7 +348,9 @@ async function holdPlaces(
   over_capacity: boolean,
 ): Promise<Pick<OfferRow, 'places' | 'places_held'>> {
   const places = placesNeeded(locked);
-  const taken = await asSystem(tx, 'router', tx => takePlaces(tx, offer.agency_id, offer.service, places, { over_capacity }));
+  const taken = await asSystem(tx, 'router', tx =>
+    takePlaces(tx, offer.agency_id, offer.service, places, { over_capacity, known: locked.capacity }),
+  );
   if (taken === 'none_left') throw new Problem('no_capacity');
   return { places, places_held: taken === 'taken' ? places : 0 };
 }

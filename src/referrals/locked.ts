@@ -1,5 +1,5 @@
-import type { CandidateRow } from '../agencies/store.ts';
-import { type AssigneesRow, findAssignees, findProfileAndKey, listGrants } from '../cases/store.ts';
+import { type CandidateRow, type CapacityRow, lockCapacityAsked } from '../agencies/store.ts';
+import { type AssigneesRow, findAssignees, findProfile, listGrants } from '../cases/store.ts';
 import type { AgencyActor, Relation } from '../core/access.ts';
 import { coordinates } from '../core/access.ts';
 import type { RoutingProfile } from '../core/case.ts';
@@ -36,12 +36,15 @@ export interface LockedReferral {
   agencies: Map<string, AgencyFacts>;
   /** Those who offer the service, once somebody has looked. */
   providers?: CandidateRow[];
+  /** What the agency that acts has for this service, locked, where the act may take of it. */
+  capacity?: CapacityRow;
   /** Services at which this act gave places back: who waits for one is looked at again when the act ends. */
   freed: Set<Service>;
 }
 
 /**
  * Locks a referral for an act of `actor`, which must be able to see it: the wall of the database is asked first, as the agency.
+ * @param places whether the act may take of the agency's capacity
  * @returns beside: whom the agency assigned to the case
  * @throws Problem `not_found`
  */
@@ -50,14 +53,16 @@ export async function lockReferral(
   tx: Tx,
   actor: AgencyActor,
   id: string,
+  { places = false } = {},
 ): Promise<{ locked: LockedReferral; assigned: AssigneesRow | null }> {
   // All said at once: where the first is refused, the server refuses the rest.
-  const [, assigned = null, locked] = await Promise.all([
+  const [, assigned = null, locked, capacity] = await Promise.all([
     lockCaseOfReferral(tx, id),
     findAssignees(tx, { referral_id: id }, actor.agency_id),
     asSystem(tx, 'router', tx => loadLocked(services, tx, id)),
+    places ? asSystem(tx, 'router', tx => lockCapacityAsked(tx, id, actor.agency_id)) : undefined,
   ]);
-  return { locked, assigned };
+  return { locked: { ...locked, capacity }, assigned };
 }
 
 /** The same for the service itself, which runs as a system role and has locked the case. */
@@ -67,7 +72,7 @@ export async function loadLocked(services: Services, tx: Tx, id: string): Promis
     lockReferralRows(tx, id),
     lockOpenTimers(tx, of),
     listGrants(tx, of),
-    findProfileAndKey(services, tx, of),
+    findProfile(services, tx, of),
     listParties(tx, of),
   ]);
   return {

@@ -7,7 +7,7 @@ import {
   type CaseRow,
   findAssignees,
   findCase,
-  findProfileAndKey,
+  findProfile,
   listGrants,
   lockVisibleCase,
 } from '../cases/store.ts';
@@ -119,7 +119,7 @@ async function lockAndLook(
   const looking = asSystem(tx, 'router', tx =>
     Promise.all([
       listGrants(tx, { case_id }),
-      findProfileAndKey(services, tx, { case_id }),
+      findProfile(services, tx, { case_id }),
       listParties(tx, { case_id }, actor.agency_id),
       listCandidates(tx, { service, case_id }),
       findPackVersion(tx, { case_id }),

@@ -1,6 +1,6 @@
 import { record } from '../audit/record.ts';
-import { requireAssigned } from '../cases/assignments.ts';
-import { findAssignees, findCase, findProfileAndKey, listGrants, readCaseData } from '../cases/store.ts';
+import { askAssigned, requireAssigned } from '../cases/assignments.ts';
+import { findCase, findSealedFor, listGrants } from '../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../core/access.ts';
 import { shownProfile } from '../core/case.ts';
 import { mayBeAsked } from '../core/consent.ts';
@@ -63,15 +63,15 @@ async function seeReferral(
 ): Promise<{ view: ReferralView; case_id: string }> {
   const of = { referral_id: id };
   // Under the caller's own wall: a receiver gets its own offers, the others all.
-  const [found, assigned = null, offers, asked, all_timers, whereabouts, disclosures, known_profile] = await Promise.all([
+  const [found, assigned, offers, asked, all_timers, whereabouts, disclosures, sealed] = await Promise.all([
     findReferral(tx, id),
-    findAssignees(tx, of, actor.agency_id),
+    askAssigned(tx, of, actor.agency_id),
     listOffers(tx, id),
     listAsked(tx, id),
     listReferralTimers(tx, id),
     listWhereabouts(tx, of),
     listDisclosures(tx, of, actor.agency_id),
-    findProfileAndKey(services, tx, of),
+    findSealedFor(services, tx, id, actor.agency_id),
   ]);
   const referral = found ?? raise('not_found');
   const relations = referralRelations(actor, referral, offers);
@@ -92,9 +92,8 @@ async function seeReferral(
   const knows_story = holds && (sends || (await ownerKnowsStory(services, tx, referral)));
   const opened = own && isTaken(own) ? disclosures.find(row => row.offer_id === own.id && row.ended_at === null) : undefined;
   const categories = opened ? openCategories(opened, referral, grants, recipient, services.now()) : [];
-  const profile = holds || informed ? known_profile() : undefined;
-  const data = await readCaseData(services, tx, referral.case_id, categories);
-  const disclosure = own && isTaken(own) ? { categories, data } : undefined;
+  const profile = holds || informed ? sealed.profile() : undefined;
+  const disclosure = own && isTaken(own) ? { categories, data: sealed.open(categories) } : undefined;
   // Who no longer holds the case still answers what it is asked.
   const wordsOf = (offer: OfferRow) =>
     (sends && (holds || offer.status === 'info_requested')) || (offer === own && informed)

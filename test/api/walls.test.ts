@@ -1,6 +1,6 @@
 import { sql } from 'kysely';
 import t from 'tap';
-import { findCase, findProfile, listCases, listConsents, readCaseData } from '../../src/cases/store.ts';
+import { findCase, findProfile, findSealed, listCases, listConsents } from '../../src/cases/store.ts';
 import { type Actor, type SystemRole, systemActor } from '../../src/core/access.ts';
 import { CATEGORIES } from '../../src/core/codes.ts';
 import type { DemoAgencyKey } from '../../src/demo.ts';
@@ -159,13 +159,13 @@ t.test('row-level security alone', async t => {
       ['listCases of a coordinator', tx => listCases(tx, { jurisdictions: ['XA'] }, {}, undefined, 9), []],
       ...CATEGORIES.map(
         category =>
-          [`readCaseData ${category}`, tx => readCaseData(services, tx, it.kase.id, [category]), {}] as [
-            string,
-            (tx: Tx) => Promise<unknown>,
-            unknown,
-          ],
+          [
+            `readCaseData ${category}`,
+            async tx => (await findSealed(services, tx, { case_id: it.kase.id }, [category])).open([category]),
+            {},
+          ] as [string, (tx: Tx) => Promise<unknown>, unknown],
       ),
-      ['findProfile', tx => findProfile(services, tx, it.kase.id), undefined],
+      ['findProfile', async tx => (await findProfile(services, tx, { case_id: it.kase.id }))(), undefined],
       ['listConsents', tx => listConsents(tx, { case_id: it.kase.id }), []],
       ['findReferral', tx => findReferral(tx, it.held.id), undefined],
       ['listOffers', tx => listOffers(tx, it.held.id), []],

@@ -1,6 +1,6 @@
 import { record } from '../../audit/record.ts';
 import { requireAssigned } from '../../cases/assignments.ts';
-import { findCase, findProfileAndKey, listGrants, lockCase } from '../../cases/store.ts';
+import { findCase, findProfile, listGrants, lockCase } from '../../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../../core/access.ts';
 import { type Reader, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
 import type { Category } from '../../core/codes.ts';
@@ -34,7 +34,7 @@ export const listReferralCandidates = (services: Services, actor: AgencyActor, i
     const now = services.now();
     const found = relations.includes('owner') ? await findCase(tx, case_id) : undefined;
     const [grants, profile] = await asSystem(tx, 'router', tx =>
-      Promise.all([listGrants(tx, { case_id }), findProfileAndKey(services, tx, { case_id })]),
+      Promise.all([listGrants(tx, { case_id }), findProfile(services, tx, { case_id })]),
     );
     const { ranked, providers, tie_key } = await rank(services, tx, { referral, offers, grants, profile }, now);
     const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
