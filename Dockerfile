@@ -16,5 +16,5 @@ USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:' + process.env.PORT + '/readyz').then(it => process.exit(it.ok ? 0 : 1), () => process.exit(1))"]
-# Not through npm, which would stand between the process and its signals.
-CMD ["node", "src/main.ts", "serve"]
+# Not through npm, which would stand between the process and its signals; the limits are those of `npm start`, in MiB.
+CMD ["node", "--max-semi-space-size=8", "--max-old-space-size=256", "src/main.ts", "serve"]

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import manifest from '../../package.json' with { type: 'json' };
 
 /** The service as the process that it really is, with nothing of this environment's configuration. */
 
@@ -39,6 +40,9 @@ export interface Memory {
   anonymous: number;
 }
 
+/** The heap that `npm start` gives it. */
+const LIMITS = manifest.scripts.start.split(' ').filter(word => word.startsWith('--'));
+
 const running = new Set<ChildProcess>();
 let over = false;
 
@@ -53,7 +57,7 @@ export async function startService({ database_url, dir, roles = 'api', node_args
   if (over) throw new Error('the run is over');
   const { PATH, HOME, TMPDIR } = process.env;
   const started_at = performance.now();
-  const child = spawn(process.execPath, [...node_args, join(ROOT, 'src/main.ts'), 'serve'], {
+  const child = spawn(process.execPath, [...LIMITS, ...node_args, join(ROOT, 'src/main.ts'), 'serve'], {
     cwd: ROOT,
     env: {
       PATH,

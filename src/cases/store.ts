@@ -201,7 +201,10 @@ export async function findSealed(
     )
     .select(['d.case_id', 'd.category', 'd.version', 'd.sealed', 'k.kek_id', 'k.wrapped'])
     .where('d.case_id', '=', caseOf(of))
-    .where(sql<boolean>`d.category = any (${categories})`)
+    .where(
+      // A list is planned once; for an array the planner would think anew each time.
+      'execute' in categories ? sql<boolean>`d.category = any (${categories})` : eb => eb('d.category', 'in', [...categories]),
+    )
     .execute();
   const key = rows[0] && keepDataKey(services, tx, rows[0]);
   const openRow = (row: (typeof rows)[number]) => open<unknown>(key!, place(row.case_id, row.category, row.version), row.sealed);
