@@ -46,7 +46,8 @@ const SEQUENCES = Number(process.env.MODEL_SEQUENCES ?? (LONG ? 20_000 : 2_000))
 const SEED = Number(process.env.SEED ?? (LONG ? Date.now() % 2 ** 31 : 8));
 const LANES = 8;
 const SHRINK_MS = 60_000;
-const COMMANDS = 8;
+/** Of most sequences, and of those that get to what lies deep. */
+const COMMANDS = { few: 4, many: 9 };
 
 t.setTimeout(LONG ? 3 * 3_600_000 : 900_000);
 
@@ -292,13 +293,12 @@ t.test('sequences of requests, and the model', async t => {
   const request = fc.tuple(fc.nat(1_000_000), fc.nat(5)).map(([pick, wild]) => new Request(pick, wild === 0));
   const wait = fc.constant(null).map(() => new Wait());
   const look = fc.constantFrom<Who>('sender', 'coordinator', 'stranger', 'a', 'b', 'c').map(who => new Look(who));
-  const commands = fc.commands<World, Real, true>([...Array<typeof request>(16).fill(request), wait, wait, look], {
-    maxCommands: COMMANDS,
-    size: 'max',
-  });
+  const upTo = (maxCommands: number) =>
+    fc.commands<World, Real, true>([...Array<typeof request>(16).fill(request), wait, wait, look], { maxCommands, size: 'max' });
+  const commands = fc.oneof({ weight: 2, arbitrary: upTo(COMMANDS.few) }, { weight: 1, arbitrary: upTo(COMMANDS.many) });
   const sequence = fc.record({ opening, commands });
   const batch = fc.record({
-    waits: fc.array(fc.constantFrom(...WAITS), { minLength: COMMANDS, maxLength: COMMANDS }),
+    waits: fc.array(fc.constantFrom(...WAITS), { minLength: COMMANDS.many, maxLength: COMMANDS.many }),
     sequences: fc.tuple(...Array.from({ length: LANES }, () => sequence)),
   });
 
