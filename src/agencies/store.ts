@@ -220,7 +220,8 @@ export async function takePlaces(
   places: number,
   { over_capacity, known }: { over_capacity: boolean; known?: CapacityRow },
 ): Promise<'taken' | 'unlimited' | 'none_left'> {
-  const capacity = known?.agency_id === agency_id ? known : await lockedCapacity(tx, agency_id, service);
+  const capacity =
+    known?.agency_id === agency_id && known.service === service ? known : await lockedCapacity(tx, agency_id, service);
   if (!capacity) return 'unlimited';
   if (availableOf(capacity) < places && !over_capacity) return 'none_left';
   setHeld(tx, agency_id, service, { held: capacity.held + places });

@@ -39,7 +39,8 @@ const SAID_FIRST: readonly ProblemCode[] = [
  *
  * @param view reads the resource for the answer, as the caller
  * @param run does the act; an `id` that `view` can read, and the receipt from `record`
- * @param load what `run` looks at, asked for and locked in one go; changes nothing
+ * @param load what `run` looks at, asked for and locked in one go; changes nothing. Said before it is known whether the key was
+ *   used: a replay waits for the same locks
  * @throws Problem what `run` throws, and `idempotency_in_progress`, `idempotency_mismatch`, `secret_already_shown`
  */
 export async function act<View extends object, Loaded = undefined>(
@@ -78,7 +79,11 @@ export async function act<View extends object, Loaded = undefined>(
 }
 
 /** What an act looks at was refused, but its key had been used: what it answered is answered in a transaction of its own. */
-class ReplayApart extends Error {}
+class ReplayApart extends Problem {
+  constructor() {
+    super('idempotency_in_progress', { retry_after: 1 });
+  }
+}
 
 const succeeds = (work: Promise<unknown>): Promise<boolean> =>
   work.then(

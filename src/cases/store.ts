@@ -192,6 +192,7 @@ export async function findSealed(
   of: CaseOf,
   categories: readonly SealedCategory[] | RawBuilder<SealedCategory[]>,
 ): Promise<SealedData> {
+  if (Array.isArray(categories) && categories.length === 0) return { open: () => ({}), profile: () => undefined };
   const rows = await tx
     .selectFrom('case_data as d')
     // Looked for once, whatever it takes to see it.
@@ -231,8 +232,8 @@ export const findSealedFor = (services: Sealing, tx: Tx, referral_id: string, ag
     services,
     tx,
     { referral_id },
-    sql`array(select 'profile' union select unnest(d.categories) from disclosures d
-      where d.referral_id = ${referral_id} and d.agency_id = ${agency_id} and d.ended_at is null)`,
+    sql`array(select 'profile' union select unnest(held.categories) from disclosures held
+      where held.referral_id = ${referral_id} and held.agency_id = ${agency_id} and held.ended_at is null)`,
   );
 
 /** All grants of the case, live or not. Only its owner and the router see them. */

@@ -16,7 +16,8 @@ import type { Tables } from './tables.ts';
 
 /**
  * What is said on one connection in one transaction. Statements are pipelined: each goes out when it is said, the server answers
- * in that order, and only who needs an answer waits for one. What an act writes in many places is gathered, and said before whatever could see it.
+ * in that order, and only who needs an answer waits for one. What an act writes in many places is gathered (gather.ts), and said
+ * before anything that could see it.
  *
  * Each `Tx` of a conversation speaks in one role. Whoever speaks in another role than the last one is introduced by a statement in
  * front, so no statement runs in a role that it was not said in, in whatever order answers are awaited.
@@ -32,6 +33,8 @@ export class Conversation {
   is_sound = true;
   #ended = false;
   #is_sending = false;
+  /** What was said last, whether or not it succeeds. */
+  #last: Promise<unknown> = Promise.resolve();
   /** What was not said yet, by what it is. */
   readonly #gathered = new Map<new () => Gathered, { role: Role; gathered: Gathered }>();
 
@@ -62,11 +65,12 @@ export class Conversation {
     const voice = new Transaction<Tables>({ ...NEVER_OPENED, executor });
     this.#voices.set(role, voice);
     const gather = <G extends Gathered>(What: new () => G) => this.#gather(What, role);
-    voices.set(voice, { conversation: this, gather, ask: (text, values) => this.#ask(role, text, values) });
+    voices.set(voice, { conversation: this, gather });
     return voice;
   }
 
   #gather<G extends Gathered>(What: new () => G, role: Role): G {
+    if (this.#ended) throw new Error(TOO_LATE);
     const known = this.#gathered.get(What);
     if (known && (known.role === role || known.gathered.before === 'the commit')) return known.gathered as G;
     // In another role: apart.
@@ -76,17 +80,26 @@ export class Conversation {
     return gathered;
   }
 
-  #sayGathered(...before: Gathered['before'][]): void {
-    const due = [...this.#gathered].filter(([, { gathered }]) => before.includes(gathered.before));
-    if (due.length === 0) return;
-    for (const [What] of due) this.#gathered.delete(What);
-    for (const [, { role, gathered }] of due.sort(([, a], [, b]) => a.gathered.rank - b.gathered.rank)) {
+  #sayGathered(before: Gathered['before']): void {
+    const due = [...this.#gathered].filter(([, { gathered }]) => gathered.before === before);
+    for (const [What, { role, gathered }] of due.sort(([, a], [, b]) => a.gathered.rank - b.gathered.rank)) {
+      this.#gathered.delete(What);
       // What goes with the commit may be written in whatever role.
-      if (gathered.before !== 'the commit') this.#enter(role);
+      if (before === 'any statement') this.#enter(role);
+      this.#sayAll(gathered);
+    }
+  }
+
+  #sayAll(gathered: Gathered): void {
+    try {
       for (const [text, values] of gathered.statements()) {
         const said = this.#say(text, values);
         this.post(gathered.explain ? said.catch(gathered.explain) : said);
       }
+    } catch (error) {
+      // Nobody may wait for this one; then the commit must not succeed without it.
+      this.#failure ??= error as Error;
+      throw error;
     }
   }
 
@@ -101,10 +114,11 @@ export class Conversation {
    * @throws Error why the first of it failed; then nothing was done
    */
   async commit(): Promise<void> {
-    this.#sayGathered('any statement', 'the commit');
+    this.#sayGathered('any statement');
+    this.#sayGathered('the commit');
     // A statement that could not even be sent is none that the server would refuse the commit for.
     await nextTurn();
-    if (this.#failure) throw await this.rollback(this.#failure);
+    if (this.#failure) throw this.#failure;
     const { command } = await this.#end('commit');
     await this.#explain();
     // The server's way to say that the transaction had failed before.
@@ -113,6 +127,7 @@ export class Conversation {
 
   /** @returns why: what was posted and failed before counts for more than what it brought about */
   async rollback(error: unknown): Promise<unknown> {
+    if (this.#ended) return error;
     await this.#end('rollback').catch(() => {});
     return error === this.#failure
       ? this.#explain().then(
@@ -134,16 +149,12 @@ export class Conversation {
   }
 
   async #execute<Row>(role: Role, { sql, parameters }: CompiledQuery): Promise<QueryResult<Row>> {
-    const { command, rowCount, rows } = await this.#ask(role, sql, parameters as unknown[]);
-    return { rows, ...(CHANGING.has(command) ? { numAffectedRows: BigInt(rowCount ?? 0) } : {}) };
-  }
-
-  async #ask(role: Role, text: string, values: unknown[]): Promise<pg.QueryResult> {
     // The connection may be somebody else's by now.
-    if (this.#ended) throw new Error('said after the end of the transaction');
+    if (this.#ended) throw new Error(TOO_LATE);
     this.#sayGathered('any statement');
     this.#enter(role);
-    return this.#say(text, values);
+    const { command, rowCount, rows } = await this.#say(sql, parameters as unknown[]);
+    return { rows, ...(CHANGING.has(command) ? { numAffectedRows: BigInt(rowCount ?? 0) } : {}) };
   }
 
   #enter(role: Role): void {
@@ -166,11 +177,16 @@ export class Conversation {
 
   #say(text: string, values?: unknown[]): Promise<pg.QueryResult> {
     this.#sendTogether();
-    return this.#client.query(text, values).catch(error => {
+    const before = this.#last;
+    const said = this.#client.query(text, values).catch(async error => {
+      // What the server refuses because of an earlier failure may get here sooner than that.
+      await before;
       this.is_sound &&= error instanceof pg.DatabaseError;
       this.#failure ??= REFUSALS[(error as pg.DatabaseError).code ?? '']?.() ?? (error as Error);
       throw this.#failure;
     });
+    this.#last = said.catch(() => {});
+    return said;
   }
 }
 
@@ -187,13 +203,15 @@ const REFUSALS: Readonly<Record<string, () => Problem>> = {
 const SET_ACTOR =
   "select set_config('aman.agency_id', $1, true), set_config('aman.system', $2, true), set_config('aman.admin', $3, true)";
 
+const TOO_LATE = 'said after the end of the transaction';
+
 const CHANGING: ReadonlySet<string> = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 
-/** Something to be written that grows while an act goes on, and is then said in as few statements as there are. */
+/** Something to be written that grows while an act goes on, and is said once. */
 export interface Gathered {
-  /** Nothing in the transaction reads what goes with the commit, and it may be written in whatever role. */
+  /** What goes with the commit is not seen by what the transaction itself reads, and may be written in whatever role. */
   readonly before: 'any statement' | 'the commit';
-  /** What has a lower one is said first. */
+  /** Of what is said at the same time: what has a lower one is said first. */
   readonly rank: number;
   statements(): Iterable<[text: string, values: unknown[]]>;
   /** What is thrown instead where a statement fails. */
@@ -204,8 +222,6 @@ interface Voice {
   conversation: Conversation;
   /** What is gathered of this kind and was not said yet: an empty one at first. */
   gather<G extends Gathered>(What: new () => G): G;
-  /** Says a statement whose text stands already. */
-  ask(text: string, values: unknown[]): Promise<pg.QueryResult>;
 }
 
 const voices = new WeakMap<Transaction<Tables>, Voice>();

@@ -108,14 +108,11 @@ async function converse<T>(pool: pg.Pool, actor: Actor, work: (tx: Tx) => Promis
   const client = await pool.connect();
   const conversation = new Conversation(client);
   try {
-    let result: T;
-    try {
-      result = await work(conversation.begin(actor));
-    } catch (error) {
-      throw await conversation.rollback(error);
-    }
+    const result = await work(conversation.begin(actor));
     await conversation.commit();
     return result;
+  } catch (error) {
+    throw await conversation.rollback(error);
   } finally {
     client.release(!conversation.is_sound);
   }

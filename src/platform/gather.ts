@@ -42,21 +42,25 @@ export function gatheredRows<T extends TableWithId>(
   class Standing implements Gathered {
     readonly before = 'any statement';
     readonly rank = rank;
-    readonly made = new Set<object>();
-    readonly changed = new Set<{ id: string }>();
+    readonly made = new Map<unknown, object>();
+    readonly changed = new Map<unknown, object>();
 
     *statements(): Iterable<[text: string, values: unknown[]]> {
-      if (this.made.size > 0) yield [inserting, [toJson(this.made, all)]];
-      for (const row of this.changed) yield [updating, [JSON.stringify(toRecord(row, changing)), row.id]];
+      if (this.made.size > 0) yield [inserting, [toJson(this.made.values(), all)]];
+      for (const [id, row] of this.changed) yield [updating, [JSON.stringify(toRecord(row, changing)), id]];
     }
   }
 
   const standing = (tx: Tx): Standing => voiceOf(tx).gather(Standing);
   return {
-    insert: (tx, row) => void standing(tx).made.add(row),
+    insert: (tx, row) => void standing(tx).made.set(idOf(row), row),
     update(tx, row) {
       const { made, changed } = standing(tx);
-      if (!made.has(row)) changed.add(row as typeof row & { id: string });
+      const id = idOf(row);
+      const known = made.get(id) ?? changed.get(id) ?? row;
+      // The one would undo what the other says.
+      if (known !== row) throw new Error(`two copies of one row of ${table}`);
+      if (!made.has(id)) changed.set(id, row);
     },
   };
 }
@@ -71,10 +75,13 @@ function toRecord(row: object, columns: readonly string[]): Record<string, unkno
   return record;
 }
 
-/** As PostgreSQL reads it from JSON; bytes are the one thing that JSON does not have. */
-const toText = (value: unknown): unknown =>
-  Buffer.isBuffer(value)
-    ? `\\x${value.toString('hex')}`
-    : Array.isArray(value) && Buffer.isBuffer(value[0])
-      ? value.map(toText)
-      : value;
+const idOf = (row: object): unknown => (row as { id: unknown }).id;
+
+/** As PostgreSQL reads it from JSON, which has no bytes. @throws TypeError what JSON would take for null */
+function toText(value: unknown): unknown {
+  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`;
+  if (Array.isArray(value)) return value.map(toText);
+  if (value === undefined || (value instanceof Date && Number.isNaN(value.getTime())) || Number.isNaN(value))
+    throw new TypeError('is no value for a column');
+  return value;
+}

@@ -314,11 +314,9 @@ const actOn = (
       finish(tx, locked, now);
       return { id, receipt };
     },
-    tx => lockReferral(services, tx, actor, id, { places: TAKES_PLACES.includes(verb) }),
+    tx => lockReferral(services, tx, actor, id, { places: verb === 'accept' && !telephone.told_by }),
   );
 };
-
-const TAKES_PLACES: readonly ReferralAction[] = ['accept', 'confirm_handover'];
 
 function partyOf(verb: ReferralAction, is_sender: boolean): Party {
   const { by } = lifecycleTable[verb];

@@ -18,7 +18,12 @@ export const findReferral = (tx: Tx, id: string): Promise<ReferralRow | undefine
 export const listOffers = (tx: Tx, referral_id: string): Promise<OfferRow[]> =>
   tx.selectFrom('offers').selectAll().where('referral_id', '=', referral_id).orderBy('ordinal').execute();
 
-/** Locks the case of the referral. @throws Problem `not_found`, at once, where whoever runs `tx` may not know of the referral */
+/** Locks the case of the referral for whoever reads it; nothing where whoever runs `tx` may not know of the referral. */
+export async function shareCaseOfReferral(tx: Tx, id: string): Promise<void> {
+  await sql`select lock_case(case_id, false) from referrals where id = ${id}`.execute(tx);
+}
+
+/** Locks the case of the referral for an act. @throws Problem `not_found`, at once, where whoever runs `tx` may not know of the referral */
 export async function lockCaseOfReferral(tx: Tx, id: string): Promise<void> {
   await sql`select lock_case_of_referral(${id})`.execute(tx);
 }

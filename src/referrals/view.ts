@@ -23,9 +23,9 @@ import {
   findReferral,
   listAsked,
   listOffers,
-  lockCaseOfReferral,
   type OfferRow,
   type ReferralRow,
+  shareCaseOfReferral,
 } from './store.ts';
 
 /**
@@ -38,8 +38,7 @@ import {
 /** Reads a referral, and records it, before the answer. @throws Problem `not_found`, `forbidden` */
 export const readReferral = (services: Services, actor: AgencyActor, id: string) =>
   transact(services, actor, async tx => {
-    // All said at once: where the first is refused, the server refuses the rest.
-    const [, { view, case_id }] = await Promise.all([lockCaseOfReferral(tx, id), seeReferral(services, tx, actor, id)]);
+    const [, { view, case_id }] = await Promise.all([shareCaseOfReferral(tx, id), seeReferral(services, tx, actor, id)]);
     const receipt = await record(services, tx, actor, {
       action: 'referral.read',
       outcome: 'read',

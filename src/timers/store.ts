@@ -27,7 +27,7 @@ const BEGINS = {
   met_at: null,
 } as const;
 
-const ROWS = gatheredRows('timers', 3, {
+const TIMERS = gatheredRows('timers', 3, {
   id: false,
   name: false,
   kind: false,
@@ -69,7 +69,7 @@ const ROWS = gatheredRows('timers', 3, {
 export const insertTimers = (tx: Tx, timers: readonly NewTimer[]): TimerRow[] =>
   timers.map(timer => {
     const row = { ...BEGINS, ...timer };
-    ROWS.insert(tx, row);
+    TIMERS.insert(tx, row);
     return row;
   });
 
@@ -114,7 +114,7 @@ export function saveTimer(
   },
 ): void {
   Object.assign(timer, change, { version: timer.version + 1 });
-  ROWS.update(tx, timer);
+  TIMERS.update(tx, timer);
 }
 
 export interface DueTimer {

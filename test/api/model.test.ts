@@ -47,7 +47,7 @@ const SEED = Number(process.env.SEED ?? (LONG ? Date.now() % 2 ** 31 : 8));
 const LANES = 8;
 const SHRINK_MS = 60_000;
 /** Of most sequences, and of those that get to what lies deep. */
-const COMMANDS = { few: 4, many: 9 };
+const COMMANDS = { few: 3, many: 12 };
 
 t.setTimeout(LONG ? 3 * 3_600_000 : 900_000);
 
@@ -219,13 +219,12 @@ async function settle(services: Services, effects: ReturnType<typeof timerEffect
   while (await routeUnplaced(services));
 }
 
-/** Ends what a sequence left, so that no clock of it goes on for ever; case and grants are there for the next. */
+/** Removes what a sequence left; case and grants are there for the next. */
 async function putAway(owner: pg.Pool, lane: Lane): Promise<void> {
-  await owner.query('delete from timers where case_id = $1', [lane.case_id]);
-  await owner.query(`update referrals set ended = 'cancelled', router_due_at = null where case_id = $1 and ended is null`, [
-    lane.case_id,
-  ]);
+  for (const table of ['timers', 'disclosures', 'offers', 'referrals'])
+    await owner.query(`delete from ${table} where case_id = $1`, [lane.case_id]);
   const agencies = Object.values(lane.members).map(({ agency_id }) => agency_id);
+  await owner.query('delete from events where agency_id = any ($1)', [agencies]);
   await owner.query(`update capacities set held = 0, held_elsewhere = 0, freed_at = '2026-01-01' where agency_id = any ($1)`, [
     agencies,
   ]);

@@ -183,6 +183,18 @@ t.test('a case goes over to another agency', async t => {
     t.strictSame(ok(await inspection.get(path)).withheld, NOT_COVERED, 'what has just expired counts no more, before any job');
   });
 
+  await t.test('an owner that may see nothing of a person any more still says how great the danger is', async t => {
+    const { transfer, path } = await start();
+    ok(await act(support, transfer.id, 'accept'));
+    for (const { id, purposes } of ok(await support.get(`${path}/consents`)).data)
+      if (purposes.includes('case_management'))
+        ok(await support.post(`/v1/consents/${id}/withdraw`, { spoken_in_private: true }));
+    const owned = ok(await support.get(path));
+    t.strictSame(owned.data, {});
+    const amended = await support.patch(path, { risk: 'immediate' }, { 'if-match': `"${owned.version}"` });
+    t.match(amended, { status: 200, body: { risk: 'immediate', data: {} } });
+  });
+
   await t.test('both walls: the database does not give the new owner the source either', async t => {
     const { transfer, kase } = await start();
     ok(await act(support, transfer.id, 'accept'));

@@ -33,7 +33,7 @@ export async function cloneDatabase(t: Test, template = TEMPLATE): Promise<strin
   const admin_url = process.env.TEST_DATABASE_ADMIN_URL;
   if (!admin_url) throw new Error('run the tests with `npm test`, which brings its own PostgreSQL');
   const name = `test_${randomUUID().replaceAll('-', '').slice(0, 20)}`;
-  await administer(admin_url, `create database ${name} template ${template}`);
+  await administer(admin_url, `create database ${name} template ${template} strategy file_copy`);
   t.teardown(() => administer(admin_url, `drop database ${name} with (force)`));
   return Object.assign(new URL(admin_url), { pathname: `/${name}` }).href;
 }
