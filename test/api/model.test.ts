@@ -8,6 +8,7 @@ import type { Services } from '../../src/services.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { startTestApp } from '../support/app.ts';
 import { HIDDEN, type Lane, openLanes } from '../support/lanes.ts';
+import { seededRandom } from '../support/load.ts';
 import type { Answer } from '../support/mechanism.ts';
 import {
   type Act,
@@ -46,13 +47,17 @@ const SEQUENCES = Number(process.env.MODEL_SEQUENCES ?? (LONG ? 20_000 : 2_000))
 const SEED = Number(process.env.SEED ?? (LONG ? Date.now() % 2 ** 31 : 8));
 const LANES = 8;
 const SHRINK_MS = 60_000;
-/** Of most sequences, and of those that get to what lies deep. */
-const COMMANDS = { few: 3, many: 12 };
+const COMMANDS = 5;
 
 t.setTimeout(LONG ? 3 * 3_600_000 : 900_000);
 
 const MINUTE = 60_000;
 const WAITS = [7, 37, 167, 553, 1_591].map(minutes => minutes * MINUTE);
+
+interface Batch {
+  waits: number[];
+  sequences: { opening: Act; commands: Iterable<Command> }[];
+}
 
 interface Real {
   lane: Lane;
@@ -141,6 +146,9 @@ const RARE = ['consent_missing', 'no_capacity', 'another has it'];
 const reasonOf = (refused: Refusal | undefined): string | undefined =>
   refused?.not_for_its_state ? 'another has it' : refused?.code;
 
+const reasonToVisit = (act: Act, refused: Refusal): string =>
+  refused.status === 412 ? refused.code : `${act.verb}: ${reasonOf(refused)}`;
+
 /** By chance, but not by how many variants a thing has: first what is said to it, then the verb, then the variant. */
 function choose(world: World, pick: number, wild: boolean): Act {
   const acts = possibleActs(world).map(act => ({ act, code: reasonOf(refusal(world, act)) }));
@@ -164,7 +172,7 @@ const hold = (what: string, found: unknown, expected: unknown): void => {
 async function compare(world: World, { lane, history }: Real, act: Act): Promise<void> {
   history.push(JSON.stringify(act));
   const refused = refusal(world, act);
-  if (refused) world.visited.add(refused.status === 412 ? refused.code : `${act.verb}: ${reasonOf(refused)}`);
+  if (refused) world.visited.add(reasonToVisit(act, refused));
   const answer = await lane.send(act);
   const said = JSON.stringify(act);
   if (refused) {
@@ -202,6 +210,52 @@ function compareSight(lane: Lane, world: World, who: Who, referral: number, answ
   );
   for (const to of hidden) if (lane.named(answer).includes(to)) throw new Error(`${who} is told who ${to} is`);
 }
+
+/**
+ * To what chance left out: sequences that come to it, found in the model alone. Each is walked like the others.
+ * @returns none to what was not found
+ */
+function findWays(missing: readonly string[], seed: number): Batch[] {
+  const wanted = new Set(missing);
+  const ways: Batch[] = [];
+  const random = seededRandom(seed);
+  for (let tries = 0; wanted.size > 0 && tries < MOST_TRIES; tries += 1) {
+    const world = newWorld(0);
+    const met = new Set<string>();
+    const commands: Command[] = [];
+    const waits: number[] = [];
+    const go = (act: Act): void => {
+      world.now += 1;
+      const refused = refusal(world, act);
+      if (refused) world.visited.add(reasonToVisit(act, refused));
+      else apply(world, act);
+      for (const it of world.referrals.flatMap(standings)) met.add(it);
+    };
+    const opening = OPENINGS[Math.floor(random() * OPENINGS.length)]!;
+    go(opening);
+    while (commands.length < FARTHEST) {
+      if (random() < 1 / 10) {
+        waits.push(WAITS[Math.floor(random() * WAITS.length)]!);
+        commands.push(new Wait());
+        passTime(world, Math.ceil((world.now + waits.at(-1)!) / MINUTE) * MINUTE);
+        for (const it of world.referrals.flatMap(standings)) met.add(it);
+        continue;
+      }
+      const request = new Request(Math.floor(random() * 1_000_000), random() < 1 / 4);
+      commands.push(request);
+      go(choose(world, request.pick, request.wild));
+    }
+    const found = [...met, ...world.visited].filter(it => wanted.delete(it));
+    if (found.length > 0) ways.push({ waits, sequences: [{ opening, commands }] });
+  }
+  return ways;
+}
+
+const FARTHEST = 9;
+const MOST_TRIES = 100_000;
+const OPENINGS: Act[] = (['automatic', 'direct', 'direct with fallback'] as const).flatMap(routing =>
+  (['a', 'b', 'c'] as const).map(to => ({ verb: 'make', urgency: 'urgent', routing, to }) as const),
+);
 
 /** What must have been met beside: every verb refused for each reason. */
 const REFUSALS = [
@@ -292,21 +346,21 @@ t.test('sequences of requests, and the model', async t => {
   const request = fc.tuple(fc.nat(1_000_000), fc.nat(5)).map(([pick, wild]) => new Request(pick, wild === 0));
   const wait = fc.constant(null).map(() => new Wait());
   const look = fc.constantFrom<Who>('sender', 'coordinator', 'stranger', 'a', 'b', 'c').map(who => new Look(who));
-  const upTo = (maxCommands: number) =>
-    fc.commands<World, Real, true>([...Array<typeof request>(16).fill(request), wait, wait, look], { maxCommands, size: 'max' });
-  const commands = fc.oneof({ weight: 2, arbitrary: upTo(COMMANDS.few) }, { weight: 1, arbitrary: upTo(COMMANDS.many) });
-  const sequence = fc.record({ opening, commands });
+  const commands = fc.commands<World, Real, true>([...Array<typeof request>(16).fill(request), wait, wait, look], {
+    maxCommands: COMMANDS,
+    size: 'max',
+  });
   const batch = fc.record({
-    waits: fc.array(fc.constantFrom(...WAITS), { minLength: COMMANDS.many, maxLength: COMMANDS.many }),
-    sequences: fc.tuple(...Array.from({ length: LANES }, () => sequence)),
+    waits: fc.array(fc.constantFrom(...WAITS), { minLength: COMMANDS, maxLength: COMMANDS }),
+    sequences: fc.tuple(...Array.from({ length: LANES }, () => fc.record({ opening, commands }))),
   });
 
   let failed_at: number | undefined;
-  const property = fc.asyncProperty(batch, async ({ waits, sequences }) => {
+  const runBatch = async ({ waits, sequences }: Batch): Promise<void> => {
     // A shorter story is looked for, but not for ever.
     if (performance.now() - (failed_at ?? Number.POSITIVE_INFINITY) > SHRINK_MS) return;
     const worlds = new Map(lanes.map(lane => [lane, newWorld(clock.now().getTime())]));
-    const time = new SharedTime(LANES, clock, async (now, long) => {
+    const time = new SharedTime(sequences.length, clock, async (now, long) => {
       if (long) await settle(services, effects);
       for (const world of worlds.values()) {
         if (long) passTime(world, now);
@@ -338,18 +392,15 @@ t.test('sequences of requests, and the model', async t => {
     if (!failed) return;
     failed_at ??= performance.now();
     throw failed.reason;
-  });
-
+  };
   const started = process.cpuUsage();
-  const result = await fc.check(property, {
-    numRuns: Math.ceil(SEQUENCES / LANES),
-    seed: SEED,
-    interruptAfterTimeLimit: undefined,
-  });
+  const result = await fc.check(fc.asyncProperty(batch, runBatch), { numRuns: Math.ceil(SEQUENCES / LANES), seed: SEED });
+  const missing = () => [...STEPS, ...STANDINGS, ...REFUSALS].filter(it => !visited.has(it));
+  if (!result.failed) {
+    for (const way of findWays(missing(), SEED)) await runBatch(way);
+  }
   const { user, system } = process.cpuUsage(started);
   t.comment(`${count} sequences, seed ${SEED}, ${((user + system) / 1e3 / Math.max(1, count)).toFixed(1)} ms of CPU each`);
   if (result.failed) t.fail(`seed ${SEED}\n${(result.errorInstance as Error).message}`);
-  const missing = [...STEPS, ...STANDINGS, ...REFUSALS].filter(it => !visited.has(it));
-  if (LONG || process.env.SEED === undefined) t.strictSame(missing, [], 'every state was reached, and every step taken');
-  else t.comment(`not visited: ${missing.join('; ')}`);
+  t.strictSame(missing(), [], 'every state was reached, and every step taken');
 });

@@ -50,8 +50,8 @@ t.test('killed', async t => {
       while ((await count(waiting)) < many) await pause(10);
     },
   };
-  const open = (agency: DemoAgencyKey, key?: string) =>
-    them.ask({ agency, action: 'case.open', path: '/v1/cases', body: caseBody(), key });
+  const open = (agency: DemoAgencyKey, key?: string, more: Record<string, unknown> = {}) =>
+    them.ask({ agency, action: 'case.open', path: '/v1/cases', body: caseBody(more), key });
   const count = async (rows: string): Promise<number> => (await one(`select count(*)::int as count from ${rows}`)).count;
 
   await t.test('where it hurts', async t => {
@@ -64,15 +64,15 @@ t.test('killed', async t => {
     await client.query(`
       create function wait_at_gate() returns trigger language plpgsql as $$
         begin perform pg_advisory_xact_lock_shared(${GATE}); return null; end $$;
-      create trigger before_commit after insert on idempotency_keys for each row
-        when (new.key = 'case.open before commit') execute function wait_at_gate();
+      create trigger before_commit after insert on cases for each row
+        when (new.risk = 'immediate') execute function wait_at_gate();
       create constraint trigger in_commit after insert on idempotency_keys deferrable initially deferred for each row
         when (new.key = 'case.open after commit') execute function wait_at_gate();
       create constraint trigger in_claim after update on deliveries deferrable initially deferred for each row
         when (new.claimed_until is not null and new.endpoint_id = '${endpoints.get('helpline_a')}') execute function wait_at_gate()`);
     await gate.close();
     ok(await open('helpline_a'));
-    const before_commit = open('labour_inspection', 'case.open before commit');
+    const before_commit = open('labour_inspection', 'case.open before commit', { risk: 'immediate' });
     const after_commit = open('labour_inspection', 'case.open after commit');
     await gate.reached(3);
     // What has said "commit" commits; what has not cannot say it any more; and nobody hears of either.
