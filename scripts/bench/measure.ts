@@ -141,8 +141,9 @@ async function raceWith(
       await agencies.close();
     }
     const races = [];
+    const rest = receivers && (() => readBacklog(service_url, DRAIN_MS));
     for (const clients of plan.clients) {
-      races.push(...(await race({ ...stage, service }, { ...plan, clients }, text => tell(`workers ${workers}, ${text}`))));
+      races.push(...(await race({ ...stage, service, rest }, { ...plan, clients }, text => tell(`workers ${workers}, ${text}`))));
     }
     results.races = { ...results.races, [workers]: races };
     report.printRaces(workers, races);

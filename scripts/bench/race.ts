@@ -70,6 +70,8 @@ export interface Track {
   service_url: string;
   raw_url: string;
   postmaster_pid: number;
+  /** Waits until a worker has nothing more to deliver, lest what was made before is paid for by what is measured. */
+  rest?: () => Promise<unknown>;
 }
 
 /** @returns medians of the rounds */
@@ -92,6 +94,7 @@ export async function race(track: Track, plan: RacePlan, tell: (text: string) =>
       for (const act of plan.acts) {
         for (const name of round % 2 === 1 ? (['raw', 'service'] as const) : (['service', 'raw'] as const)) {
           await track.world.refresh();
+          await track.rest?.();
           const measured = await lanes[name](act, load);
           runs.get(act)![name].push(measured);
           tell(`round ${round}: ${act}, ${clients} clients, ${name}: ${measured.per_second.toFixed(0)}/s`);
@@ -126,7 +129,7 @@ const FIRST_RESERVE_PER_SECOND = 60;
 const RESERVE = 1.5;
 
 export function serviceLane(
-  { world, cases, service_url }: Pick<Track, 'world' | 'cases' | 'service_url'>,
+  { world, cases, service_url, rest }: Pick<Track, 'world' | 'cases' | 'service_url' | 'rest'>,
   agencies: Agencies,
 ): Lane {
   const next = inTurn(cases);
@@ -141,6 +144,7 @@ export function serviceLane(
       await drive({ clients: load.clients, seconds: 60 }, async () => missing-- > 0 && agencies.submit(next()));
       asked = await listAsked(service_url, world);
     }
+    await rest?.();
     const measured = await drive(load, async () => {
       const one = asked.pop();
       return one !== undefined && agencies.accept(one).then(() => true);
