@@ -4,8 +4,8 @@ import { type Kysely, sql } from 'kysely';
  * The same walls, in a form that the planner can take in. A policy that looks into another table takes that table's policies with
  * it into every statement's plan; nested as they were, a look at one row of `case_data` had a hundred sub-plans. What a policy
  * asks of another table stands now in a function, which runs as the caller, under the caller's own walls as before, is planned
- * once per connection, and is called only where nothing cheaper has let the row through: of an `or`, the left comes first, and of two policies the one
- * whose name does.
+ * once per connection, and is called only where nothing cheaper has let the row through: of an `or`, the left comes
+ * first, and of two policies the one whose name does.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   const asks = async (declaration: string, question: string) =>

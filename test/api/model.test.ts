@@ -47,7 +47,7 @@ const SEQUENCES = Number(process.env.MODEL_SEQUENCES ?? (LONG ? 20_000 : 2_000))
 const SEED = Number(process.env.SEED ?? (LONG ? Date.now() % 2 ** 31 : 8));
 const LANES = 8;
 const SHRINK_MS = 60_000;
-const COMMANDS = 4;
+const COMMANDS = LONG ? 8 : 4;
 
 t.setTimeout(LONG ? 3 * 3_600_000 : 900_000);
 

@@ -6,7 +6,7 @@ import t from 'tap';
 import type { DemoAgency, DemoCredentials } from '../../src/demo.ts';
 import { openTestServices } from '../support/app.ts';
 import { MEDICAL } from '../support/journey.ts';
-import type { Answer, Client } from '../support/mechanism.ts';
+import { type Client, clientOf } from '../support/mechanism.ts';
 import { ok, referralBody, startNight } from '../support/night.ts';
 import { type Program, ready, serve } from '../support/process.ts';
 import { queueEnvironment } from '../support/redis.ts';
@@ -31,7 +31,7 @@ async function connect(base_urls: string[], agency: DemoAgency): Promise<Client>
     body: new URLSearchParams({ grant_type: 'client_credentials' }),
   });
   const { access_token } = (await login.json()) as { access_token: string };
-  const send = async (method: string, path: string, body?: unknown): Promise<Answer> => {
+  return clientOf(agency, async (method, path, body) => {
     const response = await fetch(next() + path, {
       method,
       headers: {
@@ -43,15 +43,7 @@ async function connect(base_urls: string[], agency: DemoAgency): Promise<Client>
     });
     const text = await response.text();
     return { status: response.status, headers: {}, body: text === '' ? '' : JSON.parse(text) };
-  };
-  return {
-    agency,
-    get: path => send('GET', path),
-    post: (path, body) => send('POST', path, body),
-    patch: (path, body) => send('PATCH', path, body),
-    put: (path, body) => send('PUT', path, body),
-    del: path => send('DELETE', path),
-  };
+  });
 }
 
 t.test('several processes of each role', async t => {

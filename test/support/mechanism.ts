@@ -31,6 +31,23 @@ export interface Mechanism {
   as(key: DemoAgencyKey, staff?: 'worker' | 'supervisor' | 'nobody', scopes?: readonly Scope[]): Client;
 }
 
+type Send = (
+  method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
+  path: string,
+  body: unknown,
+  headers?: Headers,
+) => Promise<Answer>;
+
+/** The agency's system, whichever way its requests go. */
+export const clientOf = (agency: DemoAgency, send: Send): Client => ({
+  agency,
+  get: (path, headers) => send('GET', path, undefined, headers),
+  post: (path, body, headers) => send('POST', path, body, headers),
+  patch: (path, body, headers) => send('PATCH', path, body, headers),
+  put: (path, body, headers) => send('PUT', path, body, headers),
+  del: (path, headers) => send('DELETE', path, undefined, headers),
+});
+
 /** The demonstration mechanism that every test database holds, and its agencies' systems as clients of the app. */
 export async function mechanism({ app, services }: TestApp): Promise<Mechanism> {
   const { value } = await services.db
@@ -57,12 +74,7 @@ export async function mechanism({ app, services }: TestApp): Promise<Mechanism> 
     const agency = agencies[key];
     const staff_code = staff === 'nobody' ? undefined : agency.caseworkers[staff === 'worker' ? 0 : 1].staff_code;
 
-    async function send(
-      method: 'GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE',
-      path: string,
-      body: unknown,
-      headers: Headers = {},
-    ): Promise<Answer> {
+    async function send(...[method, path, body, headers]: Parameters<Send>): Promise<Answer> {
       const response = await app.inject({
         method,
         url: path,
@@ -76,14 +88,7 @@ export async function mechanism({ app, services }: TestApp): Promise<Mechanism> 
       return answerOf(response);
     }
 
-    return {
-      agency,
-      get: (path, headers) => send('GET', path, undefined, headers),
-      post: (path, body, headers) => send('POST', path, body, headers),
-      patch: (path, body, headers) => send('PATCH', path, body, headers),
-      put: (path, body, headers) => send('PUT', path, body, headers),
-      del: (path, headers) => send('DELETE', path, undefined, headers),
-    };
+    return clientOf(agency, send);
   }
 
   return { credentials, agencies, tokenFor, as };

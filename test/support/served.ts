@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { Pool } from 'undici';
 import type { DemoAgencyKey, DemoCredentials } from '../../src/demo.ts';
 import { cloneDatabase } from './app.ts';
-import { type Answer, answerOf, type Client } from './mechanism.ts';
+import { type Answer, answerOf, type Client, clientOf } from './mechanism.ts';
 import { type Program, ready, serve, temporaryDataDir } from './process.ts';
 
 /** The demonstration mechanism in the service as it really runs: `node src/main.ts serve` on the test's PostgreSQL, asked over HTTP. */
@@ -50,21 +50,14 @@ export async function startServed(t: Test, keys: readonly DemoAgencyKey[], env: 
 
   function as(key: DemoAgencyKey, staff: 'worker' | 'supervisor' = 'worker'): Client {
     const agency = agencies[key];
-    const send = (method: string, path: string, body: unknown, headers: Record<string, string> = {}) =>
+    return clientOf(agency, (method, path, body, headers) =>
       request(method, path, body === undefined ? null : JSON.stringify(body), {
         authorization: `Bearer ${tokens.get(key)}`,
         'acting-caseworker': agency.caseworkers[staff === 'worker' ? 0 : 1].staff_code,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
-      });
-    return {
-      agency,
-      get: (path, headers) => send('GET', path, undefined, headers),
-      post: (path, body, headers) => send('POST', path, body, headers),
-      patch: (path, body, headers) => send('PATCH', path, body, headers),
-      put: (path, body, headers) => send('PUT', path, body, headers),
-      del: (path, headers) => send('DELETE', path, undefined, headers),
-    };
+      }),
+    );
   }
 
   return {
