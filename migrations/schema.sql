@@ -4,7 +4,7 @@ GRANT USAGE ON SCHEMA public TO aman_app;
 CREATE OR REPLACE FUNCTION public.accounts_for(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.id = which and (o.owner_agency_id = me() or o.jurisdiction = any (coordinated()))); end$function$;
 
 CREATE OR REPLACE FUNCTION public.acting_as(VARIADIC roles text[])
@@ -54,13 +54,13 @@ AS $function$
 CREATE OR REPLACE FUNCTION public.holds(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null); end$function$;
 
 CREATE OR REPLACE FUNCTION public.holds_category(which text, what text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.disclosures d where d.case_id = which and d.agency_id = me() and d.ended_at is null
       and what = any (d.categories)); end$function$;
 
@@ -111,19 +111,19 @@ AS $function$
 CREATE OR REPLACE FUNCTION public.keeps_client(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.clients c where c.id = which and (c.agency_id = me() or is_admin())); end$function$;
 
 CREATE OR REPLACE FUNCTION public.knows_case(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.cases c where c.id = which); end$function$;
 
 CREATE OR REPLACE FUNCTION public.knows_client(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.clients c where c.id = which); end$function$;
 
 CREATE OR REPLACE FUNCTION public.lock_case(id text, for_update boolean)
@@ -164,7 +164,7 @@ AS $function$
 CREATE OR REPLACE FUNCTION public.may_still_know(event events)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE
+ STABLE COST 1000
 AS $function$
     declare
       recipient agencies;
@@ -206,19 +206,19 @@ AS $function$ select nullif(current_setting('aman.agency_id', true), '') $functi
 CREATE OR REPLACE FUNCTION public.owner_sees(which text, what text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.cases c where c.id = which and c.owner_agency_id = me() and not what = any (c.owner_withheld)); end$function$;
 
 CREATE OR REPLACE FUNCTION public.owns(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.cases c where c.id = which and c.owner_agency_id = me()); end$function$;
 
 CREATE OR REPLACE FUNCTION public.reads_messages(which text, of_case text, author text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.id = which and (
       author = me() and o.sender_agency_id = me()
       or o.agency_id = me() and o.status in ('accepted', 'in_progress')
@@ -227,13 +227,13 @@ AS $function$begin return exists (select from public.offers o where o.id = which
 CREATE OR REPLACE FUNCTION public.takes_part(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())); end$function$;
 
 CREATE OR REPLACE FUNCTION public.takes_part_now(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())
       and o.status in ('offered', 'received', 'info_requested', 'waitlisted', 'accepted', 'in_progress')); end$function$;
 
@@ -252,13 +252,13 @@ AS $function$
 CREATE OR REPLACE FUNCTION public.was_asked(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.referral_id = which and o.agency_id = me()); end$function$;
 
 CREATE OR REPLACE FUNCTION public.was_disclosed(which text)
  RETURNS boolean
  LANGUAGE plpgsql
- STABLE PARALLEL SAFE
+ STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.disclosures d where d.case_id = which and d.agency_id = me()); end$function$;
 
 CREATE TABLE agencies (
@@ -1081,14 +1081,18 @@ CREATE TABLE timers (
 );
 CREATE INDEX timers_case ON timers USING btree (case_id);
 CREATE INDEX timers_due ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL;
-CREATE INDEX timers_jurisdiction ON timers USING btree (jurisdiction, due_at);
+CREATE INDEX timers_jurisdiction_rest ON timers USING btree (jurisdiction, due_at) WHERE state <> 'running'::text;
+CREATE INDEX timers_jurisdiction_running ON timers USING btree (jurisdiction, due_at, referral_id) WHERE state = 'running'::text;
 CREATE INDEX timers_offer ON timers USING btree (offer_id) WHERE offer_id IS NOT NULL;
-CREATE INDEX timers_owner ON timers USING btree (owner_agency_id, due_at);
-CREATE INDEX timers_receiver ON timers USING btree (receiver_agency_id, due_at);
+CREATE INDEX timers_owner_rest ON timers USING btree (owner_agency_id, due_at) WHERE state <> 'running'::text;
+CREATE INDEX timers_owner_running ON timers USING btree (owner_agency_id, due_at, referral_id) WHERE state = 'running'::text;
+CREATE INDEX timers_receiver_rest ON timers USING btree (receiver_agency_id, due_at) WHERE state <> 'running'::text;
+CREATE INDEX timers_receiver_running ON timers USING btree (receiver_agency_id, due_at, referral_id) WHERE state = 'running'::text;
 CREATE INDEX timers_referral ON timers USING btree (referral_id) WHERE referral_id IS NOT NULL;
-CREATE INDEX timers_responsible ON timers USING btree (responsible_agency_id, due_at);
-CREATE INDEX timers_sender ON timers USING btree (sender_agency_id, due_at);
-CREATE INDEX timers_subject ON timers USING btree (subject_id);
+CREATE INDEX timers_responsible_rest ON timers USING btree (responsible_agency_id, due_at) WHERE state <> 'running'::text;
+CREATE INDEX timers_responsible_running ON timers USING btree (responsible_agency_id, due_at, referral_id) WHERE state = 'running'::text;
+CREATE INDEX timers_sender_rest ON timers USING btree (sender_agency_id, due_at) WHERE state <> 'running'::text;
+CREATE INDEX timers_sender_running ON timers USING btree (sender_agency_id, due_at, referral_id) WHERE state = 'running'::text;
 ALTER TABLE timers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE timers FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON timers AS RESTRICTIVE FOR SELECT TO PUBLIC

@@ -39,7 +39,7 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
     keepAliveInitialDelayMillis: 10_000,
     // The server's own limit cannot help where the network has gone silent.
     query_timeout: 35_000,
-    options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c jit=off -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
+    options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
     types: { getTypeParser },
     Client: PreparingClient,
     pipeline: true,

@@ -124,7 +124,7 @@ export function insertOffer(tx: Tx, offer: OfferRow, earlier: readonly OfferRow[
       .set({ latest: false })
       .where('referral_id', '=', offer.referral_id)
       .where('agency_id', '=', offer.agency_id)
-      .where('latest', '=', true);
+      .where(sql<boolean>`latest`);
     post(tx, superseded.execute());
   }
   OFFERS.insert(tx, offer);

@@ -191,14 +191,35 @@ interface Whose {
 
 type Shown = ExpressionBuilder<{ t: TimerTable; o: { [K in keyof OfferTable]: OfferTable[K] | null } }, 't' | 'o'>;
 
-/** Timers that concern an agency, and all those of the jurisdictions that it coordinates; the next due first. */
-export const listTimers = (
+/**
+ * Timers that concern an agency, and all those of the jurisdictions that it coordinates; the next due first. Those that run have
+ * indexes of their own, for most that ever ran are over.
+ */
+export async function listTimers(
   tx: Tx,
   whose: Whose,
   filter: TimerFilter,
   after: { due_at: Date; id: string } | undefined,
   limit: number,
-): Promise<ShownTimer[]> =>
+): Promise<ShownTimer[]> {
+  const runs = sql<boolean>`t.state = 'running'`;
+  const rests = sql<boolean>`t.state <> 'running'`;
+  const these = (part: typeof runs) => selectTimers(tx, whose, filter, after, limit).where(part);
+  if (filter.state !== undefined) return these(filter.state === 'running' ? runs : rests).execute();
+  const both = tx
+    .selectFrom(these(runs).as('t'))
+    .selectAll()
+    .unionAll(tx.selectFrom(these(rests).as('t')).selectAll());
+  return tx.selectFrom(both.as('t')).selectAll().orderBy('due_at').orderBy('id').limit(limit).execute();
+}
+
+const selectTimers = (
+  tx: Tx,
+  whose: Whose,
+  filter: TimerFilter,
+  after: { due_at: Date; id: string } | undefined,
+  limit: number,
+) =>
   shownTimers(tx)
     .where(eb => {
       const parties = [
@@ -219,7 +240,7 @@ export const listTimers = (
     .$if(filter.subject_id !== undefined, query =>
       query.where(eb =>
         eb.or([
-          eb('t.subject_id', '=', filter.subject_id!),
+          eb('t.offer_id', '=', filter.subject_id!),
           eb('t.referral_id', '=', filter.subject_id!),
           isOfCase(eb, whose, filter.subject_id!),
         ]),
@@ -245,8 +266,7 @@ export const listTimers = (
     )
     .orderBy('t.due_at')
     .orderBy('t.id')
-    .limit(limit)
-    .execute();
+    .limit(limit);
 
 /** One that ended its offer is over; one whose offer is kept open after an outage is not. */
 const OVERDUE = sql<boolean>`(t.state = 'breached' and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null))`;
