@@ -4,7 +4,7 @@
  * under a new version string. HMAC is RFC 2104 with SHA-256, canonical JSON is RFC 8785.
  */
 
-import { createHmac, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import canonicalize from 'canonicalize';
 
 /**
@@ -77,9 +77,26 @@ function commitText(salt: Uint8Array, label: string, text: string): Buffer {
   return hmac(salt, label, text);
 }
 
+/** Two one-shot hashes: `createHmac` takes longer to set up than to hash texts as short as these. */
 function hmac(salt: Uint8Array, label: string, message: string | Buffer): Buffer {
   requireLength(salt, 32, 'a salt');
-  return createHmac('sha256', salt).update(label).update(message).digest();
+  const start = HMAC_BLOCK_BYTES + label.length;
+  const inner = Buffer.allocUnsafe(start + Buffer.byteLength(message));
+  padKey(inner, salt, 0x36);
+  inner.write(label, HMAC_BLOCK_BYTES, 'latin1');
+  if (typeof message === 'string') inner.write(message, start);
+  else inner.set(message, start);
+  const outer = Buffer.allocUnsafe(HMAC_BLOCK_BYTES + 32);
+  padKey(outer, salt, 0x5c);
+  outer.set(hash('sha256', inner, 'buffer'), HMAC_BLOCK_BYTES);
+  return hash('sha256', outer, 'buffer');
+}
+
+const HMAC_BLOCK_BYTES = 64;
+
+function padKey(block: Buffer, key: Uint8Array, pad: number): void {
+  block.fill(pad, key.length, HMAC_BLOCK_BYTES);
+  for (let i = 0; i < key.length; i++) block[i] = key[i]! ^ pad;
 }
 
 function requireLength(bytes: Uint8Array, length: number, what: string): void {
