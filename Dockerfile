@@ -12,6 +12,8 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY migrations ./migrations
 COPY src ./src
+# Where the sequencer's ledger is mounted: a new volume gets the owner that the folder has here.
+RUN install -d -o node -g node /var/lib/aman
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

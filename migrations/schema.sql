@@ -1,5 +1,6 @@
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 GRANT USAGE ON SCHEMA public TO aman_app;
+GRANT USAGE ON SCHEMA public TO aman_sequencer;
 
 CREATE OR REPLACE FUNCTION public.accounts_for(which text)
  RETURNS boolean
@@ -293,18 +294,70 @@ CREATE POLICY write_own ON agencies AS PERMISSIVE FOR UPDATE TO PUBLIC
 CREATE TRIGGER keep_mandate BEFORE UPDATE ON agencies FOR EACH ROW EXECUTE FUNCTION keep_mandate();
 GRANT INSERT, SELECT, UPDATE ON agencies TO aman_app;
 
-CREATE TABLE audit_pending (
+CREATE TABLE audit_head (
+  one boolean NOT NULL DEFAULT true,
+  origin text NOT NULL,
+  verifier_key text NOT NULL,
+  size bigint NOT NULL,
+  root bytea NOT NULL,
+  checkpoint text NOT NULL,
+  at timestamp with time zone NOT NULL,
+  published_size bigint NOT NULL,
+  published text,
+  published_at timestamp with time zone NOT NULL,
+  halted text,
+  CONSTRAINT audit_head_one_check CHECK (one),
+  CONSTRAINT audit_head_pkey PRIMARY KEY (one)
+);
+GRANT INSERT, SELECT ON audit_head TO aman_sequencer;
+GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted) ON audit_head TO aman_app;
+GRANT UPDATE (size, root, checkpoint, at, published_size, published, published_at, halted) ON audit_head TO aman_sequencer;
+
+CREATE TABLE audit_log (
+  index bigint NOT NULL,
+  number bigint NOT NULL,
   entry_id bytea NOT NULL,
   entry bytea NOT NULL,
-  CONSTRAINT audit_pending_pkey PRIMARY KEY (entry_id)
+  meta text NOT NULL,
+  salt_meta bytea NOT NULL,
+  salt_personal bytea NOT NULL,
+  subject_commits bytea[] NOT NULL,
+  at timestamp with time zone NOT NULL,
+  agency_id text COLLATE "C",
+  client_id text COLLATE "C",
+  caseworker text,
+  action text NOT NULL,
+  outcome text NOT NULL,
+  resource_type text NOT NULL,
+  code text,
+  lawful_ground text,
+  CONSTRAINT audit_log_entry_id_key UNIQUE (entry_id),
+  CONSTRAINT audit_log_pkey PRIMARY KEY (index)
 );
-ALTER TABLE audit_pending ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_pending FORCE ROW LEVEL SECURITY;
-CREATE POLICY anyone_acts ON audit_pending AS PERMISSIVE FOR INSERT TO PUBLIC
+CREATE INDEX audit_log_action ON audit_log USING btree (action, index);
+CREATE INDEX audit_log_agency_id ON audit_log USING btree (agency_id, index);
+CREATE INDEX audit_log_at ON audit_log USING brin (at);
+CREATE INDEX audit_log_caseworker ON audit_log USING btree (caseworker, index) WHERE caseworker IS NOT NULL;
+CREATE INDEX audit_log_client_id ON audit_log USING btree (client_id, index);
+CREATE INDEX audit_log_lawful_ground ON audit_log USING btree (lawful_ground, index) WHERE lawful_ground IS NOT NULL;
+CREATE INDEX audit_log_refusals ON audit_log USING btree (outcome, index) WHERE outcome = ANY (ARRAY['denied'::text, 'failed'::text]);
+CREATE INDEX audit_log_resource_type ON audit_log USING btree (resource_type, index);
+ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_log FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditors ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+CREATE POLICY sequencer_places ON audit_log AS PERMISSIVE FOR INSERT TO aman_sequencer
   WITH CHECK (true);
-GRANT INSERT, SELECT ON audit_pending TO aman_app;
+CREATE POLICY sequencer_reads ON audit_log AS PERMISSIVE FOR SELECT TO aman_sequencer
+  USING (true);
+CREATE POLICY timeline ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
+CREATE POLICY tree ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['tree'::text]) AS acting_as));
+GRANT SELECT ON audit_log TO aman_app;
+GRANT INSERT, SELECT ON audit_log TO aman_sequencer;
 
-CREATE TABLE audit_records (
+CREATE TABLE audit_pending (
   number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   entry_id bytea NOT NULL,
   entry bytea NOT NULL,
@@ -321,26 +374,63 @@ CREATE TABLE audit_records (
   resource_type text NOT NULL,
   code text,
   lawful_ground text,
-  CONSTRAINT audit_records_entry_id_key UNIQUE (entry_id),
-  CONSTRAINT audit_records_pkey PRIMARY KEY (number)
-);
-CREATE INDEX audit_records_action ON audit_records USING btree (action, number);
-CREATE INDEX audit_records_agency_id ON audit_records USING btree (agency_id, number);
-CREATE INDEX audit_records_at ON audit_records USING brin (at);
-CREATE INDEX audit_records_caseworker ON audit_records USING btree (caseworker, number) WHERE caseworker IS NOT NULL;
-CREATE INDEX audit_records_client_id ON audit_records USING btree (client_id, number);
-CREATE INDEX audit_records_lawful_ground ON audit_records USING btree (lawful_ground, number) WHERE lawful_ground IS NOT NULL;
-CREATE INDEX audit_records_refusals ON audit_records USING btree (number) WHERE outcome = ANY (ARRAY['denied'::text, 'failed'::text]);
-CREATE INDEX audit_records_resource_type ON audit_records USING btree (resource_type, number);
-ALTER TABLE audit_records ENABLE ROW LEVEL SECURITY;
-ALTER TABLE audit_records FORCE ROW LEVEL SECURITY;
-CREATE POLICY anyone_acts ON audit_records AS PERMISSIVE FOR INSERT TO PUBLIC
+  CONSTRAINT audit_pending_entry_id_key UNIQUE (entry_id),
+  CONSTRAINT audit_pending_form CHECK (length(entry_id) = 16 AND length(entry) = 93 AND length(salt_meta) = 32 AND length(salt_personal) = 32) NOT VALID,
+  CONSTRAINT audit_pending_pkey PRIMARY KEY (number)
+) WITH (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=5000);
+ALTER TABLE audit_pending ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_pending FORCE ROW LEVEL SECURITY;
+CREATE POLICY anyone_acts ON audit_pending AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (true);
-CREATE POLICY auditors ON audit_records AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
-CREATE POLICY timeline ON audit_records AS PERMISSIVE FOR SELECT TO PUBLIC
+CREATE POLICY sequencer_reads ON audit_pending AS PERMISSIVE FOR SELECT TO aman_sequencer
+  USING (true);
+CREATE POLICY sequencer_takes ON audit_pending AS PERMISSIVE FOR DELETE TO aman_sequencer
+  USING (true);
+CREATE POLICY timeline ON audit_pending AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
-GRANT INSERT, SELECT ON audit_records TO aman_app;
+GRANT SELECT ON audit_pending TO aman_app;
+GRANT DELETE, SELECT ON audit_pending TO aman_sequencer;
+GRANT INSERT (entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, agency_id, client_id, caseworker, action, outcome, resource_type, code, lawful_ground) ON audit_pending TO aman_app;
+
+CREATE VIEW audit_records WITH (security_invoker=true) AS
+ SELECT audit_pending.number,
+    NULL::bigint AS index,
+    audit_pending.entry_id,
+    audit_pending.entry,
+    audit_pending.meta,
+    audit_pending.salt_meta,
+    audit_pending.salt_personal,
+    audit_pending.subject_commits,
+    audit_pending.at,
+    audit_pending.agency_id,
+    audit_pending.client_id,
+    audit_pending.caseworker,
+    audit_pending.action,
+    audit_pending.outcome,
+    audit_pending.resource_type,
+    audit_pending.code,
+    audit_pending.lawful_ground
+   FROM audit_pending
+UNION ALL
+ SELECT audit_log.number,
+    audit_log.index,
+    audit_log.entry_id,
+    audit_log.entry,
+    audit_log.meta,
+    audit_log.salt_meta,
+    audit_log.salt_personal,
+    audit_log.subject_commits,
+    audit_log.at,
+    audit_log.agency_id,
+    audit_log.client_id,
+    audit_log.caseworker,
+    audit_log.action,
+    audit_log.outcome,
+    audit_log.resource_type,
+    audit_log.code,
+    audit_log.lawful_ground
+   FROM audit_log;
+GRANT SELECT ON audit_records TO aman_app;
 
 CREATE TABLE audit_subject_referrals (
   referral_index bytea NOT NULL,
@@ -364,7 +454,6 @@ CREATE TABLE audit_subjects (
   key_id text COLLATE "C",
   sealed bytea,
   subject_index bytea,
-  CONSTRAINT audit_subjects_entry_id_fkey FOREIGN KEY (entry_id) REFERENCES audit_records(entry_id),
   CONSTRAINT audit_subjects_pkey PRIMARY KEY (entry_id, ordinal)
 );
 CREATE INDEX audit_subjects_subject ON audit_subjects USING btree (subject_index, reader_agency_id) WHERE subject_index IS NOT NULL;
@@ -377,6 +466,18 @@ CREATE POLICY auditors ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
 CREATE POLICY timeline ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
 GRANT INSERT, SELECT ON audit_subjects TO aman_app;
+
+CREATE TABLE audit_tiles (
+  level smallint NOT NULL,
+  index bigint NOT NULL,
+  hashes bytea NOT NULL,
+  root bytea NOT NULL,
+  CONSTRAINT audit_tiles_hashes_check CHECK (length(hashes) = 8192),
+  CONSTRAINT audit_tiles_pkey PRIMARY KEY (level, index),
+  CONSTRAINT audit_tiles_root_check CHECK (length(root) = 32)
+);
+GRANT SELECT ON audit_tiles TO aman_app;
+GRANT INSERT, SELECT ON audit_tiles TO aman_sequencer;
 
 CREATE TABLE capacities (
   agency_id text COLLATE "C" NOT NULL,

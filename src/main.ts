@@ -5,6 +5,8 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { createFirstAdmin, restoreAccess } from './access/first-admin.ts';
 import { type App, buildApi } from './api.ts';
+import { startSequencing } from './audit/jobs.ts';
+import { writeLogKey } from './audit/log-key.ts';
 import { AGENCY_KINDS } from './core/codes.ts';
 import { isDemo, loadDemo } from './demo.ts';
 import { backlogReader } from './platform/backlog.ts';
@@ -20,12 +22,12 @@ import { startWorker } from './worker.ts';
 
 /**
  * The process. `serve` (the default) runs the roles that ROLES names; `migrate` brings the database to this version's schema;
- * `create-keyring` writes new keys; `create-admin` makes the first client of a new deployment, `restore-access` a new one for an
+ * `create-keyring` writes new keys, `create-log-key` the one that signs the log; `create-admin` makes the first client of a new deployment, `restore-access` a new one for an
  * agency that has lost its last. Whatever is wrong at start is one line and a non-zero exit code.
  */
 
 const USAGE =
-  'usage: node src/main.ts [serve | migrate | create-keyring | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE | restore-access --agency ID]';
+  'usage: node src/main.ts [serve | migrate | create-keyring | create-log-key | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE | restore-access --agency ID]';
 
 /** A signal has ended everything within this time, or the process ends anyway; its work is in the database. */
 const STOP_WITHIN_MS = 9_000;
@@ -52,6 +54,7 @@ async function main(argv: string[]): Promise<void> {
     if (command === 'serve') await serve(config, log, opened);
     else if (command === 'migrate') await migrateOnly(config, opened);
     else if (command === 'create-keyring') createKeyring(config);
+    else if (command === 'create-log-key') createLogKey(config);
     else if (command === 'create-admin') await createAdmin(config, log, opened, rest);
     else if (command === 'restore-access') await restoreClient(config, log, opened, rest);
     else throw new ConfigError(USAGE);
@@ -90,7 +93,7 @@ async function serve(config: Config, log: Logger, opened: Opened): Promise<void>
 async function start(config: Config, log: Logger, opened: Opened, stopping: AbortSignal): Promise<void> {
   const database = await openDatabase(config, opened);
   if (stopping.aborted) return;
-  await migrate(database.migrate_url, { login: database.login });
+  await migrate(database.migrate_url, database);
   if (stopping.aborted) return;
   const services = await openServices(config, log, database.url);
   opened.add(() => services.close());
@@ -99,6 +102,10 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
   if (stopping.aborted) return;
 
   const metrics_url = await tellMetrics(config, services, opened);
+  if (config.roles.has('sequencer')) {
+    const sequencing = await startSequencing(services, database.sequencer_url);
+    opened.add(() => sequencing.stop());
+  }
   if (config.roles.has('worker')) {
     const worker = startWorker(services);
     opened.add(() => worker.stop());
@@ -138,8 +145,10 @@ async function closeApi(app: App): Promise<void> {
 interface DatabaseUrls {
   url: string;
   migrate_url: string;
-  /** The login that the service uses, where another one migrates. */
+  sequencer_url: string;
+  /** The logins that the service and its sequencer use, where another one migrates. */
   login: string | null;
+  sequencer_login: string | null;
   embedded: boolean;
 }
 
@@ -149,7 +158,9 @@ async function openDatabase(config: Config, opened: Opened): Promise<DatabaseUrl
     return {
       url: config.database_url,
       migrate_url,
-      login: decodeURIComponent(new URL(config.database_url).username) || null,
+      sequencer_url: config.sequencer_database_url ?? migrate_url,
+      login: loginOf(config.database_url),
+      sequencer_login: config.sequencer_database_url && loginOf(config.sequencer_database_url),
       embedded: false,
     };
   }
@@ -161,11 +172,13 @@ async function openDatabase(config: Config, opened: Opened): Promise<DatabaseUrl
     opened.add(embedded.watch(lostDatabase));
     await createDatabase(embedded.adminUrl('postgres'), 'aman');
     const url = embedded.adminUrl('aman');
-    return { url, migrate_url: url, login: null, embedded: true };
+    return { url, migrate_url: url, sequencer_url: url, login: null, sequencer_login: null, embedded: true };
   } catch (error) {
     throw error instanceof Error ? new ConfigError(error.message) : new ConfigError('the embedded database did not start');
   }
 }
+
+const loginOf = (url: string): string | null => decodeURIComponent(new URL(url).username) || null;
 
 /** Nobody else starts the embedded server again: with it the process ends, and whoever starts the process starts both. */
 function lostDatabase(): never {
@@ -248,8 +261,8 @@ function announce(base_url: string, credentials_path: string | null): void {
 }
 
 async function migrateOnly(config: Config, opened: Opened): Promise<void> {
-  const { migrate_url, login } = await openDatabase(config, opened);
-  await migrate(migrate_url, { login });
+  const database = await openDatabase(config, opened);
+  await migrate(database.migrate_url, database);
   await opened.close();
   say('the database has the schema of this version');
 }
@@ -258,6 +271,12 @@ function createKeyring({ keyring_path }: Config): void {
   if (existsSync(keyring_path)) throw new ConfigError(`${keyring_path} is there already: keys are never replaced`);
   openVault(keyring_path, { create: true });
   say(`made ${keyring_path}\nKeep it apart from the database and its backups: without it nothing opens again.`);
+}
+
+function createLogKey({ log }: Config): void {
+  if (existsSync(log.key_path)) throw new ConfigError(`${log.key_path} is there already: keys are never replaced`);
+  writeLogKey(log.key_path);
+  say(`made ${log.key_path}\nFor the sequencer alone to read.`);
 }
 
 async function createAdmin(config: Config, log: Logger, opened: Opened, args: string[]): Promise<void> {
@@ -288,8 +307,9 @@ async function restoreClient(config: Config, log: Logger, opened: Opened, args: 
 }
 
 async function openForCommand(config: Config, log: Logger, opened: Opened): Promise<Services> {
-  const { url, migrate_url, login } = await openDatabase(config, opened);
-  await migrate(migrate_url, { login });
+  const database = await openDatabase(config, opened);
+  const { url } = database;
+  await migrate(database.migrate_url, database);
   const services = await openServices(config, log, url);
   opened.add(() => services.close());
   await requireSameKeyring(services);

@@ -1,6 +1,6 @@
 import { type Now, systemNow } from './platform/clock.ts';
 import type { Config } from './platform/config.ts';
-import { type Database, openDatabase, requireApplicationRole } from './platform/database.ts';
+import { APPLICATION_ROLE, type Database, openDatabase, requireRole } from './platform/database.ts';
 import type { Logger } from './platform/log.ts';
 import { createMetrics, type Metrics } from './platform/metrics.ts';
 import { openQueue, type Queue } from './platform/queue.ts';
@@ -33,7 +33,7 @@ export async function openServices(config: Config, log: Logger, database_url: st
     for (const resource of opened.splice(0).reverse()) await resource.close();
   };
   try {
-    await requireApplicationRole(database.db);
+    await requireRole(database.db, APPLICATION_ROLE);
     const wake_up = await createWakeUp(database.pool, database_url, log);
     opened.push(wake_up);
     // An API beside workers tells of Redis, too: `readyz` says whether it is up.

@@ -1,3 +1,4 @@
+import { startLogWatch } from './audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
 import { type Loop, startLoop } from './platform/loop.ts';
@@ -28,6 +29,7 @@ export function startWorker(services: Services): Worker {
     startLoop('timers', { every_ms: SWEEP_EVERY_MS, log }, async () => heartbeat.started && fireDueTimers(services, effects)),
     startLoop('consents', { every_ms: SWEEP_EVERY_MS, log }, () => expireConsents(services)),
     startLoop('ends of consents', { every_ms: WARN_EVERY_MS, log }, () => warnExpiringConsents(services)),
+    startLogWatch(services),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up }, () => routeUnplaced(services)),
   ];
   const webhooks = startWebhookJobs(services);

@@ -144,8 +144,8 @@ t.test('one reader of the environment, one writer of each status', async t => {
   t.same(having(/process\.env/), ['src/platform/config.ts']);
   t.same(having(/updateTable\('(offers|referrals)'\)[\s\S]{0,120}?\bstatus\b/), []);
   t.same(having(/gatheredRows\(\s*'(offers|referrals)'/), ['src/referrals/store.ts']);
-  t.same(having(/insertInto\('(events|audit_records)'\)|insert into (events|audit_records)/), []);
-  t.same(having(/^ {2}(events|audit_records): \[$/m), ['src/audit/record.ts']);
+  t.same(having(/insertInto\('(events|audit_pending)'\)|insert into (events|audit_pending)/), []);
+  t.same(having(/^ {2}(events|audit_pending): \[$/m), ['src/audit/record.ts']);
 });
 
 t.test('files stay readable', async t => {

@@ -1,12 +1,13 @@
 import { type AgencyActor, authorise } from '../core/access.ts';
 import { leafHash } from '../core/canonical.ts';
-import { Problem } from '../core/problem.ts';
-import { asSystem, transact } from '../platform/database.ts';
+import { Problem, raise } from '../core/problem.ts';
+import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
+import { findHead } from './log-store.ts';
 import { record, type SubjectRecord } from './record.ts';
 import type { AuditQuery, EntryView } from './schema.ts';
-import { type EntryFilter, type EntryRow, findNamedSubject, listSubjects, selectEntries } from './store.ts';
+import { type EntryFilter, type EntryRow, findEntry, findNamedSubject, listSubjects, selectEntries } from './store.ts';
 import { type OpenedSubject, openSubjects } from './subjects.ts';
 
 /**
@@ -23,14 +24,14 @@ export const listAuditEntries = (services: Services, actor: AgencyActor, query: 
     const rows = await selectEntries(tx, filterOf(services, reader_agency_id, query), {
       order: query.order ?? 'newest',
       after: positionOf(query.cursor),
+      below: await publishedSize(tx),
       limit: limit + 1,
     }).execute();
     const shown = rows.slice(0, limit).map(row => row.entry_id);
     const subject_rows = shown.length > 0 ? await listSubjects(tx, shown, reader_agency_id) : [];
 
     return asSystem(tx, 'trail', async tx => {
-      const opened = new Map<string, OpenedSubject>();
-      for (const row of await openSubjects(services, tx, subject_rows)) opened.set(placeOf(row), row.opened);
+      const opened = await openedOf(services, tx, subject_rows);
       const subjects: SubjectRecord[] = [];
       // One per id named, also where two are of one case: the number of subjects, in `meta`, tells nothing.
       for (const id of namedBy(query)) subjects.push(await findNamedSubject(tx, id));
@@ -44,12 +45,42 @@ export const listAuditEntries = (services: Services, actor: AgencyActor, query: 
       const view = toPage(
         rows,
         limit,
-        row => encodeCursor(row.number),
+        row => encodeCursor(row.index),
         row => entryView(row, opened),
       );
       return { view, receipt };
     });
   });
+
+/**
+ * One entry by its place in the log, decoded as in {@link listAuditEntries}.
+ * @throws Problem `forbidden`, `not_found` also for another agency's
+ */
+export const readAuditEntry = (services: Services, actor: AgencyActor, index: number) =>
+  transact(services, actor, async (tx): Promise<{ view: EntryView; receipt: string }> => {
+    authorise(actor, 'audit.query', ['self']);
+    const reader_agency_id = actor.agency_kind === 'audit_body' ? undefined : actor.agency_id;
+    if (index >= (await publishedSize(tx))) raise('not_found');
+    const row = (await findEntry(tx, index, reader_agency_id)) ?? raise('not_found');
+    const subject_rows = await listSubjects(tx, [row.entry_id], reader_agency_id);
+    return asSystem(tx, 'trail', async tx => {
+      const opened = await openedOf(services, tx, subject_rows);
+      const receipt = await record(services, tx, actor, { action: 'audit.query', outcome: 'read', resource_type: 'audit' });
+      return { view: entryView(row, opened), receipt };
+    });
+  });
+
+async function openedOf(
+  services: Services,
+  tx: Tx,
+  rows: Awaited<ReturnType<typeof listSubjects>>,
+): Promise<Map<string, OpenedSubject>> {
+  const opened = await openSubjects(services, tx, rows);
+  return new Map(opened.map(row => [placeOf(row), row.opened]));
+}
+
+/** What lies beyond is nobody's to see: it may yet get another place. */
+const publishedSize = async (tx: Tx): Promise<number> => (await findHead(tx))?.published_size ?? 0;
 
 const namedBy = ({ case_id, referral_id, report_id }: AuditQuery): string[] =>
   [case_id, referral_id, report_id].filter(id => id !== undefined);
@@ -81,8 +112,7 @@ const placeOf = ({ entry_id, ordinal }: { entry_id: Buffer; ordinal: number }): 
   `${entry_id.toString('hex')} ${ordinal}`;
 
 const entryView = (row: EntryRow, opened: Map<string, OpenedSubject>): EntryView => ({
-  // Its place in the log, once the sequencer has given it one.
-  index: null,
+  index: row.index,
   entry_id: row.entry_id.toString('base64'),
   entry: row.entry.toString('base64'),
   receipt: leafHash(row.entry).toString('hex'),

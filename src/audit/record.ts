@@ -9,7 +9,7 @@ import { isWorthRetrying, type Tx } from '../platform/database.ts';
 import { toJson } from '../platform/gather.ts';
 import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/log.ts';
-import type { AuditRecordTable } from '../platform/tables.ts';
+import type { AuditPendingTable } from '../platform/tables.ts';
 import type { Vault } from '../platform/vault.ts';
 import { type SubjectRecord, sealSubjects } from './subjects.ts';
 
@@ -144,22 +144,19 @@ function eventRows(notice: Notice, at: Date) {
   }));
 }
 
-/** What an act leaves, in one statement: its records with their subjects, their places in the queue for the log, the outbox. */
+/** What an act leaves, in one statement: its records, which wait for their place in the log, with their subjects, and the outbox. */
 class Trail implements Gathered {
   readonly before = 'the commit';
   readonly rank = 0;
   readonly #rows: Record<keyof typeof TRAIL, object[]> = {
-    audit_records: [],
     audit_pending: [],
     audit_subjects: [],
     audit_subject_referrals: [],
     events: [],
   };
 
-  add(record: Insertable<AuditRecordTable>, subjects: object[], referrals: object[], events: object[]): void {
-    const { entry_id, entry } = record;
-    this.#rows.audit_records.push(record);
-    this.#rows.audit_pending.push({ entry_id, entry });
+  add(record: Insertable<AuditPendingTable>, subjects: object[], referrals: object[], events: object[]): void {
+    this.#rows.audit_pending.push(record);
     this.#rows.audit_subjects.push(...subjects);
     this.#rows.audit_subject_referrals.push(...referrals);
     this.#rows.events.push(...events);
@@ -176,7 +173,7 @@ class Trail implements Gathered {
 }
 
 const TRAIL = {
-  audit_records: [
+  audit_pending: [
     'entry_id',
     'entry',
     'meta',
@@ -193,7 +190,6 @@ const TRAIL = {
     'code',
     'lawful_ground',
   ],
-  audit_pending: ['entry_id', 'entry'],
   audit_subjects: ['entry_id', 'ordinal', 'reader_agency_id', 'key_id', 'sealed', 'subject_index'],
   audit_subject_referrals: ['referral_index', 'reader_agency_id', 'entry_id', 'ordinal'],
   events: ['id', 'agency_id', 'type', 'subject_id', 'referral_id', 'case_id', 'urgent', 'reaches_always', 'body', 'occurred_at'],

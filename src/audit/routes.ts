@@ -1,25 +1,130 @@
+import { Readable } from 'node:stream';
+import type { FastifyReply } from 'fastify';
+import { Type } from 'typebox';
 import type { App } from '../api.ts';
 import { answer } from '../platform/http/answer.ts';
-import { operation } from '../platform/http/openapi.ts';
+import { Closed, document, operation } from '../platform/http/openapi.ts';
 import { pageOf } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
-import { listAuditEntries } from './query.ts';
-import { AuditQuery, EntryView } from './schema.ts';
+import { exportLog } from './export.ts';
+import { type Looked, readCheckpoint, readConsistencyProof, readInclusionProof, readTileAt, readVerifierKey } from './log.ts';
+import { listAuditEntries, readAuditEntry } from './query.ts';
+import { AuditQuery, EntryView, Place, Size } from './schema.ts';
+
+const auditor = { tag: 'Trail', recorded: true, scopes: ['audit.read'], caseworker: true } as const;
+const query = { ...auditor, action: 'audit.query' } as const;
+const verify = { ...auditor, action: 'audit.verify', problems: ['not_found'] } as const;
 
 export function auditRoutes(app: App, services: Services): void {
   app.get(
     '/v1/audit/entries',
     operation({
+      ...query,
       id: 'listAuditEntries',
-      tag: 'Trail',
       summary: 'Entries of the trail: of the own agency, for the audit body all',
-      action: 'audit.query',
-      recorded: true,
-      scopes: ['audit.read'],
-      caseworker: true,
       query: AuditQuery,
       answer: pageOf(EntryView),
     }),
     async (request, reply) => answer(reply, await listAuditEntries(services, request.actor, request.query)),
   );
+  app.get(
+    '/v1/audit/entries/:index',
+    operation({
+      ...query,
+      id: 'getAuditEntry',
+      summary: 'The entry in a place of the log',
+      params: Closed({ index: Place() }),
+      answer: EntryView,
+    }),
+    async (request, reply) => answer(reply, await readAuditEntry(services, request.actor, request.params.index)),
+  );
+  app.get(
+    '/v1/audit/export',
+    operation({
+      ...auditor,
+      id: 'exportLog',
+      action: 'audit.export',
+      problems: ['not_found'],
+      summary: 'The log as a file to be checked offline with `npm run audit:verify`; for the audit body',
+      description: 'One line per entry, in the order of the log. One that broke off goes on from the next index.',
+      query: { from: Type.Optional(Size()), to: Type.Optional({ ...Size(), description: 'Exclusive' }) },
+      answer: document('application/x-ndjson', 'A line with the checkpoint, then one for each entry'),
+    }),
+    async (request, reply) => {
+      const { lines, receipt } = await exportLog(services, request.actor, request.query);
+      return send(reply, 'application/x-ndjson', { view: Readable.from(lines), receipt });
+    },
+  );
+  logRoutes(app, services);
+}
+
+/** What it takes to check the log without trusting us. */
+function logRoutes(app: App, services: Services): void {
+  app.get(
+    '/v1/audit/checkpoint',
+    operation({
+      ...verify,
+      id: 'getCheckpoint',
+      summary: 'What the log signed last: a c2sp.org/tlog-checkpoint',
+      answer: document('text/plain', 'A signed note'),
+    }),
+    async (request, reply) => send(reply, 'text/plain; charset=utf-8', await readCheckpoint(services, request.actor)),
+  );
+  app.get(
+    '/v1/audit/verifier-key',
+    operation({
+      ...verify,
+      id: 'getVerifierKey',
+      summary: 'The key that it signs with; pin it as you got it from elsewhere',
+      answer: document('text/plain', 'A verifier key line of c2sp.org/signed-note'),
+    }),
+    async (request, reply) => send(reply, 'text/plain; charset=utf-8', await readVerifierKey(services, request.actor)),
+  );
+  app.get(
+    '/v1/audit/tile/*',
+    operation({
+      ...verify,
+      id: 'getTile',
+      summary: 'A tile of the tree, or a bundle of entries, as in c2sp.org/tlog-tiles',
+      params: Closed({
+        '*': Type.String({ maxLength: 100, description: '`{level}/{index}[.p/{width}]` or `entries/{index}[.p/{width}]`' }),
+      }),
+      answer: document('application/octet-stream', 'Hashes of 32 bytes; of entries u16 big-endian length ‖ entry'),
+    }),
+    async (request, reply) =>
+      send(reply, 'application/octet-stream', await readTileAt(services, request.actor, request.params['*'])),
+  );
+  app.get(
+    '/v1/audit/entries/:index/proof',
+    operation({
+      ...verify,
+      id: 'getInclusionProof',
+      summary: 'That an entry is in the log: a c2sp.org/tlog-proof@v1',
+      params: Closed({ index: Place() }),
+      answer: document('text/plain', 'The proof with its checkpoint'),
+    }),
+    async (request, reply) =>
+      send(reply, 'text/plain; charset=utf-8', await readInclusionProof(services, request.actor, request.params.index)),
+  );
+  app.get(
+    '/v1/audit/consistency',
+    operation({
+      ...verify,
+      id: 'getConsistencyProof',
+      summary: 'That the log of one size goes on from that of a smaller one',
+      query: {
+        from: Type.Optional({ ...Size(), default: 0 }),
+        to: Type.Optional({ ...Size(), description: 'The published size, unless said' }),
+      },
+      answer: Type.Array(Type.String({ contentEncoding: 'base64' }), { description: 'Hashes, RFC 6962, section 2.1.2' }),
+    }),
+    async (request, reply) => {
+      void reply.header('cache-control', 'private');
+      return answer(reply, await readConsistencyProof(services, request.actor, request.query));
+    },
+  );
+}
+
+function send(reply: FastifyReply, type: string, { view, receipt }: Looked<string | Buffer | Readable>): FastifyReply {
+  return reply.header('audit-receipt', receipt).header('cache-control', 'private').type(type).send(view);
 }

@@ -65,8 +65,12 @@ const SubjectRecord = Type.Object(
   { additionalProperties: true, description: 'Its RFC 8785 text is what `commit` commits to' },
 );
 
+/** A count of entries, or a place among them. */
+export const Size = () => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+export const Place = () => ({ ...Size(), maximum: Number.MAX_SAFE_INTEGER - 1 });
+
 export const EntryView = Closed({
-  index: Nullable(Type.Integer({ description: 'Its place in the log; null until it has one' })),
+  index: Type.Integer({ description: 'Its place in the log' }),
   entry_id: Bytes('16 bytes'),
   entry: Bytes('The 93 bytes that stand in the log'),
   receipt: Type.String({ description: 'Hex leaf hash of `entry`: what the act answered as `Audit-Receipt`' }),

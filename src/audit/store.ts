@@ -1,12 +1,12 @@
-import type { Selectable, SelectQueryBuilder } from 'kysely';
+import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
 import { prefixOf } from '../core/ids.ts';
 import type { Tx } from '../platform/database.ts';
-import type { AuditRecordTable, AuditSubjectTable, Tables } from '../platform/tables.ts';
+import type { AuditLogTable, AuditRecordView, AuditSubjectTable, Tables } from '../platform/tables.ts';
 import type { SubjectRecord } from './subjects.ts';
 
-/** The SQL with which the trail is read; `record.ts` writes it. */
+/** The SQL with which the trail is read; `record.ts` writes it, and `sequencer.ts` gives each entry its place. */
 
-export type EntryRow = Selectable<AuditRecordTable>;
+export type EntryRow = Selectable<AuditLogTable>;
 
 /** Columns that are asked for as they are. */
 const PLAIN = ['agency_id', 'caseworker', 'client_id', 'action', 'outcome', 'resource_type', 'lawful_ground'] as const;
@@ -23,17 +23,18 @@ export interface EntryFilter extends Partial<Record<(typeof PLAIN)[number], stri
   to?: Date;
 }
 
-/** The entries that the reader may see, in the order in which they were written, or backwards. */
+/** The entries of the log that the reader may see, in its order, or backwards; `below`: how many were published. */
 export function selectEntries(
   tx: Tx,
   filter: EntryFilter,
-  { order, after, limit }: { order: 'newest' | 'oldest'; after?: number; limit: number },
-): SelectQueryBuilder<Tables, 'audit_records', EntryRow> {
+  { order, after, below, limit }: { order: 'newest' | 'oldest'; after?: number; below: number; limit: number },
+): SelectQueryBuilder<Tables, 'audit_log', EntryRow> {
   const { reader_agency_id: reader, subject_indices, referral_index, from, to } = filter;
   let query = tx
-    .selectFrom('audit_records')
+    .selectFrom('audit_log')
     .selectAll()
-    .orderBy('number', order === 'newest' ? 'desc' : 'asc')
+    .where('index', '<', below)
+    .orderBy('index', order === 'newest' ? 'desc' : 'asc')
     .limit(limit);
   if (reader !== undefined) query = query.where('agency_id', '=', reader);
   for (const column of PLAIN) {
@@ -59,8 +60,53 @@ export function selectEntries(
   }
   if (from) query = query.where('at', '>=', from);
   if (to) query = query.where('at', '<', to);
-  if (after !== undefined) query = query.where('number', order === 'newest' ? '<' : '>', after);
+  if (after !== undefined) query = query.where('index', order === 'newest' ? '<' : '>', after);
   return query;
+}
+
+/** The entry in this place of the log, where the reader may see it. */
+export const findEntry = (tx: Tx, index: number, reader_agency_id: string | undefined): Promise<EntryRow | undefined> =>
+  tx
+    .selectFrom('audit_log')
+    .selectAll()
+    .where('index', '=', index)
+    .$if(reader_agency_id !== undefined, query => query.where('agency_id', '=', reader_agency_id!))
+    .executeTakeFirst();
+
+/** The entries from one index to before another. */
+export const listEntriesFrom = (tx: Tx, from: number, to: number): Promise<EntryRow[]> =>
+  tx.selectFrom('audit_log').selectAll().where('index', '>=', from).where('index', '<', to).orderBy('index').execute();
+
+/** Agencies that watch over the trail. */
+export const listAuditBodies = async (tx: Tx): Promise<string[]> => {
+  const rows = await tx
+    .selectFrom('agencies')
+    .select('id')
+    .where('kind', '=', 'audit_body')
+    .where('status', '=', 'active')
+    .orderBy('id')
+    .execute();
+  return rows.map(({ id }) => id);
+};
+
+/** When the oldest of what waits for its place was recorded. Runs as the role `timeline`. */
+export async function findOldestPending(tx: Tx): Promise<Date | null> {
+  const row = await tx.selectFrom('audit_pending').select('at').orderBy('number').limit(1).executeTakeFirst();
+  return row?.at ?? null;
+}
+
+/** Whether an alarm with this code was raised since then; whoever asks at the same time waits. Runs as the role `timeline`. */
+export async function findAlarmSince(tx: Tx, code: string, since: Date): Promise<boolean> {
+  await sql`select pg_advisory_xact_lock(hashtextextended('aman alarm', 0))`.execute(tx);
+  const row = await tx
+    .selectFrom('audit_records')
+    .select('number')
+    .where('action', '=', 'audit.alarm')
+    .where('code', '=', code)
+    .where('at', '>', since)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 /** Subjects of these entries that the reader may open. */
@@ -78,7 +124,10 @@ export const listSubjects = (
 
 const ACT_COLUMNS = ['r.number', 'r.at', 'r.action', 'r.resource_type', 'r.code', 'r.agency_id', 'r.caseworker'] as const;
 
-export type ActRow = Pick<EntryRow, 'number' | 'at' | 'action' | 'resource_type' | 'code' | 'agency_id' | 'caseworker'>;
+export type ActRow = Pick<
+  Selectable<AuditRecordView>,
+  'number' | 'at' | 'action' | 'resource_type' | 'code' | 'agency_id' | 'caseworker'
+>;
 
 /** What was done on the case or report with this blind index, oldest first, with the sealed record about it. */
 export const listActsOf = (

@@ -36,7 +36,17 @@ export interface RequestContext {
 }
 
 /** Jobs run as one of these; each has policies of its own in the database. */
-export type SystemRole = 'router' | 'clock' | 'relay' | 'access' | 'trail' | 'retention' | 'setup' | 'timeline';
+export type SystemRole =
+  | 'router'
+  | 'clock'
+  | 'relay'
+  | 'access'
+  | 'trail'
+  | 'retention'
+  | 'setup'
+  | 'timeline'
+  | 'tree'
+  | 'sequencer';
 
 export interface SystemActor {
   type: 'system';
@@ -59,6 +69,7 @@ export type Relation =
   | 'holder'
   | 'former_holder'
   | 'coordinator'
+  | 'audit_body'
   | 'admin';
 
 interface Permission {
@@ -129,6 +140,8 @@ const PERMISSIONS = {
   'service.manage': { relations: ['self'], roles: SUPERVISOR },
   'webhook_endpoint.manage': { relations: ['self'], roles: SUPERVISOR },
   'audit.query': { relations: ['self'], roles: ['auditor'] },
+  'audit.verify': { relations: ['self'], roles: ['auditor'] },
+  'audit.export': { relations: ['audit_body'], roles: ['auditor'] },
 } as const satisfies Record<string, Permission>;
 
 export type Action = keyof typeof PERMISSIONS;

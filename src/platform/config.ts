@@ -16,10 +16,13 @@ export interface Config {
   database_url: string | null;
   /** For migrations, where the owner of the tables is another login. */
   migrate_database_url: string | null;
+  /** Where the sequencer logs in; null: where migrations do. */
+  sequencer_database_url: string | null;
   /** Where the queue is; null: in the database. */
   redis: RedisAddress | null;
   data_dir: string;
   keyring_path: string;
+  log: LogConfig;
   roles: ReadonlySet<ProcessRole>;
   /** Load the demonstration mechanism; null: only into a new embedded database. */
   demo: boolean | null;
@@ -34,6 +37,14 @@ export interface Config {
   webhook_ports: number[];
   /** Addresses of reverse proxies whose `X-Forwarded-For` is believed. */
   trust_proxy: string[];
+}
+
+/** Of the trail's log, for the sequencer. */
+export interface LogConfig {
+  /** The log's name for auditors and witnesses; null: made of PUBLIC_URL. */
+  origin: string | null;
+  key_path: string;
+  ledger_path: string;
 }
 
 export interface RedisAddress {
@@ -51,7 +62,7 @@ export interface RedisAddress {
 
 /** A setting that makes no sense: one line for the person who starts the service. */
 export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
+  override readonly name: string = 'ConfigError';
 }
 
 const ROLES: readonly ProcessRole[] = ['api', 'worker', 'sequencer'];
@@ -67,9 +78,15 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     public_url: origin(env, 'PUBLIC_URL', production ? ['https:'] : ['http:', 'https:']),
     database_url: databaseUrl(env, 'DATABASE_URL'),
     migrate_database_url: databaseUrl(env, 'MIGRATE_DATABASE_URL'),
+    sequencer_database_url: databaseUrl(env, 'SEQUENCER_DATABASE_URL'),
     redis: redisAddress(env),
     data_dir,
     keyring_path: resolve(env.KEYRING_PATH || `${data_dir}/keyring.json`),
+    log: {
+      origin: logOrigin(env),
+      key_path: resolve(env.LOG_KEY_PATH || `${data_dir}/log-key.pem`),
+      ledger_path: resolve(env.LEDGER_PATH || `${data_dir}/log-ledger`),
+    },
     roles: new Set(oneOrMore(env, 'ROLES', ROLES)),
     demo: env.DEMO === undefined || env.DEMO === '' ? null : oneOf(env, 'DEMO', ['0', '1']) === '1',
     production,
@@ -95,6 +112,28 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     if (config.demo) throw new ConfigError('DEMO=1 is refused with NODE_ENV=production');
   }
   return config;
+}
+
+/** A key name of a signed note, by convention a host with a path and without a scheme. */
+function logOrigin(env: NodeJS.ProcessEnv): string | null {
+  const { LOG_ORIGIN } = env;
+  if (!LOG_ORIGIN) return null;
+  if (!/^[a-z0-9][a-z0-9./-]{0,99}$/.test(LOG_ORIGIN))
+    throw new ConfigError('LOG_ORIGIN must be like "trail.example.org/2026": lower-case letters, digits, dots, hyphens, slashes');
+  return LOG_ORIGIN;
+}
+
+/** @throws ConfigError where a production log would have its name, key or ledger by chance, or beside the database */
+export function requireLogSettings({ production, data_dir, log }: Config): void {
+  if (!production) return;
+  if (log.origin === null) throw new ConfigError('NODE_ENV=production needs LOG_ORIGIN where the sequencer runs');
+  for (const [name, path] of [
+    ['LOG_KEY_PATH', log.key_path],
+    ['LEDGER_PATH', log.ledger_path],
+  ] as const) {
+    if (within(path, data_dir))
+      throw new ConfigError(`NODE_ENV=production needs a ${name} outside DATA_DIR where the sequencer runs`);
+  }
 }
 
 function integer(env: NodeJS.ProcessEnv, name: string, fallback: number, min: number, max: number): number {

@@ -16,8 +16,18 @@ import type { Tables } from './tables.ts';
 export type Db = Kysely<Tables>;
 export type Tx = Transaction<Tables>;
 
-/** The role that every connection of the service takes: it owns nothing, so row-level security binds it. */
+/** The role that connections of the service take: it owns nothing, so row-level security binds it. */
 export const APPLICATION_ROLE = 'aman_app';
+/** The one that gives entries of the trail their places in the log, and does nothing else. */
+export const SEQUENCER_ROLE = 'aman_sequencer';
+export const DATABASE_ROLES = [APPLICATION_ROLE, SEQUENCER_ROLE] as const;
+export type DatabaseRole = (typeof DATABASE_ROLES)[number];
+
+const OF_ROLE: Readonly<Record<DatabaseRole, string>> = {
+  [APPLICATION_ROLE]: '-c idle_in_transaction_session_timeout=60s',
+  // One that was stopped must not keep the others waiting; and a plan made while nothing waited is none for when much does.
+  [SEQUENCER_ROLE]: '-c idle_in_transaction_session_timeout=2s -c plan_cache_mode=force_custom_plan',
+};
 
 export interface Database {
   db: Db;
@@ -26,10 +36,10 @@ export interface Database {
 }
 
 /**
- * Opens the pool. Connections run as `aman_app` whoever logs in, count in UTC, and give up waiting for a lock after 10 s; one
+ * Opens the pool. Connections run as `role` whoever logs in, count in UTC, and give up waiting for a lock after 10 s; one
  * that breaks, also while checked out, is dropped and logged instead of ending the process.
  */
-export function openDatabase(url: string, log: Logger, max = 20): Database {
+export function openDatabase(url: string, log: Logger, role: DatabaseRole = APPLICATION_ROLE, max = 20): Database {
   const pool = new pg.Pool({
     connectionString: url,
     max,
@@ -39,7 +49,7 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
     keepAliveInitialDelayMillis: 10_000,
     // The server's own limit cannot help where the network has gone silent.
     query_timeout: 35_000,
-    options: `-c role=${APPLICATION_ROLE} -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 -c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s`,
+    options: `-c role=${role} -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 -c lock_timeout=10s -c statement_timeout=30s ${OF_ROLE[role]}`,
     types: { getTypeParser },
     Client: PreparingClient,
     pipeline: true,
@@ -55,15 +65,15 @@ export function openDatabase(url: string, log: Logger, max = 20): Database {
  * dropped it without a word.
  * @throws ConfigError
  */
-export async function requireApplicationRole(db: Db): Promise<void> {
+export async function requireRole(db: Db, wanted: DatabaseRole): Promise<void> {
   const { rows } = await sql<{ name: string; unbound: boolean }>`
     select current_user::text as name, rolsuper or rolbypassrls as unbound from pg_roles where rolname = current_user`.execute(
     db,
   );
   const [role] = rows;
-  if (role?.name !== APPLICATION_ROLE || role.unbound) {
+  if (role?.name !== wanted || role.unbound) {
     throw new ConfigError(
-      `the database connections run as ${role?.name ?? 'nobody'} and not as ${APPLICATION_ROLE}: is there a pooler that drops "options"?`,
+      `the database connections run as ${role?.name ?? 'nobody'} and not as ${wanted}: is there a pooler that drops "options"?`,
     );
   }
 }

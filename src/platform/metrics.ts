@@ -19,6 +19,8 @@ export interface Backlog {
   /** By whether they are urgent. */
   deliveries: Record<'true' | 'false', Waiting>;
   timers: { armed: number; due: number; oldest_seconds: number };
+  /** Of the trail: entries that have their place, how old the first is that has none, and whether the log is still signed. */
+  log: { size: number; oldest_seconds: number; halted: boolean };
 }
 
 export interface Waiting {
@@ -137,11 +139,14 @@ function backlogGauges(registers: Registry[]) {
   const timers_armed = gauge('aman_timers_armed', 'Timers that have something to do one day.');
   const timers_due = gauge('aman_timers_due', 'Timers that are due and have not fired.');
   const timers_age = gauge('aman_timers_oldest_due_age_seconds', 'How long the first of them has been due.');
+  const log_size = gauge('aman_log_entries', 'Entries of the trail in the published log.');
+  const log_age = gauge('aman_log_oldest_pending_age_seconds', 'Age of the oldest entry that has no place in the log yet.');
+  const log_halted = gauge('aman_log_halted', 'Whether the log is no longer signed.');
   return {
     show(backlog: Backlog | null): void {
       database_up.set(backlog ? 1 : 0);
       if (!backlog) {
-        for (const it of [events, events_age, timers_armed, timers_due, timers_age]) it.remove();
+        for (const it of [events, events_age, timers_armed, timers_due, timers_age, log_size, log_age, log_halted]) it.remove();
         for (const it of [deliveries, deliveries_age]) it.reset();
         return;
       }
@@ -154,6 +159,9 @@ function backlogGauges(registers: Registry[]) {
       timers_armed.set(backlog.timers.armed);
       timers_due.set(backlog.timers.due);
       timers_age.set(backlog.timers.oldest_seconds);
+      log_size.set(backlog.log.size);
+      log_age.set(backlog.log.oldest_seconds);
+      log_halted.set(backlog.log.halted ? 1 : 0);
     },
   };
 }

@@ -4,7 +4,7 @@ import { Kysely, PostgresDialect, sql } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import { ConfigError } from './config.ts';
-import { APPLICATION_ROLE } from './database.ts';
+import { APPLICATION_ROLE, DATABASE_ROLES, type DatabaseRole, SEQUENCER_ROLE } from './database.ts';
 
 /** Where BullMQ keeps its tables: nothing there that the sweeps could not put back. */
 export const QUEUE_SCHEMA = 'queue';
@@ -15,9 +15,13 @@ const FOLDER = new URL('../../migrations/', import.meta.url);
  * Brings the database at `url` to the schema of this version. Runs in one process at a time (the migrator holds a lock), and
  * where nothing is to be done it only looks, so that a login that may not migrate can start the service.
  * @param options.login the service's own login, which is let to take the role `aman_app`
+ * @param options.sequencer_login the sequencer's, which is let to take `aman_sequencer`
  * @throws ConfigError when the database is of a newer version, or too old a PostgreSQL
  */
-export async function migrate(url: string, { login = null }: { login?: string | null } = {}): Promise<void> {
+export async function migrate(
+  url: string,
+  { login = null, sequencer_login = null }: { login?: string | null; sequencer_login?: string | null } = {},
+): Promise<void> {
   const pool = new pg.Pool({ connectionString: url, max: 4, connectionTimeoutMillis: 5_000 });
   const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool }) });
   const alone = await pool.connect().catch(async error => {
@@ -30,13 +34,14 @@ export async function migrate(url: string, { login = null }: { login?: string | 
     await requirePostgres15(db);
     const migrations = await loadMigrations();
     if (!(await isCurrent(pool, db, Object.keys(migrations)))) {
-      await prepareRole(db);
+      await prepareRoles(db);
       await prepareQueue(pool);
       // Last, for it is what tells the next start that everything is done.
       const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateToLatest();
       if (error) throw error;
     }
-    if (login) await letTakeRole(db, login);
+    if (login) await letTakeRole(db, login, APPLICATION_ROLE);
+    if (sequencer_login) await letTakeRole(db, sequencer_login, SEQUENCER_ROLE);
   } finally {
     alone.release(true);
     await db.destroy();
@@ -80,25 +85,39 @@ async function isQueueCurrent(pool: pg.Pool): Promise<boolean> {
   }
 }
 
-/** The role that the service takes owns nothing. Roles belong to the whole server, so it may be there, made by somebody else. */
-async function prepareRole(db: Kysely<unknown>): Promise<void> {
-  const { rows } = await sql`select from pg_roles where rolname = ${APPLICATION_ROLE}`.execute(db);
-  if (rows.length === 0) {
-    await sql`
-      do $$ begin
-        create role aman_app nologin;
-      exception when duplicate_object or unique_violation then null;
-      end $$`.execute(db);
-  }
+/** The roles that the service takes own nothing. Roles belong to the whole server, so one may be there, made by somebody else. */
+async function prepareRoles(db: Kysely<unknown>): Promise<void> {
   const { rows: me } = await sql<{ name: string }>`select current_user::text as name`.execute(db);
-  await letTakeRole(db, me[0]!.name);
+  for (const role of DATABASE_ROLES) {
+    const { rows } = await sql`select from pg_roles where rolname = ${role}`.execute(db);
+    if (rows.length === 0) {
+      await sql`
+        do $$ begin
+          create role ${sql.id(role)} nologin;
+        exception when duplicate_object or unique_violation then null;
+        end $$`
+        .execute(db)
+        .catch(error => {
+          if ((error as { code?: string }).code !== INSUFFICIENT_PRIVILEGE) throw error;
+          throw new ConfigError(
+            `the database lacks the role ${role}: "create role ${role} nologin; grant ${role} to ${me[0]!.name}"`,
+          );
+        });
+    }
+    await letTakeRole(db, me[0]!.name, role);
+  }
 }
 
-async function letTakeRole(db: Kysely<unknown>, login: string): Promise<void> {
+const INSUFFICIENT_PRIVILEGE = '42501';
+
+async function letTakeRole(db: Kysely<unknown>, login: string, role: DatabaseRole): Promise<void> {
   const { rows } = await sql<{ may: boolean }>`
-    select pg_has_role(oid, ${APPLICATION_ROLE}, 'member') as may from pg_roles where rolname = ${login}`.execute(db);
+    select pg_has_role(oid, ${role}, 'member') as may from pg_roles where rolname = ${login}`.execute(db);
   if (rows[0]?.may !== false) return;
-  await sql`grant ${sql.id(APPLICATION_ROLE)} to ${sql.id(login)}`.execute(db);
+  await sql`grant ${sql.id(role)} to ${sql.id(login)}`.execute(db).catch(error => {
+    if ((error as { code?: string }).code !== INSUFFICIENT_PRIVILEGE) throw error;
+    throw new ConfigError(`${login} must be let to take a role: "grant ${role} to ${login}"`);
+  });
 }
 
 async function prepareQueue(pool: pg.Pool): Promise<void> {

@@ -52,10 +52,14 @@ export interface Tables {
   webhook_endpoints: WebhookEndpointTable;
   deliveries: DeliveryTable;
   delivery_attempts: DeliveryAttemptTable;
-  audit_records: AuditRecordTable;
+  /** Both `audit_pending` and `audit_log`. */
+  audit_records: AuditRecordView;
   audit_subjects: AuditSubjectTable;
   audit_subject_referrals: AuditSubjectReferralTable;
   audit_pending: AuditPendingTable;
+  audit_log: AuditLogTable;
+  audit_tiles: AuditTileTable;
+  audit_head: AuditHeadTable;
 }
 
 interface DeploymentTable {
@@ -512,8 +516,7 @@ export interface DeliveryAttemptTable {
   error: string | null;
 }
 
-export interface AuditRecordTable {
-  number: Generated<number>;
+interface AuditRecord {
   entry_id: Buffer;
   entry: Buffer;
   /** The bytes that were committed to (RFC 8785 JSON). */
@@ -551,7 +554,45 @@ export interface AuditSubjectReferralTable {
   ordinal: number;
 }
 
-export interface AuditPendingTable {
-  entry_id: Buffer;
-  entry: Buffer;
+/** What waits for its place in the log, in the order in which it was written. */
+export interface AuditPendingTable extends AuditRecord {
+  number: Generated<number>;
+}
+
+export interface AuditLogTable extends AuditRecord {
+  number: number;
+  /** Its place in the log. */
+  index: number;
+}
+
+export interface AuditRecordView extends AuditRecord {
+  number: number;
+  index: number | null;
+}
+
+/** A whole tile of the tree: 256 hashes. */
+export interface AuditTileTable {
+  level: number;
+  index: number;
+  hashes: Buffer;
+  /** Of the subtree over its hashes: what stands for it one level higher. */
+  root: Buffer;
+}
+
+/** The one row of the log's head. */
+export interface AuditHeadTable {
+  one: Generated<boolean>;
+  origin: string;
+  verifier_key: string;
+  size: number;
+  root: Buffer;
+  /** Signed, and perhaps not published yet. */
+  checkpoint: string;
+  /** When it was signed. */
+  at: Date;
+  published_size: number;
+  published: string | null;
+  published_at: Date;
+  /** Why nothing is signed any more. */
+  halted: string | null;
 }

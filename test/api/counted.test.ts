@@ -2,7 +2,7 @@ import { test } from 'tap';
 import { buildApi } from '../../src/api.ts';
 import { createRefusalCounter } from '../../src/audit/counted.ts';
 import { systemActor } from '../../src/core/access.ts';
-import { startTestApp } from '../support/app.ts';
+import { sequencerOf, startTestApp } from '../support/app.ts';
 import { entriesFor } from '../support/entries.ts';
 import { mechanism } from '../support/mechanism.ts';
 
@@ -67,7 +67,7 @@ test('the API records the rest when it closes', async t => {
   await app.close();
   const again = await buildApi(services);
   t.teardown(() => again.close());
-  const { as } = await mechanism({ app: again, services, clock });
+  const { as } = await mechanism({ app: again, services, clock, sequence: sequencerOf(t, services) });
   const entries = await entriesFor(as('audit_body'), 'action=agency.list&outcome=denied');
   t.same(
     entries.map(({ subjects: [subject] }) => subject!.record!.refusals),

@@ -16,7 +16,7 @@ import { demoActors, emit, insertReferral, notice, registerEndpoint, relayAll, s
 
 test('events', async t => {
   const it = await startTestApp(t);
-  const { app, services } = it;
+  const { app, services, sequence } = it;
   const { as, tokenFor } = await mechanism(it);
   const actors = await demoActors(services);
   const { helpline_a, helpline_b, health } = actors;
@@ -86,14 +86,15 @@ test('events', async t => {
   });
 
   await t.test('leave a trail with the cases that they tell of', async t => {
+    await sequence();
     const rows = await transact(services, actors.audit_body, tx =>
       tx
-        .selectFrom('audit_records')
-        .leftJoin('audit_subjects', 'audit_subjects.entry_id', 'audit_records.entry_id')
+        .selectFrom('audit_log')
+        .leftJoin('audit_subjects', 'audit_subjects.entry_id', 'audit_log.entry_id')
         .select(['outcome', 'key_id'])
         .where('action', '=', 'event.list')
         .where('agency_id', '=', helpline_b.agency_id)
-        .orderBy('number')
+        .orderBy('index')
         .execute(),
     );
     t.equal(rows.length, 2);

@@ -29,6 +29,14 @@ const EACH_ROLE: Partial<Record<string, Letter[]>> = {
 
 /** Reads that say nothing of a case. */
 const OF_NO_CASE = [
+  // One of what the list shows; and what says nothing of anybody.
+  'getAuditEntry',
+  'exportLog',
+  'getCheckpoint',
+  'getVerifierKey',
+  'getTile',
+  'getInclusionProof',
+  'getConsistencyProof',
   'listClients',
   'getClient',
   'listCaseworkers',

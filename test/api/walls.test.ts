@@ -86,7 +86,7 @@ const CASE_TABLES = [
   'webhook_endpoints',
   'deliveries',
   'delivery_attempts',
-  'audit_records',
+  'audit_pending',
   'audit_subjects',
 ] as const;
 /** The directory is open to all, clients and caseworkers are other suites'. */
@@ -283,7 +283,7 @@ t.test('row-level security alone', async t => {
   await t.test('refuses to have anything written by others', async t => {
     const REFUSED = '42501';
     /** Everybody may say what happened, and to whom it is told; nobody else's act may change it. */
-    const written_by_all = ['events', 'audit_records', 'audit_subjects'];
+    const written_by_all = ['events', 'audit_pending', 'audit_subjects'];
     /** Rows that are an agency's, not a case's: everybody may have its own. */
     const OWNED = ['cases', 'webhook_endpoints'];
     for (const key of ['helpline_b', 'health', 'shelter_b', 'civil_society', 'committee', 'audit_body'] as const) {

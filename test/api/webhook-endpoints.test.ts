@@ -13,7 +13,7 @@ const HOUR = 3_600_000;
 
 test('webhook endpoints', async t => {
   const it = await startTestApp(t);
-  const { services, clock } = it;
+  const { services, clock, sequence } = it;
   const { as } = await mechanism(it);
   const actors = await demoActors(services);
   const health = as('health', 'supervisor');
@@ -287,8 +287,9 @@ test('webhook endpoints', async t => {
   });
 
   await t.test('are in the trail, act by act', async t => {
+    await sequence();
     const rows = await transact(services, actors.audit_body, tx =>
-      tx.selectFrom('audit_records').select(['action', 'outcome']).execute(),
+      tx.selectFrom('audit_log').select(['action', 'outcome']).execute(),
     );
     const actions = rows.map(({ action, outcome }) => `${action} ${outcome}`);
     for (const verb of ['create', 'update', 'delete', 'rotate_secret', 'test', 'pause', 'enable']) {

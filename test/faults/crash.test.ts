@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import t, { type Test } from 'tap';
@@ -6,7 +8,7 @@ import { cloneDatabase } from '../support/app.ts';
 import { findBroken, holdInvariants, settle } from '../support/invariants.ts';
 import { type Agencies, listen, openAgencies, seededRandom, startLoad } from '../support/load.ts';
 import { caseBody, ok } from '../support/night.ts';
-import { type Program, ready, serve, temporaryDataDir } from '../support/process.ts';
+import { type Program, ready, run, serve, temporaryDataDir } from '../support/process.ts';
 import { EMPTY_QUEUE } from '../support/webhooks.ts';
 
 /**
@@ -30,7 +32,7 @@ t.test('killed', async t => {
   const { value } = await one(`select value from deployment where name = 'test_credentials'`);
   const { agencies } = value as DemoCredentials;
 
-  const start = async (ROLES = 'api,worker'): Promise<Program> => {
+  const start = async (ROLES = 'api,worker,sequencer'): Promise<Program> => {
     const service = serve(t, { DATA_DIR: dir, DATABASE_URL: database, ROLES });
     if (ROLES === 'worker') await service.said(/aman is working/);
     else them.base_url = await ready(service);
@@ -50,6 +52,20 @@ t.test('killed', async t => {
       while ((await count(waiting)) < many) await pause(10);
     },
   };
+  /** What was acknowledged is in the log, and the log is what was signed: by the checker, which knows nothing of the service. */
+  async function verify(t: Test): Promise<void> {
+    const last = await one('select coalesce(max(number), 0) as number from audit_pending');
+    while ((await count(`audit_pending where number <= ${last.number}`)) > 0) await pause(50);
+    while ((await count('audit_head where published_size < size')) > 0) await pause(50);
+    const [{ verifier_key }, receipts] = [await one('select verifier_key from audit_head'), join(dir, 'receipts')];
+    await writeFile(receipts, them.acknowledged.flatMap(({ receipt }) => receipt ?? []).join('\n'));
+    const { caseworkers } = agencies.audit_body;
+    const checker = run(t, ['scripts/verify.ts', them.base_url, '--key', verifier_key, '--receipts', receipts], {
+      AUDIT_TOKEN: await them.tokenOf('audit_body'),
+      AUDIT_CASEWORKER: caseworkers[0].staff_code,
+    });
+    t.equal(await checker.ended, 0, checker.output.stdout + checker.output.stderr);
+  }
   const open = (agency: DemoAgencyKey, key?: string, more: Record<string, unknown> = {}) =>
     them.ask({ agency, action: 'case.open', path: '/v1/cases', body: caseBody(more), key });
   const count = async (rows: string): Promise<number> => (await one(`select count(*)::int as count from ${rows}`)).count;
@@ -135,6 +151,7 @@ t.test('killed', async t => {
     await holdInvariants(t, { database, acknowledged: them.acknowledged, arrived: them.arrived });
     t.strictSame(them.wrong, [], 'nobody was told anything else');
     t.ok(them.lost > 0, 'answers were lost');
+    await verify(t);
     t.comment(`${them.acknowledged.length} answers, ${them.lost} lost, ${them.arrived.length} webhooks, settled after ${ms} ms`);
     t.equal((await service.end('SIGTERM')).code, 0);
   });

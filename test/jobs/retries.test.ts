@@ -1,6 +1,7 @@
 import { test } from 'tap';
 import { transact } from '../../src/platform/database.ts';
 import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { sequencerOf } from '../support/app.ts';
 import { asRelay, emit, insertReferral, notice, registerEndpoint, relayAll, startDelivery } from '../support/webhooks.ts';
 
 const SECOND = 1_000;
@@ -66,14 +67,15 @@ test('retries', async t => {
     await it.run();
     await to_next();
     await it.run();
+    await sequencerOf(t, services)();
     const rows = await transact(services, it.audit_body, tx =>
       tx
-        .selectFrom('audit_records')
-        .innerJoin('audit_subjects', 'audit_subjects.entry_id', 'audit_records.entry_id')
-        .innerJoin('audit_subject_referrals', 'audit_subject_referrals.entry_id', 'audit_records.entry_id')
+        .selectFrom('audit_log')
+        .innerJoin('audit_subjects', 'audit_subjects.entry_id', 'audit_log.entry_id')
+        .innerJoin('audit_subject_referrals', 'audit_subject_referrals.entry_id', 'audit_log.entry_id')
         .select(['outcome', 'code', 'client_id', 'key_id', 'referral_index'])
         .where('action', '=', 'delivery.attempt')
-        .orderBy('number')
+        .orderBy('index')
         .execute(),
     );
     const subject = { client_id: 'system:relay', key_id: case_id, referral_index: services.vault.subjectIndex(referral_id) };

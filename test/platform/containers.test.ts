@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { createFirstAdmin } from '../../src/access/first-admin.ts';
+import { writeLogKey } from '../../src/audit/log-key.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
 import { openVault } from '../../src/platform/vault.ts';
@@ -22,10 +23,13 @@ const NODE_UID = 1000;
 
 const SETTINGS = {
   KEYRING_FILE: '/nowhere/keyring.json',
+  LOG_KEY_FILE: '/nowhere/log-key.pem',
+  LOG_ORIGIN: 'trail.example',
   OWNER_PASSWORD: 'owner',
   POSTGRES_PASSWORD: 'postgres',
   PUBLIC_URL: 'https://aman.example',
   REDIS_PASSWORD: 'redis',
+  SEQUENCER_PASSWORD: 'sequencer',
   SERVICE_PASSWORD: 'service',
 };
 
@@ -38,14 +42,14 @@ t.test('what runs where', async t => {
     /^FROM node:26-slim AS [\s\S]*^FROM node:26-slim$/m,
   );
   const { services, configs } = await readCompose(SETTINGS);
-  t.strictSame(Object.keys(services), ['postgres', 'redis', 'migrate', 'api', 'worker']);
+  t.strictSame(Object.keys(services), ['postgres', 'redis', 'migrate', 'api', 'worker', 'sequencer']);
   t.match(services, {
     postgres: { image: /^postgres:18/ },
     api: { deploy: { replicas: 2 } },
     worker: { deploy: { replicas: 2 } },
   });
   t.match(configs.redis!.content, /^requirepass redis\nappendonly yes\nmaxmemory-policy noeviction$/m);
-  for (const role of ['api', 'worker'])
+  for (const role of ['api', 'worker', 'sequencer'])
     t.match(services[role]!.depends_on, { migrate: { condition: 'service_completed_successfully' } });
   t.strictSame(services.api!.environment, { ...services.worker!.environment, ROLES: 'api' }, 'they differ in their role alone');
   for (const { ports = [] } of Object.values(services)) for (const port of ports) t.match(port, /^127\.0\.0\.1:/);
@@ -55,7 +59,7 @@ t.test('what runs where', async t => {
   }
 });
 
-t.test('two APIs and two workers on one database', async t => {
+t.test('two APIs, two workers and a sequencer on one database', async t => {
   const folder = await temporaryDataDir(t);
   const image = await readDockerfile();
   const { app, bin } = await layOut(folder, image);
@@ -63,13 +67,16 @@ t.test('two APIs and two workers on one database', async t => {
   openVault(keyring, { create: true });
   const server = new URL(process.env.TEST_DATABASE_ADMIN_URL!);
   const name = `compose_${randomUUID().replaceAll('-', '').slice(0, 12)}`;
-  const compose = await readCompose({ ...SETTINGS, KEYRING_FILE: keyring });
+  const log_key = join(folder, 'log-key.pem');
+  writeLogKey(log_key);
+  const compose = await readCompose({ ...SETTINGS, KEYRING_FILE: keyring, LOG_KEY_FILE: log_key });
   await makeDatabase(t, server.href, compose, name);
 
   const place: Place = { cwd: app };
   if (process.getuid?.() === 0) {
     Object.assign(place, { uid: NODE_UID, gid: NODE_UID });
-    await chown(keyring, NODE_UID, NODE_UID);
+    for (const file of [keyring, log_key]) await chown(file, NODE_UID, NODE_UID);
+    await chown(folder, NODE_UID, NODE_UID);
   } else t.comment(`as uid ${process.getuid?.()}, which is not ${NODE_UID}`);
   await chmod(keyring, 0o400);
 
@@ -77,12 +84,13 @@ t.test('two APIs and two workers on one database', async t => {
   /** The environment of a container, at the places that its neighbours have here. */
   const environment = ({ environment = {} }: Service): Record<string, string> => {
     const { REDIS_URL, ...env }: Record<string, string> = { ...image.env, ...environment, PATH: `${bin}:${process.env.PATH}` };
-    for (const variable of ['DATABASE_URL', 'MIGRATE_DATABASE_URL'].filter(it => it in env)) {
+    for (const variable of ['DATABASE_URL', 'MIGRATE_DATABASE_URL', 'SEQUENCER_DATABASE_URL'].filter(it => it in env)) {
       const url = new URL(env[variable]!);
       t.equal(url.host, 'postgres:5432');
       env[variable] = `postgres://${url.username}_${name}:${url.password}@${server.host}/${name}`;
     }
     if (REDIS_URL && redis_port) env.REDIS_URL = REDIS_URL.replace('@redis:6379/', `@127.0.0.1:${redis_port}/`);
+    if ('LEDGER_PATH' in env) Object.assign(env, { LOG_KEY_PATH: log_key, LEDGER_PATH: join(folder, 'log-ledger') });
     return { ...env, HOST: '127.0.0.1', METRICS_HOST: '127.0.0.1', PORT: '0', METRICS_PORT: '0', KEYRING_PATH: keyring };
   };
   // They share what they compile, and load nothing that the test runner gives to every Node.js below it.
@@ -92,16 +100,16 @@ t.test('two APIs and two workers on one database', async t => {
   const inside = (command: string[], env: Record<string, string>) =>
     runCommand(t, 'env', ['-u', 'NODE_OPTIONS', `NODE_COMPILE_CACHE=${cache}`, ...command], env, place);
   const start = (service: Service): Program => inside(service.command ?? image.command, environment(service));
-  const { migrate, api, worker } = compose.services as { migrate: Service; api: Service; worker: Service };
+  const { migrate, api, worker, sequencer } = compose.services as Record<'migrate' | 'api' | 'worker' | 'sequencer', Service>;
 
   const migrated = start(migrate);
   t.equal(await migrated.ended, 0, migrated.output.stderr);
 
-  const replicas = (service: Service) => Array.from({ length: service.deploy!.replicas }, () => start(service));
+  const replicas = (service: Service) => Array.from({ length: service.deploy?.replicas ?? 1 }, () => start(service));
   const apis = replicas(api);
-  const workers = replicas(worker);
+  const workers = [...replicas(worker), ...replicas(sequencer)];
   const urls = await Promise.all(apis.map(ready));
-  await Promise.all(workers.map(it => it.said(/aman is working \(worker\)/)));
+  await Promise.all(workers.map(it => it.said(/aman is working \((worker|sequencer)\)/)));
   const metrics_urls = await Promise.all([...apis, ...workers].map(async it => (await it.said(/metrics +(http:\S+)\n/))[1]!));
 
   await t.test('they are healthy by their own checks, and only they', async t => {
@@ -115,7 +123,7 @@ t.test('two APIs and two workers on one database', async t => {
       ...metrics_urls.slice(apis.length).map(url => check(worker, { METRICS_PORT: new URL(url).port })),
     ];
     const sick = [check(api, { PORT: unused }), check(worker, { METRICS_PORT: unused })];
-    t.strictSame(await Promise.all(healthy.map(it => it.ended)), [0, 0, 0, 0]);
+    t.strictSame(await Promise.all(healthy.map(it => it.ended)), [0, 0, 0, 0, 0]);
     t.strictSame(await Promise.all(sick.map(it => it.ended)), [1, 1]);
     for (const url of urls) t.match(await (await fetch(`${url}/readyz`)).json(), { status: 'ok' }, 'and lack nothing');
   });
@@ -158,17 +166,17 @@ async function makeDatabase(t: Test, admin_url: string, { configs }: Compose, na
   const statements = configs
     .logins!.content.split('\n')
     // The server has it already: roles are the whole server's.
-    .filter(line => line !== '' && !line.startsWith('create role aman_app '))
+    .filter(line => line !== '' && !/^create role \w+ nologin/.test(line))
     .map(line =>
       line
-        .replaceAll(/\b(aman_owner|aman)\b(?! nologin)/g, it => `${it}_${name}`)
+        .replaceAll(/\b(aman_owner|aman_log|aman)\b/g, it => `${it}_${name}`)
         .replace(/database aman_\w+ owner/, `database ${name} owner`),
     );
   const admin = new pg.Client(admin_url);
   await admin.connect();
   t.teardown(async () => {
     await admin.query(`drop database if exists ${name} with (force)`);
-    for (const role of ['aman', 'aman_owner']) await admin.query(`drop role if exists ${role}_${name}`);
+    for (const role of ['aman', 'aman_owner', 'aman_log']) await admin.query(`drop role if exists ${role}_${name}`);
     await admin.end();
   });
   for (const statement of statements) await admin.query(statement);

@@ -218,7 +218,7 @@ t.test('on a database server of its own', async t => {
     async client => (await client.query('select role from heartbeats order by role')).rows,
   );
   t.same(beats, [{ role: 'api' }, { role: 'worker' }], 'it has beaten for each of its roles');
-  t.same((await readdir(dir)).sort(), ['keyring.json'], 'and no database of its own');
+  t.same((await readdir(dir)).sort(), ['keyring.json', 'log-key.pem', 'log-ledger'], 'and no database of its own');
 
   const wrong_password = new URL(DATABASE_URL);
   wrong_password.password = 'wrong';

@@ -6,6 +6,7 @@ import pg from 'pg';
 import type { DestinationStream } from 'pino';
 import type { Test } from 'tap';
 import { type App, buildApi } from '../../src/api.ts';
+import { openSequencer } from '../../src/audit/jobs.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
 import { openServices, type Services } from '../../src/services.ts';
@@ -77,6 +78,26 @@ export interface TestApp {
   app: App;
   services: Services;
   clock: TestClock;
+  /** Gives all that acts left its place in the log, as the sequencer does by itself within a second. */
+  sequence(): Promise<void>;
+}
+
+/** A sequencer of these services that steps when it is told to. */
+export function sequencerOf(t: Test, services: Services): () => Promise<void> {
+  let opened: ReturnType<typeof openSequencer> | undefined;
+  const sequence = async () => {
+    if (!opened) {
+      opened = openSequencer(services, services.config.database_url!);
+      t.teardown(async () => (await opened!).close());
+    }
+    const { sequencer } = await opened;
+    while (await sequencer.step());
+  };
+  let last = Promise.resolve();
+  return () => {
+    last = last.then(sequence);
+    return last;
+  };
 }
 
 /** The whole HTTP side on such services; requests go in by `app.inject`. */
@@ -84,5 +105,5 @@ export async function startTestApp(t: Test, env: NodeJS.ProcessEnv = {}, log_to?
   const { services, clock } = await openTestServices(t, env, TEMPLATE, log_to);
   const app = await buildApi(services);
   t.teardown(() => app.close());
-  return { app, services, clock };
+  return { app, services, clock, sequence: sequencerOf(t, services) };
 }

@@ -43,7 +43,7 @@ export interface Reply {
 }
 
 /** Agencies where somebody has each single role. */
-const STAFFED = ['helpline_a', 'health', 'committee'] as const;
+const STAFFED = ['helpline_a', 'health', 'committee', 'audit_body'] as const;
 
 /** Every operation of the document, without its example: public ones need none. */
 export function operationsOf(document: object): Operation[] {
@@ -63,7 +63,7 @@ export function operationsOf(document: object): Operation[] {
 
 /** Makes what all the operations are done to, and those who do it. */
 export async function startCalling(test: TestApp, them: Mechanism) {
-  const { app } = test;
+  const { app, sequence } = test;
   const world: Prepared = prepared(test, them);
   const [operations] = await Promise.all([
     Promise.all(
@@ -95,12 +95,13 @@ export async function startCalling(test: TestApp, them: Mechanism) {
   /** The request with these headers and no others. */
   async function ask(operation: Operation, ids: 'present' | 'absent', headers: Record<string, string>): Promise<Reply> {
     const { method, path, params = {}, body } = operation;
-    const url = path.replaceAll(/\{(\w+)\}/g, (_, name) =>
+    const url = path.replaceAll(/\{([\w*]+)\}/g, (_, name) =>
       ids === 'absent' && name === 'id' ? absent(params.id!) : params[name]!,
     );
+    if (path.startsWith('/v1/audit/')) await sequence();
     const response = await app.inject({ method, url, headers, ...(body === undefined ? {} : { payload: body }) });
     const request_id = String(response.headers['request-id']);
-    const is_json = String(response.headers['content-type']).includes('json');
+    const is_json = /\bjson\b/.test(String(response.headers['content-type']));
     return {
       status: response.statusCode,
       headers: response.headers,

@@ -33,7 +33,7 @@ export async function readDockerfile(): Promise<Image> {
     else if (instruction === 'CMD') image.command = JSON.parse(rest!);
     else if (instruction === 'HEALTHCHECK') image.healthcheck = JSON.parse(/CMD (.*)$/.exec(rest!)![1]!);
     else if (instruction === 'COPY' && !rest!.startsWith('--from')) image.copied.push(...rest!.split(' ').slice(0, -1));
-    else if (line !== '' && !['FROM', 'WORKDIR', 'EXPOSE', 'COPY'].includes(instruction!))
+    else if (line !== '' && !['FROM', 'WORKDIR', 'EXPOSE', 'COPY', 'RUN'].includes(instruction!))
       throw new Error(`not understood: ${line}`);
   }
   return image;

@@ -6,7 +6,7 @@ import { ok, startNight } from './night.ts';
 
 /** A row of `GET /v1/audit/entries`, as somebody reads it who knows the published formats and nothing of this code. */
 export interface Entry {
-  index: number | null;
+  index: number;
   entry_id: string;
   entry: string;
   receipt: string;

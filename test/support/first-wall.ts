@@ -22,6 +22,9 @@ const CHECKS: Record<string, Record<string, string>> = {
   'src/timers/view.ts': { timerRelations: "() => ['responsible', 'owner', 'sender', 'receiver', 'coordinator']" },
   'src/access/commands.ts': { relationsTo: "() => ['self', 'admin']" },
   'src/agencies/commands.ts': { relationsTo: "() => ['reader', 'self', 'admin']" },
+  'src/audit/store.ts': {
+    findEntry: "(tx, index) => tx.selectFrom('audit_log').selectAll().where('index', '=', index).executeTakeFirst()",
+  },
   'src/webhooks/store.ts': {
     endpoints: "tx => tx.selectFrom('webhook_endpoints').selectAll().where('deleted_at', 'is', null)",
     findEndpointOfDelivery: `async (tx, _, id) =>

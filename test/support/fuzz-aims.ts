@@ -21,6 +21,9 @@ export interface Aim {
 /** Some number below another. */
 export type Chance = (below: number) => number;
 
+const auditor = (world: World, chance: Chance): Aim =>
+  chance(2) ? { by: 'audit_body' } : { by: world.keys[chance(world.keys.length)]!, staff: 'supervisor' };
+
 const FIRST_RESPONDERS: readonly DemoAgencyKey[] = ['helpline_a', 'helpline_b', 'labour_inspection', 'health'];
 const RECEIVERS: Partial<Record<string, [DemoAgencyKey, string]>> = {
   medical: ['health', 'health'],
@@ -290,8 +293,17 @@ const AIMS: Record<string, Aiming> = {
       ['running', 'breached'].includes(view.state) &&
       MET_BY_HAND.includes(view.name),
   ),
-  listAuditEntries: (world, chance) =>
-    chance(2) ? { by: 'audit_body' } : { by: world.keys[chance(world.keys.length)]!, staff: 'supervisor' },
+  listAuditEntries: (world, chance) => auditor(world, chance),
+  getAuditEntry: (_, chance) => ({ by: 'audit_body', params: { index: String(chance(20)) } }),
+  exportLog: () => ({ by: 'audit_body' }),
+  getCheckpoint: (world, chance) => auditor(world, chance),
+  getVerifierKey: (world, chance) => auditor(world, chance),
+  getTile: (world, chance) => ({
+    ...auditor(world, chance),
+    params: { '*': `${['0', 'entries'][chance(2)]}/000.p/${1 + chance(20)}` },
+  }),
+  getInclusionProof: (world, chance) => ({ ...auditor(world, chance), params: { index: String(chance(20)) } }),
+  getConsistencyProof: (world, chance) => auditor(world, chance),
   createAgency: () => ({ by: 'committee', staff: 'nobody', body: { jurisdictions: ['XA'], regions: ['XA-1'] } }),
   changeAgency: (world, chance, now) =>
     chance(2)

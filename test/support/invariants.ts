@@ -161,9 +161,11 @@ export const ALWAYS = {
   'an entry has every subject that it commits to': `
     select r.number, r.action from audit_records r
     where cardinality(subject_commits) <> (select count(*) from audit_subjects s where s.entry_id = r.entry_id)`,
-  'an entry waits for the log': `
-    select r.number, p.entry_id from audit_records r full join audit_pending p using (entry_id)
-    where r.entry_id is null or p.entry_id is null or r.entry <> p.entry`,
+  'an entry waits for the log or is in it, once': `
+    select entry_id from audit_records group by 1 having count(*) > 1`,
+  'the log has no gap': `
+    select h.size, l.entries, l.last from audit_head h, (select count(*) as entries, max(index) as last from audit_log) l
+    where l.entries <> h.size or coalesce(l.last, -1) <> h.size - 1`,
 
   'a case has its key and its profile, and was opened once': `
     with told as materialized (select case_id, ${told('case.opened')} as opened from events group by 1)

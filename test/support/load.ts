@@ -32,6 +32,8 @@ export interface Agencies {
   /** Sends until there is an answer other than "not now". @throws Error where there is none for a minute */
   ask(asked: Asked): Promise<Answer>;
   /** What was answered, in the order of the answers. */
+  /** A bearer token of that agency. */
+  tokenOf(key: DemoAgencyKey): Promise<string>;
   acknowledged: Acknowledged[];
   /** How often no answer came, and how often it was "not now". */
   lost: number;
@@ -127,7 +129,7 @@ export async function openAgencies(t: Test, agencies: DemoCredentials['agencies'
     return answer;
   }
 
-  const them: Agencies = { base_url, ask, acknowledged: [], lost: 0, unavailable: 0, wrong: [], arrived: [], receiver };
+  const them: Agencies = { base_url, ask, tokenOf, acknowledged: [], lost: 0, unavailable: 0, wrong: [], arrived: [], receiver };
   return them;
 }
 

@@ -49,7 +49,11 @@ export const clientOf = (agency: DemoAgency, send: Send): Client => ({
 });
 
 /** The demonstration mechanism that every test database holds, and its agencies' systems as clients of the app. */
-export async function mechanism({ app, services }: TestApp): Promise<Mechanism> {
+export async function mechanism({
+  app,
+  services,
+  sequence,
+}: Pick<TestApp, 'app' | 'services'> & Partial<TestApp>): Promise<Mechanism> {
   const { value } = await services.db
     .selectFrom('deployment')
     .select('value')
@@ -75,6 +79,7 @@ export async function mechanism({ app, services }: TestApp): Promise<Mechanism> 
     const staff_code = staff === 'nobody' ? undefined : agency.caseworkers[staff === 'worker' ? 0 : 1].staff_code;
 
     async function send(...[method, path, body, headers]: Parameters<Send>): Promise<Answer> {
+      if (path.startsWith('/v1/audit/')) await sequence?.();
       const response = await app.inject({
         method,
         url: path,
@@ -97,6 +102,6 @@ export async function mechanism({ app, services }: TestApp): Promise<Mechanism> 
 /** An injected response with its body parsed where it is JSON. */
 export function answerOf(response: { statusCode: number; headers: object; body: string }): Answer {
   const headers = response.headers as Answer['headers'];
-  const is_json = String(headers['content-type'] ?? '').includes('json');
+  const is_json = /\bjson\b/.test(String(headers['content-type']));
   return { status: response.statusCode, headers, body: is_json ? JSON.parse(response.body) : response.body };
 }

@@ -58,6 +58,7 @@ const RECEIVER = { scopes: ['referrals'], may: { health: FOR_RECEIVER, helpline_
 const CORRESPONDENTS = { helpline_a: FOR_RECEIVER, health: FOR_RECEIVER, committee: NOT };
 const PARTIES = { helpline_a: READERS, health: READERS, committee: COORDINATOR };
 const LISTS = { helpline_a: READERS, committee: [...COORDINATOR, ...READERS], others: READERS };
+const AUDITORS = { scopes: ['audit.read'], may: { helpline_a: ['auditor'], others: ['auditor'] } } as const;
 const ENDPOINT = { scopes: ['webhooks'], may: { health: SUPERVISOR } } as const;
 
 /** What the operations are done to, made when the first of them asks for it. */
@@ -402,5 +403,24 @@ export const OPERATIONS: Record<string, Described> = {
   },
   deleteWebhookEndpoint: { ...ENDPOINT, example: async w => ({ params: { id: (await w.newEndpoint()).id } }) },
   listEvents: { scopes: ['webhooks'], may: { health: ANYBODY, others: ANYBODY }, example: nothingNamed() },
-  listAuditEntries: { scopes: ['audit.read'], may: { helpline_a: ['auditor'], others: ['auditor'] }, example: nothingNamed() },
+  listAuditEntries: { ...AUDITORS, example: nothingNamed() },
+  getAuditEntry: {
+    scopes: AUDITORS.scopes,
+    may: { helpline_a: ['auditor'], audit_body: ['auditor'] },
+    example: async w => {
+      await w.night('offered');
+      const { data } = ok(await w.them.as('helpline_a', 'supervisor').get('/v1/audit/entries?action=case.open'));
+      return { params: { index: String(data[0].index) } };
+    },
+  },
+  exportLog: {
+    scopes: AUDITORS.scopes,
+    may: { audit_body: ['auditor'], others: NOT },
+    example: nothingNamed(),
+  },
+  getCheckpoint: { ...AUDITORS, example: nothingNamed() },
+  getVerifierKey: { ...AUDITORS, example: nothingNamed() },
+  getTile: { ...AUDITORS, example: () => ({ params: { '*': '0/000.p/1' } }) },
+  getInclusionProof: { ...AUDITORS, example: () => ({ params: { index: '0' } }) },
+  getConsistencyProof: { ...AUDITORS, example: nothingNamed() },
 };

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import type { Test } from 'tap';
 import { Pool } from 'undici';
@@ -50,14 +51,21 @@ export async function startServed(t: Test, keys: readonly DemoAgencyKey[], env: 
 
   function as(key: DemoAgencyKey, staff: 'worker' | 'supervisor' = 'worker'): Client {
     const agency = agencies[key];
-    return clientOf(agency, (method, path, body, headers) =>
-      request(method, path, body === undefined ? null : JSON.stringify(body), {
+    return clientOf(agency, async (method, path, body, headers) => {
+      if (path.startsWith('/v1/audit/')) await sequenced();
+      return request(method, path, body === undefined ? null : JSON.stringify(body), {
         authorization: `Bearer ${tokens.get(key)}`,
         'acting-caseworker': agency.caseworkers[staff === 'worker' ? 0 : 1].staff_code,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
-      }),
-    );
+      });
+    });
+  }
+
+  /** All that acts left has its place in the published log. */
+  async function sequenced(): Promise<void> {
+    const behind = `select from audit_pending union all select from audit_head where published_size < size limit 1`;
+    while ((await look(behind)).length > 0) await pause(20);
   }
 
   return {

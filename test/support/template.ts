@@ -24,7 +24,8 @@ export async function prepareTemplate(adminUrl: (database: string) => string): P
   await admin.connect();
   try {
     // As on a managed server: whoever migrates owns the database and is no superuser.
-    await admin.query(`create role aman_app nologin; create role owner login password 'owner'; grant aman_app to owner`);
+    await admin.query(`create role aman_app nologin; create role aman_sequencer nologin; create role owner login password 'owner';
+       grant aman_app, aman_sequencer to owner`);
     await admin.query(`create database ${EMPTY_TEMPLATE} owner owner`);
     const url = Object.assign(new URL(adminUrl(EMPTY_TEMPLATE)), { username: 'owner', password: 'owner' });
     await migrate(url.href);

@@ -36,6 +36,12 @@ export const Named = <T extends TProperties>(title: string, properties: T, optio
 export const Codes = <const T extends readonly string[]>(codes: T, options: Record<string, unknown> = {}) =>
   Type.Array(Code(codes), { maxItems: codes.length, uniqueItems: true, ...options });
 
+/** An answer that is not a resource: a page, a document, bytes. */
+export const document = (media_type: string, description: string) => ({
+  description,
+  content: { [media_type]: { schema: media_type === 'application/json' ? { type: 'object' } : { type: 'string' } } },
+});
+
 const ProblemDocument = Type.Object(
   {
     type: Type.String(),

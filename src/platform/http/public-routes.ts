@@ -1,20 +1,13 @@
 import scalar from '@scalar/fastify-api-reference';
 import type { FastifyInstance, FastifyReply, onRequestHookHandler } from 'fastify';
-import { sql } from 'kysely';
 import { Type } from 'typebox';
 import type { App } from '../../api.ts';
 import { PROBLEMS, Problem } from '../../core/problem.ts';
 import type { Services } from '../../services.ts';
-import { Closed, Code, operation } from './openapi.ts';
+import { Closed, Code, document, operation } from './openapi.ts';
 import { problemCatalogue, sendProblem } from './problems.ts';
 
 const tag = 'Public';
-
-/** An answer that is not an act's: a page or a document. */
-const document = (media_type: string, description: string) => ({
-  description,
-  content: { [media_type]: { schema: media_type === 'application/json' ? { type: 'object' } : { type: 'string' } } },
-});
 
 /**
  * What needs no token.
@@ -53,12 +46,16 @@ function healthRoutes(app: App, services: Services, isDegraded: () => Promise<bo
     answer: Closed({ status: Code(['ok', 'degraded']) }),
   });
   app.get('/readyz', readiness, async request => {
-    try {
-      await sql`select 1`.execute(services.db);
-    } catch (error) {
-      request.log.error({ err: error }, 'database out of reach');
-      throw new Problem('service_unavailable');
-    }
+    const log = await services.db
+      .selectFrom('audit_head')
+      .select('halted')
+      .executeTakeFirst()
+      .catch(error => {
+        request.log.error({ err: error }, 'database out of reach');
+        throw new Problem('service_unavailable');
+      });
+    // What is acknowledged on top of a history that has lost something would be lost with it.
+    if (log?.halted) throw new Problem('service_unavailable', { detail: `the trail is no longer signed: ${log.halted}` });
     return { status: (await isDegraded()) ? ('degraded' as const) : ('ok' as const) };
   });
 }

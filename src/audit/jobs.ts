@@ -1,0 +1,149 @@
+import { systemActor } from '../core/access.ts';
+import { requireLogSettings } from '../platform/config.ts';
+import { asSystem, openDatabase, requireRole, SEQUENCER_ROLE, type Tx, transact } from '../platform/database.ts';
+import { type Loop, startLoop } from '../platform/loop.ts';
+import type { Services } from '../services.ts';
+import { openFileLedger } from './ledger.ts';
+import { openLogKey } from './log-key.ts';
+import { findHead } from './log-store.ts';
+import { record } from './record.ts';
+import { createSequencer, type Halt, type Sequencer } from './sequencer.ts';
+import { findAlarmSince, findOldestPending, listAuditBodies } from './store.ts';
+
+/** The contract's tick: what an act left is in the published log within a second. */
+const SEQUENCE_EVERY_MS = 200;
+const HEARTBEAT_EVERY_MS = 600_000;
+const LOOK_EVERY_MS = 1_000;
+/** Later than this is an alarm, whatever the cause. */
+const MERGE_WITHIN_MS = 2_000;
+/** While a cause lasts, it is told again after this. */
+const ALARM_EVERY_MS = 3_600_000;
+
+type Alarm = Halt | 'merge_delay';
+
+/** The log's name: as it was given, else as it began, else made of where the service is. */
+async function originOf({ config, db }: Services): Promise<string> {
+  if (config.log.origin !== null) return config.log.origin;
+  const begun = await db.selectFrom('audit_head').select('origin').executeTakeFirst();
+  const host = config.public_url === null ? 'localhost' : new URL(config.public_url).host;
+  return begun?.origin ?? `${host.replaceAll(/[^a-z0-9.-]/g, '-')}/trail`;
+}
+
+/** A sequencer with all that it needs, on connections of its own. */
+export async function openSequencer(
+  services: Services,
+  database_url: string,
+): Promise<{ sequencer: Sequencer; close(): Promise<void> }> {
+  const { config, log, now } = services;
+  requireLogSettings(config);
+  const key = openLogKey(config.log.key_path, await originOf(services), { create: !config.production });
+  const ledger = await openFileLedger(config.log.ledger_path);
+  const database = openDatabase(database_url, log, SEQUENCER_ROLE, 2);
+  const close = async () => {
+    await database.close();
+    await ledger.close();
+  };
+  try {
+    await requireRole(database.db, SEQUENCER_ROLE);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const onHalt = (why: Halt) => raiseAlarm(services, why);
+  return { sequencer: createSequencer({ database, ledger, key, now, log, onHalt }), close };
+}
+
+/** Sequences until it is stopped, and leaves an entry now and then where nothing else does: a log that is silent is broken. */
+export async function startSequencing(services: Services, database_url: string): Promise<Loop> {
+  const { log } = services;
+  const { sequencer, close } = await openSequencer(services, database_url);
+  let failing = '';
+  const step = async () => {
+    try {
+      const more = await sequencer.step();
+      failing = '';
+      return more;
+    } catch (error) {
+      // Five times a second the same would hide everything else; that nothing moves raises an alarm.
+      if (failing !== String(error)) log.error({ err: error }, 'nothing gets its place in the log');
+      failing = String(error);
+      return false;
+    }
+  };
+  const loops = [
+    startLoop('sequencer', { every_ms: SEQUENCE_EVERY_MS, log }, step),
+    startLoop('heartbeat of the log', { every_ms: LOOK_EVERY_MS, log }, () => keepAlive(services)),
+  ];
+  return {
+    async stop() {
+      await Promise.all(loops.map(loop => loop.stop()));
+      await close();
+    },
+  };
+}
+
+/** Leaves an entry where none has had its place for ten minutes, and none waits for one. */
+export async function keepAlive(services: Services): Promise<boolean> {
+  await transact(services, SEQUENCER, async tx => {
+    const head = await findHead(tx);
+    if (!head || head.halted || services.now().getTime() - head.at.getTime() < HEARTBEAT_EVERY_MS) return;
+    if (await waitsSince(tx)) return;
+    await record(services, tx, SEQUENCER, { action: 'audit.heartbeat', resource_type: 'audit' });
+  });
+  return false;
+}
+
+/** Looks whether what acts left has its place in time: what does not run cannot say so itself. Part of every worker. */
+export async function watchLog(services: Services): Promise<boolean> {
+  const since = await transact(services, SEQUENCER, waitsSince);
+  if (since && services.now().getTime() - since.getTime() > MERGE_WITHIN_MS) await raiseAlarm(services, 'merge_delay');
+  return false;
+}
+
+export const startLogWatch = (services: Services): Loop =>
+  startLoop('watch over the log', { every_ms: LOOK_EVERY_MS, log: services.log }, () => watchLog(services));
+
+const waitsSince = (tx: Tx): Promise<Date | null> => asSystem(tx, 'timeline', findOldestPending);
+
+/** Once in an hour for each reason, whoever notices: in the process's own log, in the trail, and told to every audit body. */
+async function raiseAlarm(services: Services, why: Alarm): Promise<void> {
+  const here = raised.get(services) ?? new Map<Alarm, number>();
+  raised.set(services, here);
+  if (services.now().getTime() - (here.get(why) ?? Number.NEGATIVE_INFINITY) < ALARM_EVERY_MS) return;
+  await transact(services, SEQUENCER, async tx => {
+    const now = services.now();
+    const told = await asSystem(tx, 'timeline', tx => findAlarmSince(tx, why, new Date(now.getTime() - ALARM_EVERY_MS)));
+    if (told) return;
+    services.log.fatal({ reason: why }, SAYS[why]);
+    const bodies = await listAuditBodies(tx);
+    await record(services, tx, SEQUENCER, {
+      action: 'audit.alarm',
+      outcome: 'failed',
+      resource_type: 'audit',
+      code: why,
+      events: [
+        {
+          type: 'audit.alarm',
+          subject_id: 'trail',
+          urgent: true,
+          recipients: bodies.map(agency_id => ({ agency_id, body: { code: why, at: now.toISOString() } })),
+        },
+      ],
+    });
+  });
+  here.set(why, services.now().getTime());
+}
+
+/** When this process saw each alarm raised last. */
+const raised = new WeakMap<Services, Map<Alarm, number>>();
+
+const SEQUENCER = systemActor('sequencer');
+
+const SAYS: Readonly<Record<Alarm, string>> = {
+  ledger_ahead: 'the ledger knows more than this database, which has lost what was acknowledged: nothing is signed any more',
+  ledger_behind: 'the ledger has lost what was published: nothing is signed until it is put back',
+  other_history: 'the log is not what was signed of it: nothing is signed any more',
+  other_key: 'the log was signed with another key: nothing is signed with this one',
+  clock_went_back: 'the clock went back: the log waits until it has caught up',
+  merge_delay: 'what was recorded does not get its place in the log',
+};

@@ -1,0 +1,133 @@
+import { type Selectable, sql } from 'kysely';
+import { leafHash } from '../core/canonical.ts';
+import { hashInTile, type Node, TILE_WIDTH, type Tile, tileOf, tilesFor } from '../core/merkle.ts';
+import type { Tx } from '../platform/database.ts';
+import type { AuditHeadTable } from '../platform/tables.ts';
+
+/**
+ * The SQL of the log: its head, its entries in their places, its tiles. Only the sequencer writes here. Whole tiles are kept; one
+ * that is not full yet is made of what lies below it: a tile of level 0 of its entries, one of a higher level of the roots of the
+ * whole tiles one level lower.
+ */
+
+export type HeadRow = Selectable<AuditHeadTable>;
+
+/** What everybody may know of the head. */
+const PUBLIC = ['origin', 'verifier_key', 'size', 'at', 'published_size', 'published', 'published_at', 'halted'] as const;
+
+export const findHead = (tx: Tx): Promise<Pick<HeadRow, (typeof PUBLIC)[number]> | undefined> =>
+  tx.selectFrom('audit_head').select(PUBLIC).executeTakeFirst();
+
+/** The head without its lock, and whether anything waits. Runs as the sequencer. */
+export async function lookAhead(tx: Tx): Promise<{ head: HeadRow | undefined; waits: boolean }> {
+  const head = await tx.selectFrom('audit_head').selectAll().executeTakeFirst();
+  const waiting = await tx.selectFrom('audit_pending').select('number').limit(1).executeTakeFirst();
+  return { head, waits: waiting !== undefined };
+}
+
+/** The head for whoever sequences: undefined where somebody else is at it, null where there is none yet. */
+export async function lockHead(tx: Tx): Promise<HeadRow | null | undefined> {
+  const { rows } = await sql<{ mine: boolean }>`
+    select pg_try_advisory_xact_lock(hashtextextended('aman sequencer', 0)) as mine`.execute(tx);
+  if (!rows[0]!.mine) return undefined;
+  return (await tx.selectFrom('audit_head').selectAll().forUpdate().executeTakeFirst()) ?? null;
+}
+
+export const insertHead = (tx: Tx, head: Omit<HeadRow, 'one'>) => tx.insertInto('audit_head').values(head).execute();
+
+export const saveHead = (tx: Tx, changes: Partial<Omit<HeadRow, 'one' | 'origin'>>) =>
+  tx.updateTable('audit_head').set(changes).execute();
+
+/** Never back: another sequencer may have published more already. */
+export const savePublished = (tx: Tx, size: number, checkpoint: string, at: Date) =>
+  tx
+    .updateTable('audit_head')
+    .set({ published_size: size, published: checkpoint, published_at: at })
+    .where('published_size', '<', size)
+    .where('size', '>=', size)
+    .execute();
+
+export interface Moved {
+  /** The bytes of each entry, in its order in the log. */
+  entries: Buffer[];
+  /** The highest number that was taken. */
+  number: number;
+  /** Entries that the log had already: somebody wrote them who should not have. They have no second place. */
+  refused: number;
+}
+
+/**
+ * Gives what waits its place behind `size` entries, at most `limit` of it, in the order in which it was written.
+ * @param floor where to begin to look: a hint, for what was taken leaves rows behind that are still walked over for a while
+ */
+export async function moveToLog(tx: Tx, size: number, limit: number, floor: number): Promise<Moved> {
+  const record = sql.raw(`number, entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, agency_id, client_id,
+    caseworker, action, outcome, resource_type, code, lawful_ground`);
+  const { rows } = await sql<{ entry: Buffer | null; number: number }>`
+    with taken as materialized (
+      delete from audit_pending where ctid = any (array(
+        select ctid from audit_pending where number > ${floor} order by number limit ${sql.lit(limit)}))
+      returning *
+    ), placed as (
+      insert into audit_log (index, ${record})
+      select ${size}::bigint + row_number() over (order by number) - 1, ${record} from taken t
+      where not exists (select from audit_log l where l.entry_id = t.entry_id)
+      returning index, entry, number
+    ) select p.entry, t.number from taken t left join placed p using (number) order by t.number`.execute(tx);
+  const entries = rows.flatMap(({ entry }) => entry ?? []);
+  return { entries, number: rows.at(-1)?.number ?? floor, refused: rows.length - entries.length };
+}
+
+export const insertTiles = (tx: Tx, tiles: { level: number; index: number; hashes: Buffer; root: Buffer }[]) =>
+  tx.insertInto('audit_tiles').values(tiles).execute();
+
+/** The bytes of entries from one index to before another, as far as there are any. */
+export async function listEntryBytes(tx: Tx, from: number, to: number): Promise<Buffer[]> {
+  const rows = await tx
+    .selectFrom('audit_log')
+    .select('entry')
+    .where('index', '>=', from)
+    .where('index', '<', to)
+    .orderBy('index')
+    .execute();
+  return rows.map(({ entry }) => entry);
+}
+
+/** The first `width` hashes of a tile. @throws Error where the log does not reach so far */
+export async function readTile(tx: Tx, { level, index, width }: Tile): Promise<Buffer> {
+  const whole = await tx
+    .selectFrom('audit_tiles')
+    .select('hashes')
+    .where('level', '=', level)
+    .where('index', '=', index)
+    .executeTakeFirst();
+  const hashes = whole ? whole.hashes.subarray(0, width * 32) : Buffer.concat(await listTileHashes(tx, level, index, width));
+  if (hashes.length !== width * 32) throw new Error(`tile ${level}/${index} of the log lacks hashes`);
+  return hashes;
+}
+
+async function listTileHashes(tx: Tx, level: number, index: number, width: number): Promise<Buffer[]> {
+  const first = index * TILE_WIDTH;
+  if (level === 0) return (await listEntryBytes(tx, first, first + width)).map(leafHash);
+  const rows = await tx
+    .selectFrom('audit_tiles')
+    .select('root')
+    .where('level', '=', level - 1)
+    .where('index', '>=', first)
+    .where('index', '<', first + width)
+    .orderBy('index')
+    .execute();
+  return rows.map(({ root }) => root);
+}
+
+/** Answers with hashes of nodes in a log of `size` entries: what proofs and roots are made of. */
+export const nodeReader =
+  (tx: Tx, size: number) =>
+  async (nodes: Node[]): Promise<Buffer[]> => {
+    const tiles = new Map<string, Buffer>();
+    for (const tile of tilesFor(nodes, size)) tiles.set(`${tile.level}/${tile.index}`, await readTile(tx, tile));
+    return nodes.map(node => {
+      const { level, index } = tileOf(node);
+      return hashInTile(node, tiles.get(`${level}/${index}`)!);
+    });
+  };

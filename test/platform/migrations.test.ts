@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto';
+import { Kysely, PostgresDialect } from 'kysely';
+import { type Migration, Migrator } from 'kysely/migration';
+import pg from 'pg';
+import t, { type Test } from 'tap';
+import { migrate } from '../../src/platform/migrate.ts';
+
+/** A database that somebody uses is brought forward with what is in it, by an owner who is no superuser. */
+
+const FOLDER = new URL('../../migrations/', import.meta.url);
+
+/** A database as it was after `last`. @returns connection strings of its owner and of the server's superuser */
+async function databaseAt(t: Test, last: string, names: readonly string[]): Promise<{ owner: string; superuser: string }> {
+  const admin_url = process.env.TEST_DATABASE_ADMIN_URL!;
+  const name = `old_${randomUUID().replaceAll('-', '').slice(0, 20)}`;
+  const admin = new pg.Client(admin_url);
+  await admin.connect();
+  t.teardown(async () => {
+    await admin.query(`drop database if exists ${name} with (force)`);
+    await admin.end();
+  });
+  await admin.query(`create database ${name} owner owner`);
+  const superuser = Object.assign(new URL(admin_url), { pathname: `/${name}` }).href;
+  const owner = Object.assign(new URL(superuser), { username: 'owner', password: 'owner' }).href;
+  const db = new Kysely<unknown>({ dialect: new PostgresDialect({ pool: new pg.Pool({ connectionString: owner }) }) });
+  const loaded = names.map(async name => [name, (await import(new URL(`${name}.ts`, FOLDER).href)) as Migration] as const);
+  const migrations = Object.fromEntries(await Promise.all(loaded));
+  const { error } = await new Migrator({ db, provider: { getMigrations: async () => migrations } }).migrateTo(last);
+  await db.destroy();
+  if (error) throw error;
+  return { owner, superuser };
+}
+
+t.test('0015: what was recorded before the log waits for its place, under its number', async t => {
+  const { readdir } = await import('node:fs/promises');
+  const names = (await readdir(FOLDER)).filter(file => /^\d{4}-.*\.ts$/.test(file)).map(file => file.slice(0, -3));
+  const before = names.filter(name => name < '0015').sort();
+  const { owner, superuser } = await databaseAt(t, before.at(-1)!, before);
+  const client = new pg.Client(superuser);
+  await client.connect();
+  t.teardown(() => client.end());
+  await client.query(`
+    insert into audit_records (entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, action, outcome, resource_type)
+    select decode(lpad(to_hex(n), 32, '0'), 'hex'), decode(repeat('00', 93), 'hex'), '{}', decode(repeat('00', 32), 'hex'),
+      decode(repeat('00', 32), 'hex'), '{}', now(), 'case.open', 'done', 'case' from generate_series(1, 9) n`);
+  await client.query('insert into audit_pending select entry_id, entry from audit_records');
+  await client.query('insert into audit_subjects (entry_id, ordinal) select entry_id, 0 from audit_records');
+  const recorded = `select number, encode(entry_id, 'hex') as entry_id from audit_records order by number`;
+  // Numbers have gaps: a transaction that fails has used one.
+  await client.query('delete from audit_subjects where ordinal = 0; delete from audit_records where number in (3, 4)');
+  const { rows } = await client.query(recorded);
+  t.equal(rows.length, 7);
+
+  await migrate(owner);
+  t.same((await client.query(recorded)).rows, rows);
+  t.same((await client.query('select count(*)::int as n from audit_pending')).rows, [{ n: 7 }]);
+  t.same((await client.query('select count(*)::int as n from audit_log')).rows, [{ n: 0 }]);
+  const next = await client.query(`
+    insert into audit_pending (entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, action, outcome, resource_type)
+    select decode(repeat('ff', 16), 'hex'), entry, meta, salt_meta, salt_personal, subject_commits, at, action, outcome, resource_type
+    from audit_pending limit 1 returning number`);
+  t.same(next.rows, [{ number: '10' }], 'and goes on counting');
+});
