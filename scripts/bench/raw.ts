@@ -116,7 +116,7 @@ export function prepareReplay(name: string, { inserted, updated }: Footprint, re
 
 /** The first row of the trail alone: the least that a read which is recorded can write. */
 export const trailRowOnly = ({ inserted }: Footprint): Footprint => ({
-  inserted: inserted.filter(({ table }) => table === 'audit_records').map(it => ({ ...it, rows: it.rows.slice(0, 1) })),
+  inserted: inserted.filter(({ table }) => table === 'audit_pending').map(it => ({ ...it, rows: it.rows.slice(0, 1) })),
   updated: [],
 });
 

@@ -93,15 +93,26 @@ export async function keepAlive(services: Services): Promise<boolean> {
   return false;
 }
 
-/** Looks whether what acts left has its place in time: what does not run cannot say so itself. Part of every worker. */
-export async function watchLog(services: Services): Promise<boolean> {
-  const since = await transact(services, SEQUENCER, waitsSince);
-  if (since && services.now().getTime() - since.getTime() > MERGE_WITHIN_MS) await raiseAlarm(services, 'merge_delay');
-  return false;
+/**
+ * Looks whether what acts left has its place in time: what does not run cannot say so itself. What was left when everything stopped
+ * is late when it starts again; so it is an alarm only where it stays so.
+ * @returns what is done at every look
+ */
+export function watchLog(services: Services): () => Promise<boolean> {
+  let late_since: number | null = null;
+  return async () => {
+    const waits_since = await transact(services, SEQUENCER, waitsSince);
+    const now = services.now().getTime();
+    const is_late = waits_since !== null && now - waits_since.getTime() > MERGE_WITHIN_MS;
+    late_since = is_late ? (late_since ?? now) : null;
+    if (late_since !== null && now - late_since >= MERGE_WITHIN_MS) await raiseAlarm(services, 'merge_delay');
+    return false;
+  };
 }
 
+/** Part of every worker. */
 export const startLogWatch = (services: Services): Loop =>
-  startLoop('watch over the log', { every_ms: LOOK_EVERY_MS, log: services.log }, () => watchLog(services));
+  startLoop('watch over the log', { every_ms: LOOK_EVERY_MS, log: services.log }, watchLog(services));
 
 const waitsSince = (tx: Tx): Promise<Date | null> => asSystem(tx, 'timeline', findOldestPending);
 

@@ -3,7 +3,7 @@ import { copyFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { buildApi } from '../../src/api.ts';
-import { keepAlive, openSequencer } from '../../src/audit/jobs.ts';
+import { keepAlive, openSequencer, watchLog } from '../../src/audit/jobs.ts';
 import { type Ledger, openFileLedger } from '../../src/audit/ledger.ts';
 import { openLogKey } from '../../src/audit/log-key.ts';
 import { record } from '../../src/audit/record.ts';
@@ -274,6 +274,30 @@ t.test('the alarm is in the trail and told to the audit body', async t => {
   const entries = await lookAsOwner(services, `select outcome, code, client_id from audit_pending where action = 'audit.alarm'`);
   t.same(entries, [{ outcome: 'failed', code: 'ledger_behind', client_id: 'system:sequencer' }]);
   t.ok(key_path);
+});
+
+t.test('that nothing gets its place is noticed by others', async t => {
+  const { services, clock } = await openTestServices(t);
+  const sequencer = await another(t, services);
+  await settle(sequencer);
+  const look = watchLog(services);
+  const alarms = () => lookAsOwner(services, `select code from audit_records where action = 'audit.alarm'`);
+  await leave(services, 1);
+  for (const ms of [0, 1_000, 1_001, 1_999]) {
+    clock.advance(ms);
+    await look();
+  }
+  t.same(await alarms(), [], 'late, but perhaps only since it was started again');
+  await settle(sequencer);
+  await look();
+  await leave(services, 1);
+  for (const ms of [2_001, 2_000, 1_000, 1_000]) {
+    clock.advance(ms);
+    await look();
+  }
+  t.same(await alarms(), [{ code: 'merge_delay' }], 'told once');
+  await Promise.all([watchLog(services)(), watchLog(services)()]);
+  t.equal((await alarms()).length, 1, 'whoever looks');
 });
 
 t.test('a ledger that is cut, replaced or torn', async t => {
