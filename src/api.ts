@@ -14,6 +14,7 @@ import { networkOf } from './access/penalties.ts';
 import { accessRoutes } from './access/routes.ts';
 import { agencyRoutes } from './agencies/routes.ts';
 import { createRefusalCounter } from './audit/counted.ts';
+import { findHead } from './audit/log-store.ts';
 import { recordRefusal } from './audit/refusals.ts';
 import { auditRoutes } from './audit/routes.ts';
 import { caseRoutes } from './cases/routes.ts';
@@ -116,7 +117,10 @@ export async function buildApi(services: Services): Promise<App> {
   await registerOpenApi(app, VERSION);
 
   const { queue } = services;
-  await publicRoutes(app, services, async () => queue !== null && !(await queue.isUp()));
+  await publicRoutes(app, {
+    findHalt: async () => (await findHead(services.db))?.halted ?? null,
+    isDegraded: async () => queue !== null && !(await queue.isUp()),
+  });
   accessRoutes(app, services, refusals);
   agencyRoutes(app, services);
   codeRoutes(app);

@@ -2,6 +2,7 @@ import { type AgencyActor, authorise } from '../core/access.ts';
 import { raise } from '../core/problem.ts';
 import { transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
+import { publishedOf } from './log.ts';
 import { findHead } from './log-store.ts';
 import { record } from './record.ts';
 import { listEntriesFrom } from './store.ts';
@@ -16,7 +17,8 @@ const BATCH = 1_000;
 
 /**
  * @returns lines of entries `from` to before `to`, by default the whole published log
- * @throws Problem `forbidden` for all but the audit body, `not_found` for what the published log does not have
+ * @throws Problem `forbidden` for all but the audit body, `not_found` for what the published log does not have,
+ *   `service_unavailable` while the log is halted
  */
 export async function exportLog(
   services: Services,
@@ -25,11 +27,11 @@ export async function exportLog(
 ): Promise<{ lines: AsyncIterable<string>; receipt: string }> {
   const { published, from, to, receipt } = await transact(services, actor, async tx => {
     authorise(actor, 'audit.export', [actor.agency_kind === 'audit_body' ? 'audit_body' : 'reader']);
-    const { published, published_size } = (await findHead(tx)) ?? raise('not_found');
-    const { from = 0, to = published_size } = query;
-    if (from > to || to > published_size) raise('not_found');
+    const { published, size } = publishedOf(await findHead(tx));
+    const { from = 0, to = size } = query;
+    if (from > to || to > size) raise('not_found');
     const receipt = await record(services, tx, actor, { action: 'audit.export', outcome: 'read', resource_type: 'audit' });
-    return { published: published ?? raise('not_found'), from, to, receipt };
+    return { published, from, to, receipt };
   });
 
   async function* lines(): AsyncGenerator<string> {

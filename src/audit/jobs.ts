@@ -24,7 +24,7 @@ type Alarm = Halt | 'merge_delay';
 /** The log's name: as it was given, else as it began, else made of where the service is. */
 async function originOf({ config, db }: Services): Promise<string> {
   if (config.log.origin !== null) return config.log.origin;
-  const begun = await db.selectFrom('audit_head').select('origin').executeTakeFirst();
+  const begun = await findHead(db);
   const host = config.public_url === null ? 'localhost' : new URL(config.public_url).host;
   return begun?.origin ?? `${host.replaceAll(/[^a-z0-9.-]/g, '-')}/trail`;
 }

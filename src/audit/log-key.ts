@@ -1,8 +1,8 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { formatVerifierKey, rawPublicKey, TYPE_ED25519 } from '../core/signed-note.ts';
 import { ConfigError } from '../platform/config.ts';
+import { writeUnlessThere } from '../platform/new-file.ts';
 
 /** The key that signs checkpoints. It lies in a file of its own, which the sequencer alone needs to read. */
 export interface LogKey {
@@ -38,17 +38,9 @@ export function openLogKey(path: string, name: string, { create }: { create: boo
  */
 export function writeLogKey(path: string): void {
   const { privateKey } = generateKeyPairSync('ed25519');
-  const draft = `${path}.${process.pid}`;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    writeFileSync(draft, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flush: true });
-    chmodSync(draft, 0o600);
-    // Whole or not at all, and of two processes one.
-    linkSync(draft, path);
+    writeUnlessThere(path, privateKey.export({ type: 'pkcs8', format: 'pem' }));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EEXIST') throw new ConfigError(`the log's key ${path} cannot be written (${code})`);
-  } finally {
-    rmSync(draft, { force: true });
+    throw new ConfigError(`the log's key ${path} cannot be written (${(error as NodeJS.ErrnoException).code})`);
   }
 }

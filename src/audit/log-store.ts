@@ -1,8 +1,8 @@
 import { type Selectable, sql } from 'kysely';
 import { leafHash } from '../core/canonical.ts';
-import { hashInTile, type Node, TILE_WIDTH, type Tile, tileOf, tilesFor } from '../core/merkle.ts';
-import type { Tx } from '../platform/database.ts';
-import type { AuditHeadTable } from '../platform/tables.ts';
+import { HASH_BYTES, hashInTile, type Node, TILE_WIDTH, type Tile, tileOf, tilesFor } from '../core/merkle.ts';
+import type { Db, Tx } from '../platform/database.ts';
+import type { AuditHeadTable, AuditPendingTable } from '../platform/tables.ts';
 
 /**
  * The SQL of the log: its head, its entries in their places, its tiles. Only the sequencer writes here. Whole tiles are kept; one
@@ -10,13 +10,32 @@ import type { AuditHeadTable } from '../platform/tables.ts';
  * whole tiles one level lower.
  */
 
+/** What an act writes of an entry, and what goes with it into the log. */
+export const RECORD_COLUMNS = [
+  'entry_id',
+  'entry',
+  'meta',
+  'salt_meta',
+  'salt_personal',
+  'subject_commits',
+  'at',
+  'agency_id',
+  'client_id',
+  'caseworker',
+  'action',
+  'outcome',
+  'resource_type',
+  'code',
+  'lawful_ground',
+] as const satisfies (keyof AuditPendingTable)[];
+
 export type HeadRow = Selectable<AuditHeadTable>;
 
 /** What everybody may know of the head. */
 const PUBLIC = ['origin', 'verifier_key', 'size', 'at', 'published_size', 'published', 'published_at', 'halted'] as const;
 
-export const findHead = (tx: Tx): Promise<Pick<HeadRow, (typeof PUBLIC)[number]> | undefined> =>
-  tx.selectFrom('audit_head').select(PUBLIC).executeTakeFirst();
+export const findHead = (db: Db | Tx): Promise<Pick<HeadRow, (typeof PUBLIC)[number]> | undefined> =>
+  db.selectFrom('audit_head').select(PUBLIC).executeTakeFirst();
 
 /** The head without its lock, and whether anything waits. Runs as the sequencer. */
 export async function lookAhead(tx: Tx): Promise<{ head: HeadRow | undefined; waits: boolean }> {
@@ -61,8 +80,7 @@ export interface Moved {
  * @param floor where to begin to look: a hint, for what was taken leaves rows behind that are still walked over for a while
  */
 export async function moveToLog(tx: Tx, size: number, limit: number, floor: number): Promise<Moved> {
-  const record = sql.raw(`number, entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, agency_id, client_id,
-    caseworker, action, outcome, resource_type, code, lawful_ground`);
+  const record = sql.raw(['number', ...RECORD_COLUMNS].join(', '));
   const { rows } = await sql<{ entry: Buffer | null; number: number }>`
     with taken as materialized (
       delete from audit_pending where ctid = any (array(
@@ -101,8 +119,10 @@ export async function readTile(tx: Tx, { level, index, width }: Tile): Promise<B
     .where('level', '=', level)
     .where('index', '=', index)
     .executeTakeFirst();
-  const hashes = whole ? whole.hashes.subarray(0, width * 32) : Buffer.concat(await listTileHashes(tx, level, index, width));
-  if (hashes.length !== width * 32) throw new Error(`tile ${level}/${index} of the log lacks hashes`);
+  const hashes = whole
+    ? whole.hashes.subarray(0, width * HASH_BYTES)
+    : Buffer.concat(await listTileHashes(tx, level, index, width));
+  if (hashes.length !== width * HASH_BYTES) throw new Error(`tile ${level}/${index} of the log lacks hashes`);
   return hashes;
 }
 

@@ -1,5 +1,5 @@
 import { type AgencyActor, authorise } from '../core/access.ts';
-import { consistencyProof, inclusionProof, parseTilePath, tileWidth } from '../core/merkle.ts';
+import { consistencyProof, inclusionProof, parseTilePath, TILE_WIDTH, tileWidth } from '../core/merkle.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { formatTlogProof } from '../core/tlog-proof.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
@@ -36,7 +36,8 @@ export const readTileAt = (services: Services, actor: AgencyActor, path: string)
     const { level, index, width } = tile;
     if (width > tileWidth(level, index, size)) raise('not_found');
     if (level !== 'entries') return readTile(tx, { level, index, width });
-    const entries = await listEntryBytes(tx, index * 256, index * 256 + width);
+    const first = index * TILE_WIDTH;
+    const entries = await listEntryBytes(tx, first, first + width);
     return Buffer.concat(entries.flatMap(entry => [Buffer.of(entry.length >> 8, entry.length & 0xff), entry]));
   });
 
@@ -74,8 +75,8 @@ function look<T>(services: Services, actor: AgencyActor, read: (tx: Tx, publishe
   });
 }
 
-/** @throws Problem `service_unavailable` while nobody knows whether what lies here is the newest */
-function publishedOf(head: Awaited<ReturnType<typeof findHead>>): Published {
+/** @throws Problem `not_found` before the first checkpoint, `service_unavailable` while nobody knows whether what lies here is the newest */
+export function publishedOf(head: Awaited<ReturnType<typeof findHead>>): Published {
   const { verifier_key, published_size, published, halted } = head ?? raise('not_found');
   if (halted !== null) throw new Problem('service_unavailable', { detail: 'the log is no longer signed' });
   return { verifier_key, size: published_size, published: published ?? raise('not_found') };

@@ -11,6 +11,7 @@ import { newId } from '../platform/ids.ts';
 import type { Logger } from '../platform/log.ts';
 import type { AuditPendingTable } from '../platform/tables.ts';
 import type { Vault } from '../platform/vault.ts';
+import { RECORD_COLUMNS } from './log-store.ts';
 import { type SubjectRecord, sealSubjects } from './subjects.ts';
 
 export type { SubjectRecord } from './subjects.ts';
@@ -173,23 +174,7 @@ class Trail implements Gathered {
 }
 
 const TRAIL = {
-  audit_pending: [
-    'entry_id',
-    'entry',
-    'meta',
-    'salt_meta',
-    'salt_personal',
-    'subject_commits',
-    'at',
-    'agency_id',
-    'client_id',
-    'caseworker',
-    'action',
-    'outcome',
-    'resource_type',
-    'code',
-    'lawful_ground',
-  ],
+  audit_pending: RECORD_COLUMNS,
   audit_subjects: ['entry_id', 'ordinal', 'reader_agency_id', 'key_id', 'sealed', 'subject_index'],
   audit_subject_referrals: ['referral_index', 'reader_agency_id', 'entry_id', 'ordinal'],
   events: ['id', 'agency_id', 'type', 'subject_id', 'referral_id', 'case_id', 'urgent', 'reaches_always', 'body', 'occurred_at'],

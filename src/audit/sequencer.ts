@@ -106,7 +106,8 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
   }
 
   /** Whether a look without the lock shows that there is nothing to do. */
-  async function isIdle(there: TreeHead): Promise<boolean> {
+  async function isIdle(): Promise<boolean> {
+    const there = await ledger.head();
     const { head, waits } = await transact(database, ACTOR, lookAhead);
     if (head?.verifier_key !== key.verifier_key) return false;
     return !waits && head.halted === null && head.published_size === head.size && sameHead(there, head);
@@ -121,9 +122,8 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
   }
 
   async function step(): Promise<boolean> {
-    const there = await ledger.head();
-    if (await isIdle(there)) return false;
-    const done = await transact(database, ACTOR, tx => take(tx, there)).catch(error => {
+    if (await isIdle()) return false;
+    const done = await transact(database, ACTOR, take).catch(error => {
       // Whether it was committed is not known: the next step looks.
       known = null;
       throw error;
@@ -145,9 +145,11 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
   }
 
   /** One batch, under the lock of the head. Null where there is nothing to do, or somebody else is at it. */
-  async function take(tx: Tx, there: TreeHead): Promise<{ halt: Halt } | Taken | null> {
+  async function take(tx: Tx): Promise<{ halt: Halt } | Taken | null> {
     const locked = await lockHead(tx);
     if (locked === undefined) return null;
+    // Behind the lock: what was read before it may be older than what another has published since.
+    const there = await ledger.head();
     const head = locked ?? (await begin(tx, there));
     const { halt, owed } = await compare(tx, head, there);
     const stop = async (why: Halt) => {

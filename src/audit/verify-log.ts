@@ -3,13 +3,11 @@
  * that somebody kept. The files of the verifier import only core and Node.js, so that an auditor can read all that it takes.
  */
 
-import { leafHash } from '../core/canonical.ts';
+import { ENTRY_BYTES, leafHash, VERSION_LINE } from '../core/canonical.ts';
 import { type Checkpoint, type OpenedCheckpoint, openCheckpoint } from '../core/checkpoint.ts';
 import { type Appended, appendLeaves, type Edge, EMPTY_ROOT } from '../core/merkle.ts';
 import { NoteError, parseNote, type VerifierKey } from '../core/signed-note.ts';
 
-const VERSION_LINE = Buffer.from('nrm-audit/v1\n');
-const ENTRY_BYTES = 93;
 const ID_ENDS_AT = 29;
 const BATCH = 1_024;
 /** Some 80 bytes each. Beyond, an id is still held against these, but not against other late ones. */

@@ -7,7 +7,7 @@
  */
 
 import { isUtf8 } from 'node:buffer';
-import { canonicalJson, commitMeta, commitPersonal, commitSubject } from '../core/canonical.ts';
+import { canonicalJson, commitMeta, commitPersonal, commitSubject, ENTRY_BYTES } from '../core/canonical.ts';
 import { decodeBase64 } from '../core/signed-note.ts';
 import { type Checked, type Demands, Lie, type LogCheck, openLog, startLog, Unreadable } from './verify-log.ts';
 
@@ -26,7 +26,6 @@ interface ExportedEntry {
 const ENTRY_MEMBERS = ['index', 'entry', 'meta', 'salt_meta', 'salt_personal', 'subjects'] satisfies (keyof ExportedEntry)[];
 const SUBJECT_MEMBERS = ['commit', 'record', 'salt', 'erased'];
 
-const ENTRY_BYTES = 93;
 const META_COMMIT_AT = 29;
 const PERSONAL_COMMIT_AT = 61;
 const LONGEST_LINE_BYTES = 2 ** 20;

@@ -57,6 +57,10 @@ export function commitPersonal(salt: Uint8Array, subjectCommits: readonly Uint8A
   return hmac(salt, 'nrm-audit-personal/v1\n', Buffer.concat(subjectCommits.toSorted(Buffer.compare)));
 }
 
+/** With what an entry begins, and its length in bytes. */
+export const VERSION_LINE: Buffer = Buffer.from('nrm-audit/v1\n');
+export const ENTRY_BYTES = 93;
+
 /**
  * The 93 bytes of an entry: version line, entry id, both commitments.
  * @throws RangeError where a part does not have its length (16, 32, 32)
@@ -65,7 +69,7 @@ export function auditEntry(entryId: Uint8Array, metaCommit: Uint8Array, personal
   requireLength(entryId, 16, 'an entry id');
   requireLength(metaCommit, 32, 'a commitment');
   requireLength(personalCommit, 32, 'a commitment');
-  return Buffer.concat([Buffer.from('nrm-audit/v1\n'), entryId, metaCommit, personalCommit]);
+  return Buffer.concat([VERSION_LINE, entryId, metaCommit, personalCommit]);
 }
 
 /** RFC 6962 leaf hash of an entry: SHA-256(0x00 ‖ entry). 32 bytes. */

@@ -9,9 +9,9 @@ import {
   type KeyObject,
   randomBytes,
 } from 'node:crypto';
-import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { ConfigError } from './config.ts';
+import { writeUnlessThere } from './new-file.ts';
 
 /**
  * Personal data at rest. Each case has a random data key, kept only wrapped under a key-encryption key of the keyring; each
@@ -151,25 +151,11 @@ function writeKeyring(path: string): void {
     index_key: randomBytes(32).toString('base64'),
     token_key: Buffer.concat([PKCS8_ED25519, randomBytes(32)]).toString('base64'),
   };
-  const draft = `${path}.${process.pid}.new`;
   try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(draft, `${JSON.stringify(ring, null, 2)}\n`, { mode: 0o600, flush: true });
-    chmodSync(draft, 0o600);
-    linkUnlessThere(draft, path);
-    rmSync(draft);
+    writeUnlessThere(path, `${JSON.stringify(ring, null, 2)}\n`);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new ConfigError(`cannot write the keyring ${path} (${code}): set DATA_DIR or KEYRING_PATH`);
-  }
-}
-
-/** A link appears whole or not at all, and never replaces. */
-function linkUnlessThere(draft: string, path: string): void {
-  try {
-    linkSync(draft, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

@@ -80,7 +80,7 @@ interface Means {
 }
 
 /** A sequencer as a process of its own would have it. */
-async function another(t: Test, services: Services, { ledger, ledger_path, now, batch, halts = [] }: Means = {}) {
+async function another(t: Test, services: Services, { ledger, ledger_path, now, batch, halts }: Means = {}) {
   const { config, log } = services;
   const database = openDatabase(config.database_url!, log, SEQUENCER_ROLE, 2);
   const own = ledger ?? (await openFileLedger(ledger_path ?? config.log.ledger_path));
@@ -94,7 +94,7 @@ async function another(t: Test, services: Services, { ledger, ledger_path, now, 
     key: openLogKey(config.log.key_path, 'log.example/test', { create: true }),
     now: now ?? services.now,
     log,
-    onHalt: async why => void halts.push(why),
+    onHalt: async why => void (halts ? halts.push(why) : t.fail(`nothing is signed any more: ${why}`)),
     batch,
   });
 }
@@ -191,6 +191,32 @@ t.test('two at once make one history', async t => {
   for (const one of both) await settle(one);
   await holds(t, services, { size: before + 300 });
 
+  // One is stopped when it has looked at the ledger; what it saw is old when it has the lock.
+  const looked = Promise.withResolvers<void>();
+  const go_on = Promise.withResolvers<void>();
+  const seen = await openFileLedger(services.config.log.ledger_path);
+  const late = await another(t, services, {
+    ledger: {
+      async head() {
+        const head = await seen.head();
+        looked.resolve();
+        await go_on.promise;
+        return head;
+      },
+      swap: (...swap) => seen.swap(...swap),
+      close: () => seen.close(),
+    },
+  });
+  await leave(services, 5);
+  const behind = late.step();
+  await looked.promise;
+  await settle(both[0]);
+  await leave(services, 5);
+  go_on.resolve();
+  await behind;
+  await settle(late);
+  await holds(t, services, { size: before + 310 });
+
   // One is stopped between its batch and the ledger; the other goes on, and the first wakes up again.
   const file = await openFileLedger(services.config.log.ledger_path);
   const woken = Promise.withResolvers<void>();
@@ -214,7 +240,7 @@ t.test('two at once make one history', async t => {
   woken.resolve();
   t.equal(await stopped, false, 'it finds that another published first');
   await settle(slow);
-  await holds(t, services, { size: before + 310 });
+  await holds(t, services, { size: before + 320 });
 });
 
 t.test('of a database that lost something nothing is signed any more', async t => {
@@ -349,13 +375,15 @@ t.test('a ledger is read from its end', async t => {
 
 t.test('the clock', async t => {
   const { services, clock } = await openTestServices(t);
-  const sequencer = await another(t, services);
+  const halts: Halt[] = [];
+  const sequencer = await another(t, services, { halts });
   await settle(sequencer);
   const [{ size }] = (await lookAsOwner<{ size: number }>(services, 'select size::int from audit_head')) as [{ size: number }];
   clock.advance(-60_000);
   await leave(services, 1);
   await settle(sequencer);
   await holds(t, services, { size, waiting: 1 });
+  t.same(halts, ['clock_went_back']);
   clock.advance(60_000);
   await settle(sequencer);
   await holds(t, services, { size: size + 1 });

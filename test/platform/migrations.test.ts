@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
 import { Kysely, PostgresDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
@@ -32,7 +33,6 @@ async function databaseAt(t: Test, last: string, names: readonly string[]): Prom
 }
 
 t.test('0015: what was recorded before the log waits for its place, under its number', async t => {
-  const { readdir } = await import('node:fs/promises');
   const names = (await readdir(FOLDER)).filter(file => /^\d{4}-.*\.ts$/.test(file)).map(file => file.slice(0, -3));
   const before = names.filter(name => name < '0015').sort();
   const { owner, superuser } = await databaseAt(t, before.at(-1)!, before);

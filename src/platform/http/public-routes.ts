@@ -3,29 +3,29 @@ import type { FastifyInstance, FastifyReply, onRequestHookHandler } from 'fastif
 import { Type } from 'typebox';
 import type { App } from '../../api.ts';
 import { PROBLEMS, Problem } from '../../core/problem.ts';
-import type { Services } from '../../services.ts';
 import { Closed, Code, document, operation } from './openapi.ts';
 import { problemCatalogue, sendProblem } from './problems.ts';
 
 const tag = 'Public';
 
-/**
- * What needs no token.
- * @param isDegraded whether something is down without which requests are still answered
- */
-export async function publicRoutes(
-  app: App,
-  services: Services,
-  isDegraded: () => Promise<boolean> = async () => false,
-): Promise<void> {
+/** What `readyz` asks. */
+export interface Readiness {
+  /** Why nothing should be acknowledged any more. @throws where the database is out of reach */
+  findHalt(): Promise<string | null>;
+  /** Whether something is down without which requests are still answered. */
+  isDegraded(): Promise<boolean>;
+}
+
+/** What needs no token. */
+export async function publicRoutes(app: App, readiness: Readiness): Promise<void> {
   app.setNotFoundHandler((_, reply) => sendProblem(reply, new Problem('not_found')));
-  healthRoutes(app, services, isDegraded);
+  healthRoutes(app, readiness);
   documentRoute(app);
   problemRoute(app);
   await app.register(async scope => docsRoutes(scope));
 }
 
-function healthRoutes(app: App, services: Services, isDegraded: () => Promise<boolean>): void {
+function healthRoutes(app: App, { findHalt, isDegraded }: Readiness): void {
   const health = operation({
     id: 'getHealth',
     tag,
@@ -46,16 +46,12 @@ function healthRoutes(app: App, services: Services, isDegraded: () => Promise<bo
     answer: Closed({ status: Code(['ok', 'degraded']) }),
   });
   app.get('/readyz', readiness, async request => {
-    const log = await services.db
-      .selectFrom('audit_head')
-      .select('halted')
-      .executeTakeFirst()
-      .catch(error => {
-        request.log.error({ err: error }, 'database out of reach');
-        throw new Problem('service_unavailable');
-      });
+    const halt = await findHalt().catch(error => {
+      request.log.error({ err: error }, 'database out of reach');
+      throw new Problem('service_unavailable');
+    });
     // What is acknowledged on top of a history that has lost something would be lost with it.
-    if (log?.halted) throw new Problem('service_unavailable', { detail: `the trail is no longer signed: ${log.halted}` });
+    if (halt) throw new Problem('service_unavailable', { detail: `the trail is no longer signed: ${halt}` });
     return { status: (await isDegraded()) ? ('degraded' as const) : ('ok' as const) };
   });
 }
