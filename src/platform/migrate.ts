@@ -123,6 +123,10 @@ async function letTakeRole(db: Kysely<unknown>, login: string, role: DatabaseRol
 async function prepareQueue(pool: pg.Pool): Promise<void> {
   const client = await pool.connect();
   try {
+    // Emptied, with what it says of its own version: nothing in it must be kept, and BullMQ would make again what is there.
+    const { rows } = await client.query(`select to_regclass('${QUEUE_SCHEMA}.migration') as versions`);
+    const versions = rows[0].versions && (await client.query(`select from ${QUEUE_SCHEMA}.migration`)).rowCount;
+    if (!versions) await client.query(`drop schema if exists ${QUEUE_SCHEMA} cascade`);
     await client.query(`create schema if not exists ${QUEUE_SCHEMA}`);
     await migrateQueue(client, QUEUE_SCHEMA);
     for (const kind of ['tables', 'sequences', 'functions']) {

@@ -4,7 +4,9 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { type Migration, Migrator } from 'kysely/migration';
 import pg from 'pg';
 import t, { type Test } from 'tap';
-import { migrate } from '../../src/platform/migrate.ts';
+import { migrate, QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
+import { cloneDatabase } from '../support/app.ts';
+import { EMPTY_QUEUE } from '../support/webhooks.ts';
 
 /** A database that somebody uses is brought forward with what is in it, by an owner who is no superuser. */
 
@@ -60,4 +62,18 @@ t.test('0015: what was recorded before the log waits for its place, under its nu
     select decode(repeat('ff', 16), 'hex'), entry, meta, salt_meta, salt_personal, subject_commits, at, action, outcome, resource_type
     from audit_pending limit 1 returning number`);
   t.same(next.rows, [{ number: '10' }], 'and goes on counting');
+});
+
+t.test('a queue that was emptied, with what it says of itself, is made again', async t => {
+  const url = await cloneDatabase(t);
+  const client = new pg.Client(url);
+  await client.connect();
+  t.teardown(() => client.end());
+  const versions = `select version from ${QUEUE_SCHEMA}.migration`;
+  const { rows } = await client.query(versions);
+  await client.query(EMPTY_QUEUE);
+  // As before a version with another schema.
+  await client.query(`delete from kysely_migration where name = (select max(name) from kysely_migration)`);
+  await t.rejects(migrate(url), /already exists/, 'as far as the schema of the service, which is there');
+  t.same((await client.query(versions)).rows, rows);
 });
