@@ -12,6 +12,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY migrations ./migrations
 COPY src ./src
+COPY scripts/witness.ts ./scripts/
 # Where the sequencer's ledger is mounted: a new volume gets the owner that the folder has here.
 RUN install -d -o node -g node /var/lib/aman
 USER node

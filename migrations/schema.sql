@@ -306,12 +306,15 @@ CREATE TABLE audit_head (
   published text,
   published_at timestamp with time zone NOT NULL,
   halted text,
+  witnessed_size bigint,
+  witnessed text,
+  witnessed_at timestamp with time zone,
   CONSTRAINT audit_head_one_check CHECK (one),
   CONSTRAINT audit_head_pkey PRIMARY KEY (one)
 );
 GRANT INSERT, SELECT ON audit_head TO aman_sequencer;
-GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted) ON audit_head TO aman_app;
-GRANT UPDATE (size, root, checkpoint, at, published_size, published, published_at, halted) ON audit_head TO aman_sequencer;
+GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at) ON audit_head TO aman_app;
+GRANT UPDATE (size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at) ON audit_head TO aman_sequencer;
 
 CREATE TABLE audit_log (
   index bigint NOT NULL,

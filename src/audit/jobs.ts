@@ -1,25 +1,28 @@
-import { systemActor } from '../core/access.ts';
 import { requireLogSettings } from '../platform/config.ts';
 import { asSystem, openDatabase, requireRole, SEQUENCER_ROLE, type Tx, transact } from '../platform/database.ts';
 import { type Loop, startLoop } from '../platform/loop.ts';
 import type { Services } from '../services.ts';
+import { createCosigning } from './cosigning.ts';
 import { openFileLedger } from './ledger.ts';
 import { openLogKey } from './log-key.ts';
 import { findHead } from './log-store.ts';
 import { record } from './record.ts';
-import { createSequencer, type Halt, type Sequencer } from './sequencer.ts';
+import { createSequencer, type Halt, SEQUENCER, type Sequencer } from './sequencer.ts';
 import { findAlarmSince, findOldestPending, listAuditBodies } from './store.ts';
 
 /** The contract's tick: what an act left is in the published log within a second. */
 const SEQUENCE_EVERY_MS = 200;
 const HEARTBEAT_EVERY_MS = 600_000;
 const LOOK_EVERY_MS = 1_000;
+const ASK_WITNESSES_EVERY_MS = 10_000;
 /** Later than this is an alarm, whatever the cause. */
 const MERGE_WITHIN_MS = 2_000;
+/** Without a checkpoint that a quorum cosigned within this time nobody outside vouches for the log. */
+const WITNESSED_WITHIN_MS = 60_000;
 /** While a cause lasts, it is told again after this. */
 const ALARM_EVERY_MS = 3_600_000;
 
-type Alarm = Halt | 'merge_delay';
+type Alarm = Halt | 'merge_delay' | 'not_witnessed';
 
 /** The log's name: as it was given, else as it began, else made of where the service is. */
 async function originOf({ config, db }: Services): Promise<string> {
@@ -29,11 +32,11 @@ async function originOf({ config, db }: Services): Promise<string> {
   return begun?.origin ?? `${host.replaceAll(/[^a-z0-9.-]/g, '-')}/trail`;
 }
 
-/** A sequencer with all that it needs, on connections of its own. */
+/** A sequencer with all that it needs, on connections of its own; `cosign` is a round over the witnesses. */
 export async function openSequencer(
   services: Services,
   database_url: string,
-): Promise<{ sequencer: Sequencer; close(): Promise<void> }> {
+): Promise<{ sequencer: Sequencer; cosign(): Promise<void>; close(): Promise<void> }> {
   const { config, log, now } = services;
   requireLogSettings(config);
   const key = openLogKey(config.log.key_path, await originOf(services), { create: !config.production });
@@ -50,13 +53,21 @@ export async function openSequencer(
     throw error;
   }
   const onHalt = (why: Halt) => raiseAlarm(services, why);
-  return { sequencer: createSequencer({ database, ledger, key, now, log, onHalt }), close };
+  const { witnesses, quorum } = config.log;
+  return {
+    sequencer: createSequencer({ database, ledger, key, now, log, onHalt }),
+    cosign: createCosigning({ database, witnesses, quorum, now, log }),
+    close,
+  };
 }
 
-/** Sequences until it is stopped, and leaves an entry now and then where nothing else does: a log that is silent is broken. */
+/**
+ * Sequences until it is stopped, has it witnessed, and leaves an entry now and then where nothing else does: a log that is silent
+ * is broken.
+ */
 export async function startSequencing(services: Services, database_url: string): Promise<Loop> {
-  const { log } = services;
-  const { sequencer, close } = await openSequencer(services, database_url);
+  const { config, log } = services;
+  const { sequencer, cosign, close } = await openSequencer(services, database_url);
   let failing = '';
   const step = async () => {
     try {
@@ -74,6 +85,13 @@ export async function startSequencing(services: Services, database_url: string):
     startLoop('sequencer', { every_ms: SEQUENCE_EVERY_MS, log }, step),
     startLoop('heartbeat of the log', { every_ms: LOOK_EVERY_MS, log }, () => keepAlive(services)),
   ];
+  if (config.log.witnesses.length > 0) {
+    const round = async () => {
+      await cosign();
+      return false;
+    };
+    loops.push(startLoop('witnesses of the log', { every_ms: ASK_WITNESSES_EVERY_MS, log }, round));
+  }
   return {
     async stop() {
       await Promise.all(loops.map(loop => loop.stop()));
@@ -99,10 +117,18 @@ export async function keepAlive(services: Services): Promise<boolean> {
  * @returns what is done at every look
  */
 export function watchLog(services: Services): () => Promise<boolean> {
+  const is_witnessed = services.config.log.witnesses.length > 0;
+  const began = services.now().getTime();
   let late_since: number | null = null;
   return async () => {
-    const waits_since = await transact(services, SEQUENCER, waitsSince);
+    const { head, waits_since } = await transact(services, SEQUENCER, async tx => ({
+      head: await findHead(tx),
+      waits_since: await waitsSince(tx),
+    }));
     const now = services.now().getTime();
+    const witnessed_at = Math.max(began, head?.witnessed_at?.getTime() ?? 0);
+    if (is_witnessed && head?.published_size && now - witnessed_at > WITNESSED_WITHIN_MS)
+      await raiseAlarm(services, 'not_witnessed');
     const is_late = waits_since !== null && now - waits_since.getTime() > MERGE_WITHIN_MS;
     late_since = is_late ? (late_since ?? now) : null;
     if (late_since !== null && now - late_since >= MERGE_WITHIN_MS) await raiseAlarm(services, 'merge_delay');
@@ -148,13 +174,12 @@ async function raiseAlarm(services: Services, why: Alarm): Promise<void> {
 /** When this process saw each alarm raised last. */
 const raised = new WeakMap<Services, Map<Alarm, number>>();
 
-const SEQUENCER = systemActor('sequencer');
-
 const SAYS: Readonly<Record<Alarm, string>> = {
   ledger_ahead: 'the ledger knows more than this database, which has lost what was acknowledged: nothing is signed any more',
   ledger_behind: 'the ledger has lost what was published: nothing is signed until it is put back',
   other_history: 'the log is not what was signed of it: nothing is signed any more',
   other_key: 'the log was signed with another key: nothing is signed with this one',
   clock_went_back: 'the clock went back: the log waits until it has caught up',
+  not_witnessed: 'no quorum of witnesses has cosigned the log for a minute',
   merge_delay: 'what was recorded does not get its place in the log',
 };

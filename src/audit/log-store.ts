@@ -32,7 +32,19 @@ export const RECORD_COLUMNS = [
 export type HeadRow = Selectable<AuditHeadTable>;
 
 /** What everybody may know of the head. */
-const PUBLIC = ['origin', 'verifier_key', 'size', 'at', 'published_size', 'published', 'published_at', 'halted'] as const;
+const PUBLIC = [
+  'origin',
+  'verifier_key',
+  'size',
+  'at',
+  'published_size',
+  'published',
+  'published_at',
+  'halted',
+  'witnessed_size',
+  'witnessed',
+  'witnessed_at',
+] as const;
 
 export const findHead = (db: Db | Tx): Promise<Pick<HeadRow, (typeof PUBLIC)[number]> | undefined> =>
   db.selectFrom('audit_head').select(PUBLIC).executeTakeFirst();
@@ -64,6 +76,15 @@ export const savePublished = (tx: Tx, size: number, checkpoint: string, at: Date
     .set({ published_size: size, published: checkpoint, published_at: at })
     .where('published_size', '<', size)
     .where('size', '>=', size)
+    .execute();
+
+/** Never back, and never ahead of what is public. */
+export const saveWitnessed = (tx: Tx, size: number, checkpoint: string, at: Date) =>
+  tx
+    .updateTable('audit_head')
+    .set({ witnessed_size: size, witnessed: checkpoint, witnessed_at: at })
+    .where(eb => eb.or([eb('witnessed_size', 'is', null), eb('witnessed_size', '<=', size)]))
+    .where('published_size', '>=', size)
     .execute();
 
 export interface Moved {

@@ -18,9 +18,14 @@ export interface Looked<T> {
   receipt: string;
 }
 
-/** The newest signed note that was published. @throws Problem `forbidden`, `not_found` before the first */
-export const readCheckpoint = (services: Services, actor: AgencyActor): Promise<Looked<string>> =>
-  look(services, actor, async (_, head) => head.published);
+/**
+ * The newest signed note that was published, or the newest that the quorum of witnesses cosigned.
+ * @throws Problem `forbidden`, `not_found` before the first
+ */
+export const readCheckpoint = (services: Services, actor: AgencyActor, query: { witnessed?: boolean }): Promise<Looked<string>> =>
+  look(services, actor, async (_, { published, witnessed }) =>
+    query.witnessed ? (witnessed?.note ?? raise('not_found')) : published,
+  );
 
 /** The line that auditors pin, for convenience: whoever serves it could serve another. @throws Problem `forbidden`, `not_found` */
 export const readVerifierKey = (services: Services, actor: AgencyActor): Promise<Looked<string>> =>
@@ -64,6 +69,7 @@ interface Published {
   verifier_key: string;
   size: number;
   published: string;
+  witnessed: { size: number; note: string } | null;
 }
 
 function look<T>(services: Services, actor: AgencyActor, read: (tx: Tx, published: Published) => Promise<T>): Promise<Looked<T>> {
@@ -77,7 +83,12 @@ function look<T>(services: Services, actor: AgencyActor, read: (tx: Tx, publishe
 
 /** @throws Problem `not_found` before the first checkpoint, `service_unavailable` while nobody knows whether what lies here is the newest */
 export function publishedOf(head: Awaited<ReturnType<typeof findHead>>): Published {
-  const { verifier_key, published_size, published, halted } = head ?? raise('not_found');
+  const { verifier_key, published_size, published, halted, witnessed_size, witnessed } = head ?? raise('not_found');
   if (halted !== null) throw new Problem('service_unavailable', { detail: 'the log is no longer signed' });
-  return { verifier_key, size: published_size, published: published ?? raise('not_found') };
+  return {
+    verifier_key,
+    size: published_size,
+    published: published ?? raise('not_found'),
+    witnessed: witnessed === null ? null : { size: witnessed_size!, note: witnessed },
+  };
 }

@@ -66,9 +66,11 @@ function logRoutes(app: App, services: Services): void {
       ...verify,
       id: 'getCheckpoint',
       summary: 'What the log signed last: a c2sp.org/tlog-checkpoint',
+      query: { witnessed: Type.Optional({ ...Type.Boolean(), description: 'The newest that the quorum of witnesses cosigned' }) },
       answer: document('text/plain', 'A signed note'),
     }),
-    async (request, reply) => send(reply, 'text/plain; charset=utf-8', await readCheckpoint(services, request.actor)),
+    async (request, reply) =>
+      send(reply, 'text/plain; charset=utf-8', await readCheckpoint(services, request.actor, request.query)),
   );
   app.get(
     '/v1/audit/verifier-key',

@@ -90,7 +90,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
   /** Step 4 and 5: what is committed goes into the ledger, and only then to the public. */
   async function publish({ from, to, checkpoint }: Owed): Promise<void> {
     await ledger.swap(from, to, checkpoint);
-    await transact(database, ACTOR, tx => savePublished(tx, to.size, checkpoint, now()));
+    await transact(database, SEQUENCER, tx => savePublished(tx, to.size, checkpoint, now()));
   }
 
   /** Why nothing may be signed on top of this head; what is owed to the ledger before anything is. */
@@ -108,7 +108,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
   /** Whether a look without the lock shows that there is nothing to do. */
   async function isIdle(): Promise<boolean> {
     const there = await ledger.head();
-    const { head, waits } = await transact(database, ACTOR, lookAhead);
+    const { head, waits } = await transact(database, SEQUENCER, lookAhead);
     if (head?.verifier_key !== key.verifier_key) return false;
     return !waits && head.halted === null && head.published_size === head.size && sameHead(there, head);
   }
@@ -123,7 +123,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
 
   async function step(): Promise<boolean> {
     if (await isIdle()) return false;
-    const done = await transact(database, ACTOR, take).catch(error => {
+    const done = await transact(database, SEQUENCER, take).catch(error => {
       // Whether it was committed is not known: the next step looks.
       known = null;
       throw error;
@@ -193,7 +193,8 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
     const { name: origin, verifier_key } = key;
     const checkpoint = there.size === 0 ? sign(EMPTY) : '';
     const published = { published_size: 0, published: checkpoint || null, published_at: at };
-    const head = { origin, verifier_key, ...EMPTY, checkpoint, at, ...published, halted: null };
+    const witnessed = { witnessed_size: null, witnessed: null, witnessed_at: null };
+    const head = { origin, verifier_key, ...EMPTY, checkpoint, at, ...published, ...witnessed, halted: null };
     await insertHead(tx, head);
     return { one: true, ...head };
   }
@@ -207,7 +208,8 @@ interface Taken {
   edge?: Edge;
 }
 
-const ACTOR = systemActor('sequencer');
+/** Whoever gives entries their places, and what goes with it. */
+export const SEQUENCER = systemActor('sequencer');
 
 function tileRow({ level, index, bytes }: { level: number; index: number; bytes: Buffer }) {
   const [left, right] = [0, 1].map(half => hashInTile({ level: level * 8 + 7, index: index * 2 + half }, bytes));

@@ -48,8 +48,8 @@ async function ask(services: { pool: Pool; now: Now }): Promise<Backlog> {
 
   const log = await transact(services, systemActor('timeline'), async tx => {
     await limited.execute(tx);
-    const { rows } = await sql<{ size: number | null; halted: string | null; oldest: Date | null }>`
-      select h.published_size as size, h.halted, (select at from audit_pending order by number limit 1) as oldest
+    const { rows } = await sql<{ size: number | null; halted: string | null; witnessed: Date | null; oldest: Date | null }>`
+      select h.published_size as size, h.halted, h.witnessed_at as witnessed, (select at from audit_pending order by number limit 1) as oldest
       from (select) one left join audit_head h on true`.execute(tx);
     return rows[0]!;
   });
@@ -62,7 +62,12 @@ async function ask(services: { pool: Pool; now: Now }): Promise<Backlog> {
   return {
     events: { count: events.count, oldest_seconds: age(events.oldest) },
     deliveries: { true: ofUrgency(true), false: ofUrgency(false) },
-    log: { size: log.size ?? 0, oldest_seconds: age(log.oldest), halted: log.halted !== null },
+    log: {
+      size: log.size ?? 0,
+      oldest_seconds: age(log.oldest),
+      halted: log.halted !== null,
+      witnessed_seconds: log.witnessed ? age(log.witnessed) : null,
+    },
     timers: { armed: timers.armed, due: timers.due, oldest_seconds: age(timers.oldest) },
   };
 }

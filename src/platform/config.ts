@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
+import { NoteError, parseVerifierKey, TYPE_COSIGNATURE } from '../core/signed-note.ts';
 
 /**
  * The only reader of `process.env`. What a variable means, and its default, is in the table of README.md.
@@ -45,6 +46,16 @@ export interface LogConfig {
   origin: string | null;
   key_path: string;
   ledger_path: string;
+  /** Who is asked to cosign it, and how many of them it takes. */
+  witnesses: WitnessAddress[];
+  quorum: number;
+}
+
+export interface WitnessAddress {
+  /** `name+key id+base64`, of type 0x04. */
+  verifier_key: string;
+  /** Without a slash at its end. */
+  url: string;
 }
 
 export interface RedisAddress {
@@ -86,6 +97,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       origin: logOrigin(env),
       key_path: resolve(env.LOG_KEY_PATH || `${data_dir}/log-key.pem`),
       ledger_path: resolve(env.LEDGER_PATH || `${data_dir}/log-ledger`),
+      ...witnesses(env),
     },
     roles: new Set(oneOrMore(env, 'ROLES', ROLES)),
     demo: env.DEMO === undefined || env.DEMO === '' ? null : oneOf(env, 'DEMO', ['0', '1']) === '1',
@@ -121,6 +133,34 @@ function logOrigin(env: NodeJS.ProcessEnv): string | null {
   if (!/^[a-z0-9][a-z0-9./-]{0,99}$/.test(LOG_ORIGIN))
     throw new ConfigError('LOG_ORIGIN must be like "trail.example.org/2026": lower-case letters, digits, dots, hyphens, slashes');
   return LOG_ORIGIN;
+}
+
+/** `<verifier key>@<URL>`, separated by commas; the quorum is more than half of them unless it is said. */
+function witnesses(env: NodeJS.ProcessEnv): Pick<LogConfig, 'witnesses' | 'quorum'> {
+  const witnesses = (env.WITNESSES ?? '')
+    .split(',')
+    .map(text => text.trim())
+    .filter(Boolean)
+    .map(toWitness);
+  // One key under several names would be one witness that counts as several.
+  const keys = new Set(witnesses.map(({ verifier_key }) => parseVerifierKey(verifier_key).public_key.toString('hex')));
+  if (keys.size < witnesses.length) throw new ConfigError('WITNESSES names the same key twice');
+  const most = Math.max(1, witnesses.length);
+  return { witnesses, quorum: integer(env, 'WITNESS_QUORUM', Math.floor(witnesses.length / 2) + 1, 1, most) };
+}
+
+function toWitness(text: string): WitnessAddress {
+  const at = text.indexOf('@');
+  const [verifier_key, url] = [text.slice(0, at), text.slice(at + 1).replace(/\/+$/, '')];
+  try {
+    if (at < 0 || parseVerifierKey(verifier_key).type !== TYPE_COSIGNATURE) throw new NoteError('');
+  } catch {
+    throw new ConfigError('WITNESSES must be a list of <verifier key of type 0x04>@<URL>');
+  }
+  const { protocol, username, password, search, hash } = URL.parse(url) ?? {};
+  if (!['http:', 'https:'].includes(protocol ?? '') || username || password || search || hash)
+    throw new ConfigError(`WITNESSES: ${url} must be http:// or https://, a host and perhaps a path`);
+  return { verifier_key, url };
 }
 
 /** @throws ConfigError where a production log would have its name, key or ledger by chance, or beside the database */

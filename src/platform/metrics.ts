@@ -20,7 +20,7 @@ export interface Backlog {
   deliveries: Record<'true' | 'false', Waiting>;
   timers: { armed: number; due: number; oldest_seconds: number };
   /** Of the trail: entries that have their place, how old the first is that has none, and whether the log is still signed. */
-  log: { size: number; oldest_seconds: number; halted: boolean };
+  log: { size: number; oldest_seconds: number; halted: boolean; witnessed_seconds: number | null };
 }
 
 export interface Waiting {
@@ -142,11 +142,16 @@ function backlogGauges(registers: Registry[]) {
   const log_size = gauge('aman_log_entries', 'Entries of the trail in the published log.');
   const log_age = gauge('aman_log_oldest_pending_age_seconds', 'Age of the oldest entry that has no place in the log yet.');
   const log_halted = gauge('aman_log_halted', 'Whether the log is no longer signed.');
+  const log_witnessed = gauge(
+    'aman_log_witnessed_age_seconds',
+    'Since when no quorum of witnesses has cosigned the log, if one ever did.',
+  );
   return {
     show(backlog: Backlog | null): void {
       database_up.set(backlog ? 1 : 0);
       if (!backlog) {
-        for (const it of [events, events_age, timers_armed, timers_due, timers_age, log_size, log_age, log_halted]) it.remove();
+        for (const it of [events, events_age, timers_armed, timers_due, timers_age, log_size, log_age, log_halted, log_witnessed])
+          it.remove();
         for (const it of [deliveries, deliveries_age]) it.reset();
         return;
       }
@@ -162,6 +167,8 @@ function backlogGauges(registers: Registry[]) {
       log_size.set(backlog.log.size);
       log_age.set(backlog.log.oldest_seconds);
       log_halted.set(backlog.log.halted ? 1 : 0);
+      if (backlog.log.witnessed_seconds === null) log_witnessed.remove();
+      else log_witnessed.set(backlog.log.witnessed_seconds);
     },
   };
 }

@@ -595,4 +595,8 @@ export interface AuditHeadTable {
   published_at: Date;
   /** Why nothing is signed any more. */
   halted: string | null;
+  /** What a quorum of witnesses cosigned last, if any. */
+  witnessed_size: number | null;
+  witnessed: string | null;
+  witnessed_at: Date | null;
 }

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import pg from 'pg';
 import t, { type Test } from 'tap';
 import { createFirstAdmin } from '../../src/access/first-admin.ts';
-import { writeLogKey } from '../../src/audit/log-key.ts';
+import { openLogKey } from '../../src/audit/log-key.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
 import { openVault } from '../../src/platform/vault.ts';
@@ -42,7 +42,7 @@ t.test('what runs where', async t => {
     /^FROM node:26-slim AS [\s\S]*^FROM node:26-slim$/m,
   );
   const { services, configs } = await readCompose(SETTINGS);
-  t.strictSame(Object.keys(services), ['postgres', 'redis', 'migrate', 'api', 'worker', 'sequencer']);
+  t.strictSame(Object.keys(services), ['postgres', 'redis', 'migrate', 'api', 'worker', 'sequencer', 'witness']);
   t.match(services, {
     postgres: { image: /^postgres:18/ },
     api: { deploy: { replicas: 2 } },
@@ -68,8 +68,13 @@ t.test('two APIs, two workers and a sequencer on one database', async t => {
   const server = new URL(process.env.TEST_DATABASE_ADMIN_URL!);
   const name = `compose_${randomUUID().replaceAll('-', '').slice(0, 12)}`;
   const log_key = join(folder, 'log-key.pem');
-  writeLogKey(log_key);
-  const compose = await readCompose({ ...SETTINGS, KEYRING_FILE: keyring, LOG_KEY_FILE: log_key });
+  const { verifier_key } = openLogKey(log_key, SETTINGS.LOG_ORIGIN, { create: true });
+  const compose = await readCompose({
+    ...SETTINGS,
+    KEYRING_FILE: keyring,
+    LOG_KEY_FILE: log_key,
+    LOG_VERIFIER_KEY: verifier_key,
+  });
   await makeDatabase(t, server.href, compose, name);
 
   const place: Place = { cwd: app };
@@ -100,7 +105,10 @@ t.test('two APIs, two workers and a sequencer on one database', async t => {
   const inside = (command: string[], env: Record<string, string>) =>
     runCommand(t, 'env', ['-u', 'NODE_OPTIONS', `NODE_COMPILE_CACHE=${cache}`, ...command], env, place);
   const start = (service: Service): Program => inside(service.command ?? image.command, environment(service));
-  const { migrate, api, worker, sequencer } = compose.services as Record<'migrate' | 'api' | 'worker' | 'sequencer', Service>;
+  const { migrate, api, worker, sequencer, witness } = compose.services as Record<
+    'migrate' | 'api' | 'worker' | 'sequencer' | 'witness',
+    Service
+  >;
 
   const migrated = start(migrate);
   t.equal(await migrated.ended, 0, migrated.output.stderr);
@@ -146,6 +154,21 @@ t.test('two APIs, two workers and a sequencer on one database', async t => {
     const { access_token } = (await login.json()) as { access_token: string };
     const headers = { authorization: `Bearer ${access_token}` };
     for (const url of urls) t.equal((await fetch(`${url}/v1/agencies`, { headers })).status, 200);
+  });
+
+  await t.test('a witness of the log, with files of its own', async t => {
+    const port = String(await freePort());
+    const [program, script, ...options] = witness.command!.map(it => it.replace('/var/lib/aman', folder));
+    const files = options.filter(it => /^--(key-path|state)=/.test(it));
+    const made = inside([program!, script!, '--init', '--name=witness.example', ...files], image.env);
+    t.equal(await made.ended, 0, made.output.stderr);
+    t.match(made.output.stdout, /^witness\.example\+[0-9a-f]{8}\+\S+\n$/);
+    const running = inside([program!, script!, ...options, `--port=${port}`], image.env);
+    await running.said(/witness at /);
+    const [, ...check] = witness.healthcheck!.test!.map(it => it.replace(':7480/', `:${port}/`));
+    t.equal(await inside(check, image.env).ended, 0);
+    t.equal((await running.end('SIGTERM')).code, 0);
+    t.not(await inside(check, image.env).ended, 0);
   });
 
   await t.test('each tells its figures', async t => {
