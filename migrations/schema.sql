@@ -52,6 +52,28 @@ AS $function$
       return before;
     end $function$;
 
+CREATE OR REPLACE FUNCTION public.erase_subject(erased bytea)
+ RETURNS TABLE(subject_commit bytea)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    begin
+      if not acting_as('erasure') then
+        raise exception 'only erasure erases' using errcode = 'insufficient_privilege';
+      end if;
+      delete from case_keys where case_id in (select key_id from audit_subjects where subject_index = erased);
+      delete from audit_subject_referrals r using audit_subjects s
+        where s.subject_index = erased and r.entry_id = s.entry_id and r.ordinal = s.ordinal;
+      return query
+        with gone as (
+          update audit_subjects set sealed = null, subject_index = null, key_id = null where subject_index = erased
+          returning entry_id, ordinal)
+        select r.subject_commits[gone.ordinal + 1] from gone join audit_records r using (entry_id);
+    end $function$;
+REVOKE ALL ON ROUTINE erase_subject(bytea) FROM PUBLIC;
+GRANT EXECUTE ON ROUTINE erase_subject(bytea) TO aman_app;
+
 CREATE OR REPLACE FUNCTION public.holds(which text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -309,12 +331,13 @@ CREATE TABLE audit_head (
   witnessed_size bigint,
   witnessed text,
   witnessed_at timestamp with time zone,
+  compared_since timestamp with time zone,
   CONSTRAINT audit_head_one_check CHECK (one),
   CONSTRAINT audit_head_pkey PRIMARY KEY (one)
 );
 GRANT INSERT, SELECT ON audit_head TO aman_sequencer;
-GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at) ON audit_head TO aman_app;
-GRANT UPDATE (size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at) ON audit_head TO aman_sequencer;
+GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since) ON audit_head TO aman_app;
+GRANT UPDATE (size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since) ON audit_head TO aman_sequencer;
 
 CREATE TABLE audit_log (
   index bigint NOT NULL,
@@ -349,6 +372,8 @@ ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_log FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditors ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+CREATE POLICY erasure ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['erasure'::text]) AS acting_as));
 CREATE POLICY sequencer_places ON audit_log AS PERMISSIVE FOR INSERT TO aman_sequencer
   WITH CHECK (true);
 CREATE POLICY sequencer_reads ON audit_log AS PERMISSIVE FOR SELECT TO aman_sequencer
@@ -385,6 +410,8 @@ ALTER TABLE audit_pending ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_pending FORCE ROW LEVEL SECURITY;
 CREATE POLICY anyone_acts ON audit_pending AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (true);
+CREATE POLICY erasure ON audit_pending AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['erasure'::text]) AS acting_as));
 CREATE POLICY sequencer_reads ON audit_pending AS PERMISSIVE FOR SELECT TO aman_sequencer
   USING (true);
 CREATE POLICY sequencer_takes ON audit_pending AS PERMISSIVE FOR DELETE TO aman_sequencer
@@ -448,6 +475,8 @@ CREATE POLICY anyone_acts ON audit_subject_referrals AS PERMISSIVE FOR INSERT TO
   WITH CHECK (true);
 CREATE POLICY auditors ON audit_subject_referrals AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (reader_agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+CREATE POLICY erasure ON audit_subject_referrals AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['erasure'::text]) AS acting_as));
 GRANT INSERT, SELECT ON audit_subject_referrals TO aman_app;
 
 CREATE TABLE audit_subjects (
@@ -466,6 +495,9 @@ CREATE POLICY anyone_acts ON audit_subjects AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (true);
 CREATE POLICY auditors ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (reader_agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+CREATE POLICY erasure ON audit_subjects AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['erasure'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['erasure'::text]) AS acting_as));
 CREATE POLICY timeline ON audit_subjects AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
 GRANT INSERT, SELECT ON audit_subjects TO aman_app;
@@ -563,6 +595,8 @@ CREATE TABLE case_keys (
 );
 ALTER TABLE case_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY erasure ON case_keys AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['erasure'::text]) AS acting_as));
 CREATE POLICY owner ON case_keys AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (owns(case_id));
 CREATE POLICY parties ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
@@ -952,6 +986,31 @@ CREATE POLICY own ON idempotency_keys AS PERMISSIVE FOR ALL TO PUBLIC
   USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as))
   WITH CHECK (agency_id = (( SELECT me() AS me)));
 GRANT DELETE, INSERT, SELECT, UPDATE ON idempotency_keys TO aman_app;
+
+CREATE TABLE journal (
+  number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  kind text NOT NULL,
+  id_hash bytea NOT NULL,
+  details text[] NOT NULL,
+  at timestamp with time zone NOT NULL,
+  kept_at timestamp with time zone,
+  CONSTRAINT journal_id_hash_check CHECK (length(id_hash) = 32),
+  CONSTRAINT journal_kind_check CHECK (kind = ANY (ARRAY['erased'::text, 'withdrawn'::text, 'revoked'::text])),
+  CONSTRAINT journal_pkey PRIMARY KEY (number)
+);
+CREATE INDEX journal_not_kept ON journal USING btree (number) WHERE kept_at IS NULL;
+ALTER TABLE journal ENABLE ROW LEVEL SECURITY;
+ALTER TABLE journal FORCE ROW LEVEL SECURITY;
+CREATE POLICY anyone_acts ON journal AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (true);
+CREATE POLICY restoring ON journal AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['setup'::text]) AS acting_as));
+CREATE POLICY sequencer ON journal AS PERMISSIVE FOR ALL TO aman_sequencer
+  USING (true);
+GRANT SELECT ON journal TO aman_app;
+GRANT SELECT ON journal TO aman_sequencer;
+GRANT INSERT (kind, id_hash, details, at, kept_at) ON journal TO aman_app;
+GRANT UPDATE (kept_at) ON journal TO aman_sequencer;
 
 CREATE TABLE kysely_migration (
   name character varying(255) NOT NULL,

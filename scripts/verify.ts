@@ -75,7 +75,10 @@ function tell(checked: CheckedExport | CheckedServed, receipts: ReadonlySet<stri
   } else {
     const { subjects, records, erased } = checked;
     say(`commitments: of ${checked.entries} meta and ${subjects} subjects; ${records} records opened`);
-    if (erased > 0) say(`erased: ${erased} subjects; not checked whether an erasure lists them`);
+    if (erased > 0)
+      say(
+        `erased: ${erased} subjects${checked.root_checked ? ', each listed by an erasure' : '; not checked whether an erasure lists them'}`,
+      );
     say(`at: ${checked.lagging} entries lag more than 5 s behind the latest before them`);
   }
   say(`entry ids: ${checked.ids_compared === checked.entries ? 'all' : `the first ${checked.ids_compared}`} differ`);

@@ -14,7 +14,7 @@ import { networkOf } from './access/penalties.ts';
 import { accessRoutes } from './access/routes.ts';
 import { agencyRoutes } from './agencies/routes.ts';
 import { createRefusalCounter } from './audit/counted.ts';
-import { findHead } from './audit/log-store.ts';
+import { findHead, haltOf } from './audit/log-store.ts';
 import { recordRefusal } from './audit/refusals.ts';
 import { auditRoutes } from './audit/routes.ts';
 import { caseRoutes } from './cases/routes.ts';
@@ -56,6 +56,8 @@ export async function buildApi(services: Services): Promise<App> {
     requestIdHeader: false,
     trustProxy: services.config.trust_proxy.length > 0 ? services.config.trust_proxy : false,
     forceCloseConnections: 'idle',
+    // What still arrives while it ends is answered like anything else, and its connection ends with the answer.
+    return503OnClosing: false,
     routerOptions: { ignoreTrailingSlash: false, maxParamLength: 200 },
     // What the router itself cannot read (a broken percent escape) names nothing.
     frameworkErrors: (_, request, reply) => void sendProblem(reply.header('request-id', request.id), new Problem('not_found')),
@@ -118,7 +120,7 @@ export async function buildApi(services: Services): Promise<App> {
 
   const { queue } = services;
   await publicRoutes(app, {
-    findHalt: async () => (await findHead(services.db))?.halted ?? null,
+    findHalt: async () => haltOf(await findHead(services.db)),
     isDegraded: async () => queue !== null && !(await queue.isUp()),
   });
   accessRoutes(app, services, refusals);

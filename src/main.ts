@@ -17,6 +17,7 @@ import { createLogger, describeError, type Logger } from './platform/log.ts';
 import { startMetricsListener } from './platform/metrics.ts';
 import { migrate } from './platform/migrate.ts';
 import { openVault } from './platform/vault.ts';
+import { applyJournal } from './restore.ts';
 import { openServices, type Services } from './services.ts';
 import { startWorker } from './worker.ts';
 
@@ -103,6 +104,7 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
 
   const metrics_url = await tellMetrics(config, services, opened);
   if (config.roles.has('sequencer')) {
+    await applyJournal(services);
     const sequencing = await startSequencing(services, database.sequencer_url);
     opened.add(() => sequencing.stop());
   }

@@ -28,7 +28,7 @@ const imports: Import[] = files.flatMap(from =>
   }),
 );
 
-const ROOT_FILES = ['src/main.ts', 'src/api.ts', 'src/worker.ts', 'src/services.ts', 'src/demo.ts'];
+const ROOT_FILES = ['src/main.ts', 'src/api.ts', 'src/worker.ts', 'src/services.ts', 'src/restore.ts', 'src/demo.ts'];
 const CAPABILITIES = ['access', 'agencies', 'rules', 'cases', 'referrals', 'timers', 'webhooks', 'audit', 'figures'];
 
 const capabilityOf = (file: string): string | undefined => CAPABILITIES.find(name => file.startsWith(`src/${name}/`));
@@ -40,6 +40,7 @@ const DOORS = [
   'src/audit/act.ts',
   'src/audit/counted.ts',
   'src/audit/history.ts',
+  'src/audit/journal.ts',
   'src/audit/record.ts',
   'src/cases/assignments.ts',
   'src/cases/schema.ts',

@@ -1,7 +1,8 @@
 import { findAgency } from '../agencies/store.ts';
 import { act, type Outcome } from '../audit/act.ts';
+import { noteInJournal } from '../audit/journal.ts';
 import { record } from '../audit/record.ts';
-import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
+import { type Actor, type AgencyActor, authorise, expectVersion, type Relation, type SystemActor } from '../core/access.ts';
 import type { Role, Scope } from '../core/codes.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { conflictOn, type Tx, transact } from '../platform/database.ts';
@@ -123,11 +124,24 @@ export const revokeClient = (services: Services, actor: AgencyActor, client_id: 
     expectVersion(actor, client.version);
     refuseRevoked(client);
 
-    await saveClient(tx, client_id, { status: 'revoked' }, now);
-    await deleteSecrets(tx, client_id);
-    await replaceKeys(tx, client_id, [], now);
+    await endClient(services, tx, client_id, now);
     return { id: client_id, receipt: await recordClient(services, tx, actor, 'client.revoke', client_id, ['status']) };
   });
+
+async function endClient(services: Services, tx: Tx, client_id: string, now: Date): Promise<void> {
+  await saveClient(tx, client_id, { status: 'revoked' }, now);
+  await deleteSecrets(tx, client_id);
+  await replaceKeys(tx, client_id, [], now);
+  noteInJournal(services, tx, { kind: 'revoked', id: client_id, at: now });
+}
+
+/** Ends a client that had been revoked before the database was restored from an older copy. */
+export async function revokeAgain(services: Services, tx: Tx, actor: SystemActor, client_id: string): Promise<void> {
+  const client = await lockClient(tx, client_id);
+  if (!client || client.status === 'revoked') return;
+  await endClient(services, tx, client_id, services.now());
+  await recordClient(services, tx, actor, 'client.revoke', client_id, ['status']);
+}
 
 /**
  * The agency's own supervisor lets a client that somebody else made act for it.
@@ -325,7 +339,7 @@ const wrongState = ({ status }: ClientRow): Problem =>
 const recordClient = (
   services: Services,
   tx: Tx,
-  actor: AgencyActor,
+  actor: Actor,
   action: string,
   client_id: string,
   changed: string[],

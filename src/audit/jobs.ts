@@ -3,6 +3,7 @@ import { asSystem, openDatabase, requireRole, SEQUENCER_ROLE, type Tx, transact 
 import { type Loop, startLoop } from '../platform/loop.ts';
 import type { Services } from '../services.ts';
 import { createCosigning } from './cosigning.ts';
+import { journalPath, keepAgain, keepJournal } from './journal.ts';
 import { openFileLedger } from './ledger.ts';
 import { openLogKey } from './log-key.ts';
 import { findHead } from './log-store.ts';
@@ -32,11 +33,16 @@ async function originOf({ config, db }: Services): Promise<string> {
   return begun?.origin ?? `${host.replaceAll(/[^a-z0-9.-]/g, '-')}/trail`;
 }
 
+interface Journal {
+  keep(): Promise<boolean>;
+  keepAgain(): Promise<void>;
+}
+
 /** A sequencer with all that it needs, on connections of its own; `cosign` is a round over the witnesses. */
 export async function openSequencer(
   services: Services,
   database_url: string,
-): Promise<{ sequencer: Sequencer; cosign(): Promise<void>; close(): Promise<void> }> {
+): Promise<{ sequencer: Sequencer; cosign(): Promise<void>; journal: Journal; close(): Promise<void> }> {
   const { config, log, now } = services;
   requireLogSettings(config);
   const key = openLogKey(config.log.key_path, await originOf(services), { create: !config.production });
@@ -54,9 +60,14 @@ export async function openSequencer(
   }
   const onHalt = (why: Halt) => raiseAlarm(services, why);
   const { witnesses, quorum } = config.log;
+  const journal_path = journalPath(config.log.ledger_path);
   return {
     sequencer: createSequencer({ database, ledger, key, now, log, onHalt }),
     cosign: createCosigning({ database, witnesses, quorum, now, log }),
+    journal: {
+      keep: () => transact(database, SEQUENCER, tx => keepJournal(tx, journal_path, now())),
+      keepAgain: () => transact(database, SEQUENCER, tx => keepAgain(tx, journal_path)),
+    },
     close,
   };
 }
@@ -67,7 +78,8 @@ export async function openSequencer(
  */
 export async function startSequencing(services: Services, database_url: string): Promise<Loop> {
   const { config, log } = services;
-  const { sequencer, cosign, close } = await openSequencer(services, database_url);
+  const { sequencer, cosign, journal, close } = await openSequencer(services, database_url);
+  await journal.keepAgain();
   let failing = '';
   const step = async () => {
     try {
@@ -84,6 +96,7 @@ export async function startSequencing(services: Services, database_url: string):
   const loops = [
     startLoop('sequencer', { every_ms: SEQUENCE_EVERY_MS, log }, step),
     startLoop('heartbeat of the log', { every_ms: LOOK_EVERY_MS, log }, () => keepAlive(services)),
+    startLoop('journal', { every_ms: LOOK_EVERY_MS, log }, journal.keep),
   ];
   if (config.log.witnesses.length > 0) {
     const round = async () => {

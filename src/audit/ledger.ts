@@ -3,6 +3,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EMPTY_ROOT } from '../core/merkle.ts';
 import { ConfigError } from '../platform/config.ts';
+import { syncFolder } from '../platform/new-file.ts';
 
 /**
  * The checkpoint ledger ("Tree, sequencing, checkpoint", step 4): what was signed last, kept where a restore of the database does
@@ -184,9 +185,4 @@ async function naming<T>(path: string, what: string, work: () => Promise<T>): Pr
     if (error instanceof LedgerError) throw error;
     throw new LedgerError(`the ledger ${path} ${what}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`);
   }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path);
-  await folder.sync().finally(() => folder.close());
 }

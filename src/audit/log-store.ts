@@ -30,6 +30,8 @@ export const RECORD_COLUMNS = [
 ] as const satisfies (keyof AuditPendingTable)[];
 
 export type HeadRow = Selectable<AuditHeadTable>;
+/** The whole head, for whoever sequences. */
+export type LockedHead = HeadRow & { is_compared: boolean };
 
 /** What everybody may know of the head. */
 const PUBLIC = [
@@ -46,25 +48,37 @@ const PUBLIC = [
   'witnessed_at',
 ] as const;
 
-export const findHead = (db: Db | Tx): Promise<Pick<HeadRow, (typeof PUBLIC)[number]> | undefined> =>
-  db.selectFrom('audit_head').select(PUBLIC).executeTakeFirst();
+/** Since this start of the server, with the ledger. A copy of a database is on another server, a restored one older. */
+const IS_COMPARED = sql<boolean>`compared_since is not distinct from pg_postmaster_start_time()`.as('is_compared');
+
+export const findHead = (db: Db | Tx): Promise<(Pick<HeadRow, (typeof PUBLIC)[number]> & { is_compared: boolean }) | undefined> =>
+  db.selectFrom('audit_head').select(PUBLIC).select(IS_COMPARED).executeTakeFirst();
+
+/** Why nobody knows whether what lies here is the newest; null where it is, or nothing was ever signed. */
+export const haltOf = (head: Awaited<ReturnType<typeof findHead>>): string | null =>
+  head === undefined ? null : (head.halted ?? (head.is_compared ? null : 'not_compared'));
 
 /** The head without its lock, and whether anything waits. Runs as the sequencer. */
-export async function lookAhead(tx: Tx): Promise<{ head: HeadRow | undefined; waits: boolean }> {
-  const head = await tx.selectFrom('audit_head').selectAll().executeTakeFirst();
+export async function lookAhead(tx: Tx): Promise<{ head: LockedHead | undefined; waits: boolean }> {
+  const head = await tx.selectFrom('audit_head').selectAll().select(IS_COMPARED).executeTakeFirst();
   const waiting = await tx.selectFrom('audit_pending').select('number').limit(1).executeTakeFirst();
   return { head, waits: waiting !== undefined };
 }
 
 /** The head for whoever sequences: undefined where somebody else is at it, null where there is none yet. */
-export async function lockHead(tx: Tx): Promise<HeadRow | null | undefined> {
+export async function lockHead(tx: Tx): Promise<LockedHead | null | undefined> {
   const { rows } = await sql<{ mine: boolean }>`
     select pg_try_advisory_xact_lock(hashtextextended('aman sequencer', 0)) as mine`.execute(tx);
   if (!rows[0]!.mine) return undefined;
-  return (await tx.selectFrom('audit_head').selectAll().forUpdate().executeTakeFirst()) ?? null;
+  return (await tx.selectFrom('audit_head').selectAll().select(IS_COMPARED).forUpdate().executeTakeFirst()) ?? null;
 }
 
-export const insertHead = (tx: Tx, head: Omit<HeadRow, 'one'>) => tx.insertInto('audit_head').values(head).execute();
+export const insertHead = (tx: Tx, head: Omit<HeadRow, 'one' | 'compared_since'>) =>
+  tx.insertInto('audit_head').values(head).execute();
+
+/** The head is that of the ledger, as of this start of the server. */
+export const saveCompared = (tx: Tx) =>
+  tx.updateTable('audit_head').set({ compared_since: sql`pg_postmaster_start_time()` }).execute();
 
 export const saveHead = (tx: Tx, changes: Partial<Omit<HeadRow, 'one' | 'origin'>>) =>
   tx.updateTable('audit_head').set(changes).execute();

@@ -4,7 +4,7 @@ import { Problem, raise } from '../core/problem.ts';
 import { formatTlogProof } from '../core/tlog-proof.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { findHead, listEntryBytes, nodeReader, readTile } from './log-store.ts';
+import { findHead, haltOf, listEntryBytes, nodeReader, readTile } from './log-store.ts';
 import { record } from './record.ts';
 
 /**
@@ -83,8 +83,8 @@ function look<T>(services: Services, actor: AgencyActor, read: (tx: Tx, publishe
 
 /** @throws Problem `not_found` before the first checkpoint, `service_unavailable` while nobody knows whether what lies here is the newest */
 export function publishedOf(head: Awaited<ReturnType<typeof findHead>>): Published {
-  const { verifier_key, published_size, published, halted, witnessed_size, witnessed } = head ?? raise('not_found');
-  if (halted !== null) throw new Problem('service_unavailable', { detail: 'the log is no longer signed' });
+  const { verifier_key, published_size, published, witnessed_size, witnessed } = head ?? raise('not_found');
+  if (haltOf(head) !== null) throw new Problem('service_unavailable', { detail: 'the log is no longer signed' });
   return {
     verifier_key,
     size: published_size,

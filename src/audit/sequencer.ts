@@ -23,11 +23,13 @@ import {
   type HeadRow,
   insertHead,
   insertTiles,
+  type LockedHead,
   lockHead,
   lookAhead,
   moveToLog,
   nodeReader,
   readTile,
+  saveCompared,
   saveHead,
   savePublished,
 } from './log-store.ts';
@@ -110,7 +112,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
     const there = await ledger.head();
     const { head, waits } = await transact(database, SEQUENCER, lookAhead);
     if (head?.verifier_key !== key.verifier_key) return false;
-    return !waits && head.halted === null && head.published_size === head.size && sameHead(there, head);
+    return !waits && head.is_compared && head.halted === null && head.published_size === head.size && sameHead(there, head);
   }
 
   /** The tree's edge under this head; null where what lies in the database does not make it. */
@@ -162,6 +164,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
     const edge = await edgeOf(tx, head);
     if (!edge) return stop('other_history');
     if (head.halted !== null) await saveHead(tx, { halted: null });
+    if (!head.is_compared) await saveCompared(tx);
     if (head.published_size < head.size) await savePublished(tx, head.size, sign(head), now());
 
     const at = Math.max(now().getTime(), head.at.getTime());
@@ -188,7 +191,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
   }
 
   /** The head of a log that has none yet. Nothing is signed where the ledger knows of one. */
-  async function begin(tx: Tx, there: TreeHead): Promise<HeadRow> {
+  async function begin(tx: Tx, there: TreeHead): Promise<LockedHead> {
     const at = now();
     const { name: origin, verifier_key } = key;
     const checkpoint = there.size === 0 ? sign(EMPTY) : '';
@@ -196,7 +199,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
     const witnessed = { witnessed_size: null, witnessed: null, witnessed_at: null };
     const head = { origin, verifier_key, ...EMPTY, checkpoint, at, ...published, ...witnessed, halted: null };
     await insertHead(tx, head);
-    return { one: true, ...head };
+    return { one: true, ...head, compared_since: null, is_compared: false };
   }
 
   return { step };

@@ -26,6 +26,8 @@ interface ExportedEntry {
 const ENTRY_MEMBERS = ['index', 'entry', 'meta', 'salt_meta', 'salt_personal', 'subjects'] satisfies (keyof ExportedEntry)[];
 const SUBJECT_MEMBERS = ['commit', 'record', 'salt', 'erased'];
 
+/** The action of an entry whose records, under the audit body's key, list in `erased` the commits of what it erased. */
+const ERASE = 'audit.erase';
 const META_COMMIT_AT = 29;
 const PERSONAL_COMMIT_AT = 61;
 const LONGEST_LINE_BYTES = 2 ** 20;
@@ -47,7 +49,8 @@ export interface CheckedExport extends Checked {
  * @throws Unreadable where the export is not one, and where a kept checkpoint cannot be compared with a part of the log
  */
 export async function verifyExport(chunks: AsyncIterable<Uint8Array>, demands: Demands): Promise<CheckedExport> {
-  const counts = { subjects: 0, records: 0, erased: 0, lagging: 0, warnings: [] as string[] };
+  const counts = { subjects: 0, records: 0, lagging: 0, warnings: [] as string[] };
+  const erasures = new Erasures();
   let log: LogCheck | undefined;
   let latest = Number.NEGATIVE_INFINITY;
   let line = 0;
@@ -68,17 +71,43 @@ export async function verifyExport(chunks: AsyncIterable<Uint8Array>, demands: D
     log!.add(index as number, entry);
     const subjects = checkEntry(value as unknown as ExportedEntry, entry, where);
     counts.subjects += subjects.length;
-    for (const { record, erased } of subjects) {
+    for (const { record } of subjects) {
       if (record !== undefined) counts.records++;
-      if (erased) counts.erased++;
     }
+    erasures.add(value as unknown as ExportedEntry);
     const at = instantOf((value as unknown as ExportedEntry).meta.at, where);
     if (latest - at > MOST_LAG_MS && ++counts.lagging <= MOST_WARNINGS)
       counts.warnings.push(`${where}: at lags ${(latest - at) / 1_000} s behind the latest before it`);
     latest = Math.max(latest, at);
   }
   if (log === undefined) throw new Unreadable('the export is empty');
-  return { ...log.finish(), ...counts };
+  const checked = log.finish();
+  // What lists an erasure may stand in another part.
+  if (checked.root_checked) erasures.finish();
+  return { ...checked, ...counts, erased: erasures.count };
+}
+
+/** Subjects that were erased, and the lists of the entries that erased them: whatever is gone must stand in one. */
+class Erasures {
+  readonly #unlisted = new Map<string, string>();
+  readonly #listed = new Set<string>();
+  count = 0;
+
+  add({ index, meta, subjects }: ExportedEntry): void {
+    for (const [ordinal, { commit, record, erased }] of subjects.entries()) {
+      if (erased) {
+        this.count++;
+        this.#unlisted.set(commit, `index ${index}: subject ${ordinal}`);
+      }
+      if (meta.action === ERASE && Array.isArray(record?.erased)) for (const it of record.erased) this.#listed.add(String(it));
+    }
+  }
+
+  /** @throws Lie */
+  finish(): void {
+    for (const [commit, where] of this.#unlisted)
+      if (!this.#listed.has(commit)) throw new Lie(`${where}: is erased, and no erasure lists it`);
+  }
 }
 
 /** Commitments of an entry. @returns its subjects */

@@ -1,7 +1,8 @@
 import { listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
+import { noteInJournal } from '../audit/journal.ts';
 import { record } from '../audit/record.ts';
-import { type AgencyActor, authorise, expectVersion, systemActor } from '../core/access.ts';
+import { type AgencyActor, authorise, expectVersion, type SystemActor, systemActor } from '../core/access.ts';
 import { isLiveGrant } from '../core/consent.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { getDataKey } from '../platform/data-keys.ts';
@@ -104,6 +105,8 @@ export const withdrawConsent = (services: Services, actor: AgencyActor, id: stri
       ? consent.categories.filter(category => !body.categories!.includes(category))
       : consent.categories;
     saveConsent(tx, id, body.categories ? { categories } : { withdrawn_at: now }, now);
+    const details = [...(body.categories ?? []), ...(body.stop_service ? [STOP_SERVICE] : [])];
+    noteInJournal(services, tx, { kind: 'withdrawn', id, details, at: now });
     const change = { withdrawn: consent, stop_service: body.stop_service ?? false, spoken_in_private: body.spoken_in_private };
     const main = {
       action: 'consent.withdraw',
@@ -114,6 +117,40 @@ export const withdrawConsent = (services: Services, actor: AgencyActor, id: stri
     };
     return { id, receipt: await applyConsentChange(services, tx, actor, owned, change, main, now) };
   });
+
+const STOP_SERVICE = 'stop_service';
+
+/**
+ * Withdraws what had been withdrawn before the database was restored from an older copy. Nobody's word is overheard by that.
+ * @param details the categories, where it was not the whole grant; `stop_service`, where that was asked for
+ */
+export async function withdrawAgain(
+  services: Services,
+  tx: Tx,
+  clock: SystemActor,
+  id: string,
+  details: readonly string[],
+): Promise<void> {
+  const now = services.now();
+  const known = await findConsent(tx, id);
+  if (!known) return;
+  await lockCase(tx, known.case_id, 'update');
+  const [consent, owned] = await Promise.all([findConsent(tx, id), findCase(tx, known.case_id)]);
+  if (!consent || !owned || consent.withdrawn_at || consent.expired_at) return;
+  const stop_service = details.includes(STOP_SERVICE);
+  const categories = consent.categories.filter(category => !details.includes(category));
+  const in_part = details.length > (stop_service ? 1 : 0);
+  saveConsent(tx, id, in_part ? { categories } : { withdrawn_at: now }, now);
+  const main = {
+    action: 'consent.withdraw',
+    resource_type: 'consent',
+    code: 'restored',
+    subjects: [{ subject_id: owned.id, resource_id: id, ...(in_part ? { changed: [...details] } : {}) }],
+    events: [ownerNotice('consent.withdrawn', owned.id, owned.owner_agency_id, owned.risk)],
+  };
+  const change = { withdrawn: consent, stop_service, spoken_in_private: true };
+  await applyConsentChange(services, tx, clock, owned, change, main, now);
+}
 
 /** Every grant of the case, live or over, newest first. @throws Problem `not_found`, `forbidden` */
 export const listCaseConsents = (services: Services, actor: AgencyActor, case_id: string) =>

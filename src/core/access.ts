@@ -46,7 +46,8 @@ export type SystemRole =
   | 'setup'
   | 'timeline'
   | 'tree'
-  | 'sequencer';
+  | 'sequencer'
+  | 'erasure';
 
 export interface SystemActor {
   type: 'system';

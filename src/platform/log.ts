@@ -27,6 +27,7 @@ const FIELDS = [
   'event_ids',
   'job',
   'lag_ms',
+  'lines',
   'loop',
   'method',
   'outcome',
@@ -43,6 +44,8 @@ const FIELDS = [
   'steps',
   'timer_id',
   'trace_id',
+  // A witness's name, as its key has it.
+  'witness',
 ] as const;
 
 export type Line = { err?: unknown } & {

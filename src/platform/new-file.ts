@@ -1,4 +1,5 @@
 import { chmodSync, linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /**
@@ -18,4 +19,10 @@ export function writeUnlessThere(path: string, content: string | Buffer): void {
   } finally {
     rmSync(draft, { force: true });
   }
+}
+
+/** That a file was made in this folder outlives a crash. @throws NodeJS.ErrnoException */
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path);
+  await folder.sync().finally(() => folder.close());
 }

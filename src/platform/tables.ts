@@ -1,4 +1,4 @@
-import type { Generated } from 'kysely';
+import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
 import type { AssertionAlgorithm } from '../core/client-assertion.ts';
 import type { BreachEffect, Clock, TimerStep } from '../core/clock.ts';
 import type {
@@ -60,6 +60,7 @@ export interface Tables {
   audit_log: AuditLogTable;
   audit_tiles: AuditTileTable;
   audit_head: AuditHeadTable;
+  journal: JournalTable;
 }
 
 interface DeploymentTable {
@@ -599,4 +600,16 @@ export interface AuditHeadTable {
   witnessed_size: number | null;
   witnessed: string | null;
   witnessed_at: Date | null;
+  /** At which start of the server it was compared with the ledger. */
+  compared_since: Date | null;
+}
+
+export interface JournalTable {
+  number: GeneratedAlways<number>;
+  kind: 'erased' | 'withdrawn' | 'revoked';
+  id_hash: Buffer;
+  details: string[];
+  at: Date;
+  /** When it was in the file beside the ledger. */
+  kept_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
 }

@@ -1,4 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { type AddressInfo, connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { FastifyRequest } from 'fastify';
 import { type JWTHeaderParameters, SignJWT, UnsecuredJWT } from 'jose';
 import pg from 'pg';
@@ -341,4 +343,22 @@ test('a suspended agency is known as such', async t => {
     t.same([...identity.scopes], ['cases']);
   }
   t.same(seen, [true, false]);
+});
+
+test('what arrives while the service ends is answered, and its connection ends with the answer', async t => {
+  const { app } = await startTestApp(t);
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+  t.teardown(() => socket.destroy());
+  let answered = '';
+  const ended = new Promise(resolve => socket.on('data', bytes => (answered += bytes)).on('close', resolve));
+  socket.write('GET /v1/agencies HTTP/1.1\r\nHost: aman\r\n');
+  const connections = () => new Promise<number>(resolve => app.server.getConnections((_, count) => resolve(count)));
+  while ((await connections()) === 0) await pause(10);
+  await pause(50);
+  const closed = app.close();
+  socket.write('\r\n');
+  await ended;
+  await closed;
+  t.match(answered, /^HTTP\/1\.1 401 [\s\S]*connection: close[\s\S]*application\/problem\+json/i);
 });

@@ -32,6 +32,9 @@ export const log_key = parseVerifierKey(verifierLine(ORIGIN));
 export const witnesses = WITNESSES.map(name => parseVerifierKey(verifierLine(name, TYPE_COSIGNATURE)));
 export const DEMANDS: Demands = { log_key, witnesses: [], quorum: 0, receipts: new Set(), part: false };
 
+const LAST = SIZE - 1;
+const isErased = (index: number): boolean => index % 7 === 0;
+
 export interface Line {
   index: number;
   entry: string;
@@ -41,13 +44,23 @@ export interface Line {
   subjects: { commit: string; record?: Record<string, unknown>; salt?: string; erased?: true }[];
 }
 
-/** Every third has no subject, every fifth a record that may not be opened, every seventh an erased one. */
+/**
+ * Every third has no subject, every fifth a record that may not be opened, every seventh an erased one; the last lists what was
+ * erased.
+ */
 export function lineOf(index: number, code: string | null = null, at = Date.UTC(2026, 0, 1) + index * 1_000): Line {
   const count = index % 3;
-  const meta = { v: 1, at: new Date(at).toISOString(), action: 'case.read', code, subjects: count };
+  const meta = {
+    v: 1,
+    at: new Date(at).toISOString(),
+    action: index === LAST ? 'audit.erase' : 'case.read',
+    code,
+    subjects: count,
+  };
   const subjects = Array.from({ length: count }, (_, i) => {
     const salt = bytes(`salt ${index} ${i}`);
-    const record = { subject_id: `cas_${index}_${i}`, changed: ['name'], note: 'مريم' };
+    const said = index === LAST ? { erased: ERASED } : { changed: ['name'], note: 'مريم' };
+    const record = { subject_id: `cas_${index}_${i}`, ...said };
     return { commit: commitSubject(salt, canonicalJson(record)), record, salt };
   }).sort((a, b) => Buffer.compare(a.commit, b.commit));
   const salt_meta = bytes(`meta ${index}`);
@@ -62,10 +75,14 @@ export function lineOf(index: number, code: string | null = null, at = Date.UTC(
     salt_personal: salt_personal.toString('base64'),
     subjects: subjects.map(({ commit, record, salt }) => ({
       commit: commit.toString('base64'),
-      ...(index % 7 === 0 ? { erased: true } : index % 5 === 0 ? {} : { record, salt: salt.toString('base64') }),
+      ...(isErased(index) ? { erased: true } : index % 5 === 0 ? {} : { record, salt: salt.toString('base64') }),
     })),
   };
 }
+
+const ERASED = Array.from({ length: LAST }, (_, index) => index)
+  .filter(isErased)
+  .flatMap(index => lineOf(index).subjects.map(({ commit }) => commit));
 
 export const entryOf = (line: Line) => Buffer.from(line.entry, 'base64');
 export const receiptOf = (line: Line) => leafHash(entryOf(line)).toString('hex');

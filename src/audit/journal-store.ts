@@ -1,0 +1,15 @@
+import type { Selectable } from 'kysely';
+import type { Tx } from '../platform/database.ts';
+import type { JournalTable } from '../platform/tables.ts';
+
+export type JournalRow = Selectable<JournalTable>;
+
+/** What the file does not have yet, in the order in which it was noted. Runs as the sequencer. */
+export const listNotKept = (tx: Tx, limit: number): Promise<JournalRow[]> =>
+  tx.selectFrom('journal').selectAll().where('kept_at', 'is', null).orderBy('number').limit(limit).execute();
+
+/** Runs as the sequencer. */
+export const saveKept = (tx: Tx, numbers: number[], at: Date | null) =>
+  tx.updateTable('journal').set({ kept_at: at }).where('number', 'in', numbers).execute();
+
+export const listJournal = (tx: Tx): Promise<JournalRow[]> => tx.selectFrom('journal').selectAll().orderBy('number').execute();

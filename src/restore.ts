@@ -1,0 +1,61 @@
+import { revokeAgain } from './access/commands.ts';
+import { eraseByIndex } from './audit/erasure.ts';
+import { type JournalLine, journalPath, readJournal, sameLine } from './audit/journal.ts';
+import { listJournal } from './audit/journal-store.ts';
+import { withdrawAgain } from './cases/consents.ts';
+import { type Actor, systemActor } from './core/access.ts';
+import { asSystem, type Tx, transact } from './platform/database.ts';
+import type { Services } from './services.ts';
+
+/**
+ * Makes true again what the journal beside the ledger says and this database does not know of: it was restored from a backup that
+ * is older. Each line in a transaction of its own, with what the line says noted in the same one: whoever stops in between goes on.
+ * @returns how many lines it did not know of
+ * @throws ConfigError where the journal cannot be read
+ */
+export async function applyJournal(services: Services): Promise<number> {
+  const lines = await readJournal(journalPath(services.config.log.ledger_path));
+  const known = new Set((await transact(services, SETUP, listJournal)).map(sameLine));
+  const missing = lines.filter(line => !known.has(sameLine(line)));
+  if (missing.length === 0) return 0;
+  services.log.warn({ lines: missing.length }, 'the journal says what this database does not know of: it was restored');
+  const ids = await idsOf(services, missing);
+  for (const line of missing) {
+    const { kind, id_hash, details, at } = line;
+    const applied = transact(services, ACTORS[kind], async tx => {
+      await apply(services, tx, line, ids.get(id_hash.toString('base64')));
+      await tx.insertInto('journal').values({ kind, id_hash, details, at, kept_at: services.now() }).execute();
+    });
+    // One that fails must not hold up the others; the next start tries again.
+    await applied.catch(error => services.log.fatal({ err: error }, 'a line of the journal could not be applied'));
+  }
+  services.wake_up.notify();
+  return missing.length;
+}
+
+const SETUP = systemActor('setup');
+const ACTORS = { erased: SETUP, withdrawn: systemActor('clock'), revoked: SETUP } satisfies Record<JournalLine['kind'], Actor>;
+
+async function apply(services: Services, tx: Tx, { kind, id_hash, details }: JournalLine, id: string | undefined): Promise<void> {
+  if (kind === 'erased') await eraseByIndex(services, tx, ACTORS.erased, id_hash);
+  // What is not there was made after the backup, and lost with all that followed.
+  else if (kind === 'withdrawn' && id !== undefined) await withdrawAgain(services, tx, ACTORS.withdrawn, id, details);
+  else if (kind === 'revoked' && id !== undefined) await revokeAgain(services, tx, ACTORS.revoked, id);
+}
+
+/** The ids behind the hashes of grants and clients: every one there is has to be hashed. */
+async function idsOf({ pool, vault }: Services, lines: readonly JournalLine[]): Promise<Map<string, string>> {
+  const wanted = new Set(lines.filter(({ kind }) => kind !== 'erased').map(({ id_hash }) => id_hash.toString('base64')));
+  const found = new Map<string, string>();
+  if (wanted.size === 0) return found;
+  const ids = await transact({ pool }, SETUP, async tx => {
+    const consents = await asSystem(tx, 'trail', tx => tx.selectFrom('consents').select('id').execute());
+    const clients = await tx.selectFrom('clients').select('id').execute();
+    return [...consents, ...clients].map(({ id }) => id);
+  });
+  for (const id of ids) {
+    const hash = vault.subjectIndex(id).toString('base64');
+    if (wanted.has(hash)) found.set(hash, id);
+  }
+  return found;
+}
