@@ -332,12 +332,14 @@ CREATE TABLE audit_head (
   witnessed text,
   witnessed_at timestamp with time zone,
   compared_since timestamp with time zone,
+  previous_key text,
+  rotated_at timestamp with time zone,
   CONSTRAINT audit_head_one_check CHECK (one),
   CONSTRAINT audit_head_pkey PRIMARY KEY (one)
 );
 GRANT INSERT, SELECT ON audit_head TO aman_sequencer;
-GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since) ON audit_head TO aman_app;
-GRANT UPDATE (size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since) ON audit_head TO aman_sequencer;
+GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since, previous_key, rotated_at) ON audit_head TO aman_app;
+GRANT UPDATE (verifier_key, size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since, previous_key, rotated_at) ON audit_head TO aman_sequencer;
 
 CREATE TABLE audit_log (
   index bigint NOT NULL,

@@ -73,12 +73,13 @@ function tell(checked: CheckedExport | CheckedServed, receipts: ReadonlySet<stri
     say(`tiles: ${checked.tiles}, each as the entries make it`);
     say('commitments: not checked, since tiles have no records: an export has them');
   } else {
-    const { subjects, records, erased } = checked;
+    const { subjects, records, erased, keys } = checked;
     say(`commitments: of ${checked.entries} meta and ${subjects} subjects; ${records} records opened`);
     if (erased > 0)
       say(
         `erased: ${erased} subjects${checked.root_checked ? ', each listed by an erasure' : '; not checked whether an erasure lists them'}`,
       );
+    for (const { index, verifier_key } of keys) say(`key: index ${index} names ${verifier_key} as the log's next`);
     say(`at: ${checked.lagging} entries lag more than 5 s behind the latest before them`);
   }
   say(`entry ids: ${checked.ids_compared === checked.entries ? 'all' : `the first ${checked.ids_compared}`} differ`);

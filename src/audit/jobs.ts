@@ -6,10 +6,10 @@ import { createCosigning } from './cosigning.ts';
 import { journalPath, keepAgain, keepJournal } from './journal.ts';
 import { openFileLedger } from './ledger.ts';
 import { openLogKey } from './log-key.ts';
-import { findHead } from './log-store.ts';
+import { findHead, ROTATE } from './log-store.ts';
 import { record } from './record.ts';
 import { createSequencer, type Halt, SEQUENCER, type Sequencer } from './sequencer.ts';
-import { findAlarmSince, findOldestPending, listAuditBodies } from './store.ts';
+import { findOldestPending, listAuditBodies, wasRecorded } from './store.ts';
 
 /** The contract's tick: what an act left is in the published log within a second. */
 const SEQUENCE_EVERY_MS = 200;
@@ -46,6 +46,8 @@ export async function openSequencer(
   const { config, log, now } = services;
   requireLogSettings(config);
   const key = openLogKey(config.log.key_path, await originOf(services), { create: !config.production });
+  const { previous_key_path } = config.log;
+  const previous = previous_key_path === null ? null : openLogKey(previous_key_path, key.name, { create: false });
   const ledger = await openFileLedger(config.log.ledger_path);
   const database = openDatabase(database_url, log, SEQUENCER_ROLE, 2);
   const close = async () => {
@@ -59,10 +61,11 @@ export async function openSequencer(
     throw error;
   }
   const onHalt = (why: Halt) => raiseAlarm(services, why);
+  await nameKey(services, key.verifier_key, previous?.verifier_key);
   const { witnesses, quorum } = config.log;
   const journal_path = journalPath(config.log.ledger_path);
   return {
-    sequencer: createSequencer({ database, ledger, key, now, log, onHalt }),
+    sequencer: createSequencer({ database, ledger, key, previous, now, log, onHalt }),
     cosign: createCosigning({ database, witnesses, quorum, now, log }),
     journal: {
       keep: () => transact(database, SEQUENCER, tx => keepJournal(tx, journal_path, now())),
@@ -111,6 +114,16 @@ export async function startSequencing(services: Services, database_url: string):
       await close();
     },
   };
+}
+
+/** Before a new key signs, an entry under the old one names it: so that who pinned the old one learns of it from the log itself. */
+async function nameKey(services: Services, key: string, previous: string | undefined): Promise<void> {
+  await transact(services, SEQUENCER, async tx => {
+    const head = await findHead(tx);
+    if (head === undefined || head.verifier_key !== previous || key === previous) return;
+    if (await asSystem(tx, 'timeline', tx => wasRecorded(tx, { action: ROTATE, code: key }))) return;
+    await record(services, tx, SEQUENCER, { action: ROTATE, resource_type: 'audit', code: key });
+  });
 }
 
 /** Leaves an entry where none has had its place for ten minutes, and none waits for one. */
@@ -162,7 +175,9 @@ async function raiseAlarm(services: Services, why: Alarm): Promise<void> {
   if (services.now().getTime() - (here.get(why) ?? Number.NEGATIVE_INFINITY) < ALARM_EVERY_MS) return;
   await transact(services, SEQUENCER, async tx => {
     const now = services.now();
-    const told = await asSystem(tx, 'timeline', tx => findAlarmSince(tx, why, new Date(now.getTime() - ALARM_EVERY_MS)));
+    const told = await asSystem(tx, 'timeline', tx =>
+      wasRecorded(tx, { action: 'audit.alarm', code: why, since: new Date(now.getTime() - ALARM_EVERY_MS) }),
+    );
     if (told) return;
     services.log.fatal({ reason: why }, SAYS[why]);
     const bodies = await listAuditBodies(tx);

@@ -46,6 +46,8 @@ const PUBLIC = [
   'witnessed_size',
   'witnessed',
   'witnessed_at',
+  'previous_key',
+  'rotated_at',
 ] as const;
 
 /** Since this start of the server, with the ledger. A copy of a database is on another server, a restored one older. */
@@ -100,6 +102,22 @@ export const saveWitnessed = (tx: Tx, size: number, checkpoint: string, at: Date
     .where(eb => eb.or([eb('witnessed_size', 'is', null), eb('witnessed_size', '<=', size)]))
     .where('published_size', '>=', size)
     .execute();
+
+/** The action of the entry that names the log's next key, in its code. */
+export const ROTATE = 'audit.rotate_key';
+
+/** Whether an entry among the first `size` names this key. */
+export async function isNamed(tx: Tx, verifier_key: string, size: number): Promise<boolean> {
+  const row = await tx
+    .selectFrom('audit_log')
+    .select('index')
+    .where('action', '=', ROTATE)
+    .where('code', '=', verifier_key)
+    .where('index', '<', size)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
 
 export interface Moved {
   /** The bytes of each entry, in its order in the log. */

@@ -23,6 +23,7 @@ import {
   type HeadRow,
   insertHead,
   insertTiles,
+  isNamed,
   type LockedHead,
   lockHead,
   lookAhead,
@@ -54,6 +55,8 @@ interface Means {
   database: Pick<Database, 'pool'>;
   ledger: Ledger;
   key: LogKey;
+  /** The one that `key` replaces: signs alone until an entry names `key`, and with it for a while. */
+  previous?: LogKey | null;
   now: Now;
   log: Logger;
   /** Told at every step at which nothing may be signed: why. */
@@ -66,6 +69,8 @@ export type Halt = 'ledger_ahead' | 'ledger_behind' | 'other_history' | 'other_k
 
 /** The contract's batch. */
 const BATCH = 1_000;
+/** While auditors and witnesses change over to a new key. */
+const BOTH_SIGN_MS = 90 * 86_400_000;
 const CLOCK_MAY_SLIP_MS = 1_000;
 /** Everything that waits is looked at so often; between, what was written not long before what was taken last. */
 const SWEEP_EVERY_MS = 1_000;
@@ -78,16 +83,26 @@ interface Owed {
   checkpoint: string;
 }
 
+type Keys = Pick<HeadRow, 'verifier_key' | 'previous_key' | 'rotated_at'>;
+
 const EMPTY: TreeHead = { size: 0, root: EMPTY_ROOT };
 
-export function createSequencer({ database, ledger, key, now, log, onHalt, batch = BATCH }: Means): Sequencer {
+export function createSequencer({ database, ledger, key, previous = null, now, log, onHalt, batch = BATCH }: Means): Sequencer {
   /** The edge of the tree of this head, while this process alone appends. */
   let known: { head: TreeHead; edge: Edge } | null = null;
   /** Where to look for what waits, until everything is looked at again. */
   let floor = 0;
   let swept_at = Number.NEGATIVE_INFINITY;
+  let is_retired = false;
 
-  const sign = ({ size, root }: TreeHead): string => signNote(formatCheckpoint({ origin: key.name, size, root }), key);
+  /** Whoever signs under this head: one key, or while auditors change over, two. */
+  const signersOf = ({ verifier_key, previous_key, rotated_at }: Keys): [LogKey, ...LogKey[]] => {
+    if (previous === null || (verifier_key === key.verifier_key && previous_key !== previous.verifier_key)) return [key];
+    if (verifier_key === previous.verifier_key) return [previous];
+    return now().getTime() - rotated_at!.getTime() < BOTH_SIGN_MS ? [key, previous] : [key];
+  };
+  const sign = ({ size, root }: TreeHead, keys: Keys): string =>
+    signNote(formatCheckpoint({ origin: key.name, size, root }), ...signersOf(keys));
 
   /** Step 4 and 5: what is committed goes into the ledger, and only then to the public. */
   async function publish({ from, to, checkpoint }: Owed): Promise<void> {
@@ -97,22 +112,42 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
 
   /** Why nothing may be signed on top of this head; what is owed to the ledger before anything is. */
   async function compare(tx: Tx, head: HeadRow, there: TreeHead): Promise<{ halt: Halt | null; owed: Owed | null }> {
-    if (head.verifier_key !== key.verifier_key) return { halt: 'other_key', owed: null };
+    if (![key.verifier_key, previous?.verifier_key].includes(head.verifier_key)) return { halt: 'other_key', owed: null };
     if (sameHead(there, head)) return { halt: null, owed: null };
     if (there.size > head.size) return { halt: 'ledger_ahead', owed: null };
     if (there.size < head.published_size) return { halt: 'ledger_behind', owed: null };
     const agree = async (at: TreeHead) => (await rootAt(tx, at.size)).equals(at.root);
     if (there.size === head.size || !(await agree(there)) || !(await agree(head))) return { halt: 'other_history', owed: null };
     // Signed as it was: Ed25519 has no chance in it.
-    return { halt: null, owed: { from: there, to: head, checkpoint: sign(head) } };
+    return { halt: null, owed: { from: there, to: head, checkpoint: sign(head, head) } };
   }
 
   /** Whether a look without the lock shows that there is nothing to do. */
   async function isIdle(): Promise<boolean> {
     const there = await ledger.head();
     const { head, waits } = await transact(database, SEQUENCER, lookAhead);
+    if (head?.previous_key === key.verifier_key) return retire();
     if (head?.verifier_key !== key.verifier_key) return false;
     return !waits && head.is_compared && head.halted === null && head.published_size === head.size && sameHead(there, head);
+  }
+
+  /** Another sequencer has a newer key already: this one was forgotten, and is no reason to distrust the log. */
+  function retire(): true {
+    if (!is_retired)
+      log.error({ reason: 'other_key' }, 'the log is signed with a newer key than this process has: it does nothing');
+    is_retired = true;
+    return true;
+  }
+
+  /** From here on the new key signs, if an entry that was published under the old one names it. */
+  async function changeKeys(tx: Tx, head: HeadRow): Promise<void> {
+    if (head.verifier_key === key.verifier_key || head.published_size !== head.size) return;
+    if (!(await isNamed(tx, key.verifier_key, head.published_size))) return;
+    const keys = { verifier_key: key.verifier_key, previous_key: head.verifier_key, rotated_at: now() };
+    const checkpoint = sign(head, keys);
+    // The same head, with one signature more.
+    await saveHead(tx, { ...keys, checkpoint, published: checkpoint });
+    Object.assign(head, keys);
   }
 
   /** The tree's edge under this head; null where what lies in the database does not make it. */
@@ -153,6 +188,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
     // Behind the lock: what was read before it may be older than what another has published since.
     const there = await ledger.head();
     const head = locked ?? (await begin(tx, there));
+    if (head.previous_key === key.verifier_key) return null;
     const { halt, owed } = await compare(tx, head, there);
     const stop = async (why: Halt) => {
       if (why !== head.halted) await saveHead(tx, { halted: why });
@@ -165,7 +201,8 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
     if (!edge) return stop('other_history');
     if (head.halted !== null) await saveHead(tx, { halted: null });
     if (!head.is_compared) await saveCompared(tx);
-    if (head.published_size < head.size) await savePublished(tx, head.size, sign(head), now());
+    if (head.published_size < head.size) await savePublished(tx, head.size, sign(head, head), now());
+    await changeKeys(tx, head);
 
     const at = Math.max(now().getTime(), head.at.getTime());
     if (at - now().getTime() > CLOCK_MAY_SLIP_MS) return { halt: 'clock_went_back' };
@@ -181,7 +218,7 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
     const whole = grown.tiles.filter(({ bytes }) => bytes.length === TILE_WIDTH * HASH_BYTES);
     if (whole.length > 0) await insertTiles(tx, whole.map(tileRow));
     const to = { size: grown.size, root: grown.root };
-    const checkpoint = sign(to);
+    const checkpoint = sign(to, head);
     await saveHead(tx, { ...to, checkpoint, at: new Date(at) });
     return {
       owed: { from: { size: head.size, root: head.root }, to, checkpoint },
@@ -194,10 +231,11 @@ export function createSequencer({ database, ledger, key, now, log, onHalt, batch
   async function begin(tx: Tx, there: TreeHead): Promise<LockedHead> {
     const at = now();
     const { name: origin, verifier_key } = key;
-    const checkpoint = there.size === 0 ? sign(EMPTY) : '';
+    const keys = { verifier_key, previous_key: null, rotated_at: null };
+    const checkpoint = there.size === 0 ? sign(EMPTY, keys) : '';
     const published = { published_size: 0, published: checkpoint || null, published_at: at };
     const witnessed = { witnessed_size: null, witnessed: null, witnessed_at: null };
-    const head = { origin, verifier_key, ...EMPTY, checkpoint, at, ...published, ...witnessed, halted: null };
+    const head = { origin, ...keys, ...EMPTY, checkpoint, at, ...published, ...witnessed, halted: null };
     await insertHead(tx, head);
     return { one: true, ...head, compared_since: null, is_compared: false };
   }

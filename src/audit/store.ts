@@ -95,15 +95,21 @@ export async function findOldestPending(tx: Tx): Promise<Date | null> {
   return row?.at ?? null;
 }
 
-/** Whether an alarm with this code was raised since then; whoever asks at the same time waits. Runs as the role `timeline`. */
-export async function findAlarmSince(tx: Tx, code: string, since: Date): Promise<boolean> {
-  await sql`select pg_advisory_xact_lock(hashtextextended('aman alarm', 0))`.execute(tx);
+/**
+ * Whether this was recorded already, since then; whoever asks at the same time waits, lest it be recorded twice. Runs as the role
+ * `timeline`.
+ */
+export async function wasRecorded(
+  tx: Tx,
+  { action, code, since }: { action: string; code: string; since?: Date },
+): Promise<boolean> {
+  await sql`select pg_advisory_xact_lock(hashtextextended('aman once', 0))`.execute(tx);
   const row = await tx
     .selectFrom('audit_records')
     .select('number')
-    .where('action', '=', 'audit.alarm')
+    .where('action', '=', action)
     .where('code', '=', code)
-    .where('at', '>', since)
+    .$if(since !== undefined, query => query.where('at', '>', since!))
     .limit(1)
     .executeTakeFirst();
   return row !== undefined;

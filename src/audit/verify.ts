@@ -28,6 +28,8 @@ const SUBJECT_MEMBERS = ['commit', 'record', 'salt', 'erased'];
 
 /** The action of an entry whose records, under the audit body's key, list in `erased` the commits of what it erased. */
 const ERASE = 'audit.erase';
+/** The action of an entry whose code is the key with which the log is signed from then on. */
+const ROTATE = 'audit.rotate_key';
 const META_COMMIT_AT = 29;
 const PERSONAL_COMMIT_AT = 61;
 const LONGEST_LINE_BYTES = 2 ** 20;
@@ -39,6 +41,8 @@ export interface CheckedExport extends Checked {
   subjects: number;
   records: number;
   erased: number;
+  /** Verifier keys that the log goes over to, and which entries name them. */
+  keys: { index: number; verifier_key: string }[];
   /** Entries whose `at` lags too far behind the latest before them, and the first few of them in words. */
   lagging: number;
   warnings: string[];
@@ -49,7 +53,7 @@ export interface CheckedExport extends Checked {
  * @throws Unreadable where the export is not one, and where a kept checkpoint cannot be compared with a part of the log
  */
 export async function verifyExport(chunks: AsyncIterable<Uint8Array>, demands: Demands): Promise<CheckedExport> {
-  const counts = { subjects: 0, records: 0, lagging: 0, warnings: [] as string[] };
+  const counts = { subjects: 0, records: 0, lagging: 0, warnings: [] as string[], keys: [] as CheckedExport['keys'] };
   const erasures = new Erasures();
   let log: LogCheck | undefined;
   let latest = Number.NEGATIVE_INFINITY;
@@ -75,7 +79,9 @@ export async function verifyExport(chunks: AsyncIterable<Uint8Array>, demands: D
       if (record !== undefined) counts.records++;
     }
     erasures.add(value as unknown as ExportedEntry);
-    const at = instantOf((value as unknown as ExportedEntry).meta.at, where);
+    const { meta } = value as unknown as ExportedEntry;
+    if (meta.action === ROTATE) counts.keys.push({ index: index as number, verifier_key: String(meta.code) });
+    const at = instantOf(meta.at, where);
     if (latest - at > MOST_LAG_MS && ++counts.lagging <= MOST_WARNINGS)
       counts.warnings.push(`${where}: at lags ${(latest - at) / 1_000} s behind the latest before it`);
     latest = Math.max(latest, at);

@@ -45,6 +45,8 @@ export interface LogConfig {
   /** The log's name for auditors and witnesses; null: made of PUBLIC_URL. */
   origin: string | null;
   key_path: string;
+  /** The key that the one of `key_path` replaces; null: none is being replaced. */
+  previous_key_path: string | null;
   ledger_path: string;
   /** Who is asked to cosign it, and how many of them it takes. */
   witnesses: WitnessAddress[];
@@ -96,6 +98,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     log: {
       origin: logOrigin(env),
       key_path: resolve(env.LOG_KEY_PATH || `${data_dir}/log-key.pem`),
+      previous_key_path: env.LOG_PREVIOUS_KEY_PATH ? resolve(env.LOG_PREVIOUS_KEY_PATH) : null,
       ledger_path: resolve(env.LEDGER_PATH || `${data_dir}/log-ledger`),
       ...witnesses(env),
     },

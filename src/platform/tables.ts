@@ -600,6 +600,9 @@ export interface AuditHeadTable {
   witnessed_size: number | null;
   witnessed: string | null;
   witnessed_at: Date | null;
+  /** What `verifier_key` replaced, and when. */
+  previous_key: string | null;
+  rotated_at: Date | null;
   /** At which start of the server it was compared with the ledger. */
   compared_since: Date | null;
 }

@@ -435,7 +435,6 @@ t.test('its role does what it must, and no more', async t => {
     'update audit_pending set meta = meta',
     'delete from audit_head',
     `update audit_head set origin = 'other'`,
-    `update audit_head set verifier_key = 'other'`,
     'select 1 from cases',
     'select 1 from audit_subjects',
     'select 1 from agencies',
