@@ -7,15 +7,13 @@ import { toTrustMaterial } from '@sigstore/verify';
 // check of one entry's checkpoint and proof is taken from where it lies.
 import { verifyTLogInclusion } from '@sigstore/verify/dist/tlog/index.js';
 import t, { type Test } from 'tap';
-import { record } from '../../src/audit/record.ts';
-import { systemActor } from '../../src/core/access.ts';
 import { TILE_WIDTH, tilePath, tileWidth } from '../../src/core/merkle.ts';
 import { parseVerifierKey, publicKeyFromRaw } from '../../src/core/signed-note.ts';
 import { parseTlogProof } from '../../src/core/tlog-proof.ts';
-import { transact } from '../../src/platform/database.ts';
 import { startTestApp } from '../support/app.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { runCommand, temporaryDataDir } from '../support/process.ts';
+import { leave } from '../support/trail.ts';
 
 /** The log as the service serves it, checked by implementations that others wrote: Go's, and Sigstore's for Node.js. */
 
@@ -150,17 +148,12 @@ async function serveLog(t: Test) {
     return response.rawPayload;
   };
   const sizeOf = (checkpoint: Buffer) => Number(checkpoint.toString().split('\n')[1]);
-  const leave = async (count: number) => {
-    const actor = systemActor('setup');
-    await transact(services, actor, async tx => {
-      for (let i = 0; i < count; i += 1) await record(services, tx, actor, { action: 'test.act', resource_type: 'test' });
-    });
-    await sequence();
-  };
 
-  await leave(300);
+  await leave(services, 300);
+  await sequence();
   const earlier = await get('checkpoint');
-  await leave(300);
+  await leave(services, 300);
+  await sequence();
   // What is looked at from here on waits: the checkpoint stays.
   const checkpoint = await get('checkpoint');
   const size = sizeOf(checkpoint);

@@ -6,26 +6,17 @@ import { buildApi } from '../../src/api.ts';
 import { keepAlive, openSequencer, watchLog } from '../../src/audit/jobs.ts';
 import { type Ledger, openFileLedger } from '../../src/audit/ledger.ts';
 import { openLogKey } from '../../src/audit/log-key.ts';
-import { record } from '../../src/audit/record.ts';
 import { createSequencer, type Halt } from '../../src/audit/sequencer.ts';
-import { systemActor } from '../../src/core/access.ts';
 import { openCheckpoint } from '../../src/core/checkpoint.ts';
 import { EMPTY_ROOT } from '../../src/core/merkle.ts';
 import { parseVerifierKey } from '../../src/core/signed-note.ts';
-import { openDatabase, SEQUENCER_ROLE, transact } from '../../src/platform/database.ts';
+import { openDatabase, SEQUENCER_ROLE } from '../../src/platform/database.ts';
 import type { Services } from '../../src/services.ts';
 import { openTestServices } from '../support/app.ts';
 import { temporaryDataDir } from '../support/process.ts';
-import { lookAsOwner } from '../support/trail.ts';
+import { leave, lookAsOwner } from '../support/trail.ts';
 
 /** What acts left gets its place once, in one history, whatever stops in between. */
-
-/** So many acts leave what acts leave. */
-const leave = (services: Services, count: number): Promise<unknown> =>
-  transact(services, systemActor('setup'), async tx => {
-    for (let i = 0; i < count; i += 1)
-      await record(services, tx, systemActor('setup'), { action: 'test.act', resource_type: 'test' });
-  });
 
 /** RFC 6962, section 2.1, as it is written. */
 function rootOf(leaves: readonly Buffer[]): Buffer {

@@ -1,4 +1,7 @@
 import pg from 'pg';
+import { record } from '../../src/audit/record.ts';
+import { systemActor } from '../../src/core/access.ts';
+import { transact } from '../../src/platform/database.ts';
 import type { Services } from '../../src/services.ts';
 
 export interface TrailRow {
@@ -32,3 +35,14 @@ export const entriesOf = (services: Services, action: string): Promise<TrailRow[
     'select action, outcome, code, agency_id, client_id, caseworker from audit_records where action = $1 order by number',
     [action],
   );
+
+/** So many acts leave what acts leave, in one transaction. @returns their receipts */
+export function leave(services: Services, count: number): Promise<string[]> {
+  const actor = systemActor('setup');
+  return transact(services, actor, async tx => {
+    const receipts: string[] = [];
+    for (let i = 0; i < count; i += 1)
+      receipts.push(await record(services, tx, actor, { action: 'test.act', resource_type: 'test' }));
+    return receipts;
+  });
+}
