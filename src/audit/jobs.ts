@@ -9,7 +9,7 @@ import { openLogKey } from './log-key.ts';
 import { findHead, ROTATE } from './log-store.ts';
 import { record } from './record.ts';
 import { createSequencer, type Halt, SEQUENCER, type Sequencer } from './sequencer.ts';
-import { findOldestPending, listAuditBodies, wasRecorded } from './store.ts';
+import { findOldestUnpublished, listAuditBodies, wasRecorded } from './store.ts';
 
 /** The contract's tick: what an act left is in the published log within a second. */
 const SEQUENCE_EVERY_MS = 200;
@@ -126,7 +126,7 @@ async function nameKey(services: Services, key: string, previous: string | undef
   });
 }
 
-/** Leaves an entry where none has had its place for ten minutes, and none waits for one. */
+/** Leaves an entry where none has had its place for ten minutes, and none waits to be published. */
 export async function keepAlive(services: Services): Promise<boolean> {
   await transact(services, SEQUENCER, async tx => {
     const head = await findHead(tx);
@@ -138,7 +138,7 @@ export async function keepAlive(services: Services): Promise<boolean> {
 }
 
 /**
- * Looks whether what acts left has its place in time: what does not run cannot say so itself. What was left when everything stopped
+ * Looks whether what acts left is published in time: what does not run cannot say so itself. What was left when everything stopped
  * is late when it starts again; so it is an alarm only where it stays so.
  * @returns what is done at every look
  */
@@ -166,7 +166,7 @@ export function watchLog(services: Services): () => Promise<boolean> {
 export const startLogWatch = (services: Services): Loop =>
   startLoop('watch over the log', { every_ms: LOOK_EVERY_MS, log: services.log }, watchLog(services));
 
-const waitsSince = (tx: Tx): Promise<Date | null> => asSystem(tx, 'timeline', findOldestPending);
+const waitsSince = (tx: Tx): Promise<Date | null> => asSystem(tx, 'timeline', findOldestUnpublished);
 
 /** Once in an hour for each reason, whoever notices: in the process's own log, in the trail, and told to every audit body. */
 async function raiseAlarm(services: Services, why: Alarm): Promise<void> {
@@ -209,5 +209,5 @@ const SAYS: Readonly<Record<Alarm, string>> = {
   other_key: 'the log was signed with another key: nothing is signed with this one',
   clock_went_back: 'the clock went back: the log waits until it has caught up',
   not_witnessed: 'no quorum of witnesses has cosigned the log for a minute',
-  merge_delay: 'what was recorded does not get its place in the log',
+  merge_delay: 'what was recorded does not get into the published log',
 };

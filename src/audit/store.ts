@@ -89,10 +89,15 @@ export const listAuditBodies = async (tx: Tx): Promise<string[]> => {
   return rows.map(({ id }) => id);
 };
 
-/** When the oldest of what waits for its place was recorded. Runs as the role `timeline`. */
-export async function findOldestPending(tx: Tx): Promise<Date | null> {
-  const row = await tx.selectFrom('audit_pending').select('at').orderBy('number').limit(1).executeTakeFirst();
-  return row?.at ?? null;
+/** When the oldest of what the published log does not have was recorded. Runs as the role `timeline`. */
+export async function findOldestUnpublished(tx: Tx): Promise<Date | null> {
+  const has_place = await tx
+    .selectFrom('audit_head')
+    .innerJoin('audit_log', 'audit_log.index', 'audit_head.published_size')
+    .select('audit_log.at')
+    .executeTakeFirst();
+  const waits = has_place ?? (await tx.selectFrom('audit_pending').select('at').orderBy('number').limit(1).executeTakeFirst());
+  return waits?.at ?? null;
 }
 
 /**

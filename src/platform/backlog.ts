@@ -49,7 +49,9 @@ async function ask(services: { pool: Pool; now: Now }): Promise<Backlog> {
   const log = await transact(services, systemActor('timeline'), async tx => {
     await limited.execute(tx);
     const { rows } = await sql<{ size: number | null; halted: string | null; witnessed: Date | null; oldest: Date | null }>`
-      select h.published_size as size, h.halted, h.witnessed_at as witnessed, (select at from audit_pending order by number limit 1) as oldest
+      select h.published_size as size, h.halted, h.witnessed_at as witnessed, coalesce(
+        (select at from audit_log where index = h.published_size),
+        (select at from audit_pending order by number limit 1)) as oldest
       from (select) one left join audit_head h on true`.execute(tx);
     return rows[0]!;
   });

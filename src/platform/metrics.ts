@@ -140,7 +140,7 @@ function backlogGauges(registers: Registry[]) {
   const timers_due = gauge('aman_timers_due', 'Timers that are due and have not fired.');
   const timers_age = gauge('aman_timers_oldest_due_age_seconds', 'How long the first of them has been due.');
   const log_size = gauge('aman_log_entries', 'Entries of the trail in the published log.');
-  const log_age = gauge('aman_log_oldest_pending_age_seconds', 'Age of the oldest entry that has no place in the log yet.');
+  const log_age = gauge('aman_log_oldest_pending_age_seconds', 'Age of the oldest entry that the published log does not have.');
   const log_halted = gauge('aman_log_halted', 'Whether the log is no longer signed.');
   const log_witnessed = gauge(
     'aman_log_witnessed_age_seconds',

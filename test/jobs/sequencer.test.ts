@@ -315,6 +315,26 @@ t.test('that nothing gets its place is noticed by others', async t => {
   t.same(await alarms(), [{ code: 'merge_delay' }], 'told once');
   await Promise.all([watchLog(services)(), watchLog(services)()]);
   t.equal((await alarms()).length, 1, 'whoever looks');
+
+  // It has its place, and nothing waits: but nobody can see it.
+  await settle(sequencer);
+  clock.advance(3_600_000);
+  await look();
+  const file = await openFileLedger(services.config.log.ledger_path);
+  const full = await another(t, services, {
+    ledger: {
+      head: () => file.head(),
+      swap: () => Promise.reject(new Error('no space')),
+      close: () => file.close(),
+    },
+  });
+  await leave(services, 1);
+  await t.rejects(full.step(), /no space/);
+  for (const ms of [2_001, 2_000]) {
+    clock.advance(ms);
+    await look();
+  }
+  t.equal((await alarms()).length, 2, 'what is not public is late, too');
 });
 
 t.test('a ledger that is cut, replaced or torn', async t => {
