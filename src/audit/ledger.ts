@@ -57,16 +57,14 @@ const TAIL_BYTES = 16 * 2 ** 20;
  * @throws LedgerError
  */
 export async function openFileLedger(path: string, { tail_bytes = TAIL_BYTES } = {}): Promise<Ledger> {
-  const file = await naming(path, 'cannot be opened', () =>
-    open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND, 0o600),
-  );
+  const file = await openFile(path, constants.O_CREAT);
   // That there is such a file must outlive a crash, too.
   await naming(path, 'is in a folder that cannot be synced', () => syncFolder(dirname(path)));
   const ledger = new FileLedger(path, file, tail_bytes);
   try {
     await ledger.head();
   } catch (error) {
-    await file.close();
+    await ledger.close();
     throw error;
   }
   return ledger;
@@ -74,23 +72,16 @@ export async function openFileLedger(path: string, { tail_bytes = TAIL_BYTES } =
 
 class FileLedger implements Ledger {
   readonly #path: string;
-  readonly #file: FileHandle;
   readonly #tail_bytes: number;
-  #head: TreeHead = { size: 0, root: EMPTY_ROOT };
-  /** How far it was read, and what of a last line was read without its end. */
-  #read_to = 0;
-  #begun = '';
-  /** A file that is read from somewhere in the middle: a line that begins beyond what is known is believed. */
-  #is_tail = false;
-  /** After a failed sync nobody knows what is on the disk: only whoever opens the file anew can say. */
-  #failed: LedgerError | null = null;
+  /** Null after a look that failed: the next one opens the file anew. */
+  #opened: Reading | null;
   /** One reads or writes at a time. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(path: string, file: FileHandle, tail_bytes: number) {
     this.#path = path;
-    this.#file = file;
     this.#tail_bytes = tail_bytes;
+    this.#opened = new Reading(path, file, tail_bytes);
   }
 
   head(): Promise<TreeHead> {
@@ -102,39 +93,66 @@ class FileLedger implements Ledger {
   }
 
   close(): Promise<void> {
-    return this.#alone(() => this.#file.close());
+    return this.#alone(async () => this.#opened?.file.close());
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#last.then(() => {
-      if (this.#failed) throw this.#failed;
-      return work();
-    });
+    const done = this.#last.then(work);
     this.#last = done.catch(() => {});
     return done;
   }
 
   async #readHead(): Promise<TreeHead> {
-    await naming(this.#path, 'cannot be read', () => this.#readOn());
-    return this.#head;
+    // One that is gone is not begun anew.
+    this.#opened ??= new Reading(this.#path, await openFile(this.#path), this.#tail_bytes);
+    const { file } = this.#opened;
+    try {
+      return await naming(this.#path, 'cannot be read', () => this.#opened!.readOn());
+    } catch (error) {
+      // After a failed sync nobody knows what is on the disk, and another file may lie in its place: what was read counts no more.
+      this.#opened = null;
+      await file.close().catch(() => {});
+      throw error;
+    }
   }
 
   async #swap(from: TreeHead, to: TreeHead, checkpoint: string): Promise<void> {
     if (!sameHead(await this.#readHead(), from)) throw new LedgerMoved(`the ledger is no longer at size ${from.size}`);
     const line = `${JSON.stringify({ from: written(from), to: written(to), checkpoint })}\n`;
-    await naming(this.#path, 'cannot be written', async () => {
-      // What a crash left of a line must not swallow this one.
-      await this.#file.appendFile(this.#begun === '' ? line : `\n${line}`);
-    });
+    await naming(this.#path, 'cannot be written', () => this.#opened!.append(line));
     if (!sameHead(await this.#readHead(), to)) throw new LedgerMoved(`somebody else went on from size ${from.size}`);
   }
+}
 
-  async #readOn(): Promise<void> {
-    const { size, ino } = await this.#file.stat();
+/** The file as far as it was read since it was opened. */
+class Reading {
+  readonly file: FileHandle;
+  readonly #path: string;
+  readonly #tail_bytes: number;
+  #head: TreeHead = { size: 0, root: EMPTY_ROOT };
+  /** How far it was read, and what of a last line was read without its end. */
+  #read_to = 0;
+  #begun = '';
+  /** A file that is read from somewhere in the middle: a line that begins beyond what is known is believed. */
+  #is_tail = false;
+
+  constructor(path: string, file: FileHandle, tail_bytes: number) {
+    this.#path = path;
+    this.file = file;
+    this.#tail_bytes = tail_bytes;
+  }
+
+  async append(line: string): Promise<void> {
+    // What a crash left of a line must not swallow this one.
+    await this.file.appendFile(this.#begun === '' ? line : `\n${line}`);
+  }
+
+  async readOn(): Promise<TreeHead> {
+    const { size, ino } = await this.file.stat();
     const there = await stat(this.#path);
     if (there.ino !== ino) throw new LedgerError(`the ledger ${this.#path} was replaced by another file`);
     if (size < this.#read_to) throw new LedgerError(`the ledger ${this.#path} was cut short`);
-    if (size === this.#read_to) return;
+    if (size === this.#read_to) return this.#head;
     if (this.#read_to === 0 && size > this.#tail_bytes) {
       this.#read_to = size - this.#tail_bytes;
       this.#is_tail = true;
@@ -142,7 +160,7 @@ class FileLedger implements Ledger {
       this.#begun = ' ';
     }
     const bytes = Buffer.alloc(size - this.#read_to);
-    const { bytesRead } = await this.#file.read(bytes, 0, bytes.length, this.#read_to);
+    const { bytesRead } = await this.file.read(bytes, 0, bytes.length, this.#read_to);
     const lines = (this.#begun + bytes.toString('latin1', 0, bytesRead)).split('\n');
     const begun = lines.pop()!;
     let head = this.#head;
@@ -151,15 +169,16 @@ class FileLedger implements Ledger {
       if (!swap || swap.to.size <= swap.from.size) continue;
       if (sameHead(swap.from, head) || (this.#is_tail && swap.from.size > head.size)) head = swap.to;
     }
-    await this.#file.datasync().catch(error => {
-      this.#failed = new LedgerError(`the ledger ${this.#path} cannot be synced: ${(error as NodeJS.ErrnoException).code}`);
-      throw this.#failed;
-    });
+    await naming(this.#path, 'cannot be synced', () => this.file.datasync());
     this.#read_to += bytesRead;
     this.#begun = begun;
     this.#head = head;
+    return head;
   }
 }
+
+const openFile = (path: string, flags = 0): Promise<FileHandle> =>
+  naming(path, 'cannot be opened', () => open(path, constants.O_RDWR | constants.O_APPEND | flags, 0o600));
 
 const written = ({ size, root }: TreeHead) => ({ size, root: root.toString('base64') });
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { buildApi } from '../../src/api.ts';
@@ -88,6 +89,21 @@ async function another(t: Test, services: Services, { ledger, ledger_path, now, 
     onHalt: async why => void (halts ? halts.push(why) : t.fail(`nothing is signed any more: ${why}`)),
     batch,
   });
+}
+
+/** Files cannot be synced while it says so: as where the disk fails. */
+function failingSync(t: Test, any_file: FileHandle): { fails: boolean } {
+  const files = Object.getPrototypeOf(any_file) as FileHandle;
+  const { datasync } = files;
+  const syncing = { fails: false };
+  files.datasync = function (this: FileHandle) {
+    return syncing.fails ? Promise.reject(Object.assign(new Error('it fails'), { code: 'EIO' })) : datasync.call(this);
+  };
+  t.teardown(async () => {
+    files.datasync = datasync;
+    await any_file.close();
+  });
+  return syncing;
 }
 
 const settle = async ({ step }: { step(): Promise<boolean> }): Promise<void> => {
@@ -356,10 +372,78 @@ t.test('a ledger that is cut, replaced or torn', async t => {
   t.equal((await again.head()).size, size + 3);
   await again.close();
 
+  await t.rejects(openFileLedger('/proc/nowhere/ledger'), { name: 'LedgerError', message: /cannot be opened: ENOENT/ });
+});
+
+t.test('a ledger that fails while it is used, and is whole again', async t => {
+  const { services } = await openTestServices(t);
+  const path = services.config.log.ledger_path;
+  const halts: Halt[] = [];
+  const sequencer = await another(t, services, { halts });
+  await settle(sequencer);
+  let [{ size }] = (await lookAsOwner<{ size: number }>(services, 'select size::int from audit_head')) as [{ size: number }];
+  const fails = (message: RegExp) => t.rejects(sequencer.step(), { name: 'LedgerError', message });
+  /** It goes on by itself: no process is started again. */
+  const goesOn = async (more: number) => {
+    size += more;
+    await settle(sequencer);
+    t.equal((await holds(t, services, { size })).halted, null);
+  };
+
+  const whole = readFileSync(path);
   truncateSync(path, 10);
   await leave(services, 1);
-  await t.rejects(sequencer.step(), { name: 'LedgerError', message: /was cut short/ });
-  await t.rejects(openFileLedger('/proc/nowhere/ledger'), { name: 'LedgerError', message: /cannot be opened: ENOENT/ });
+  await fails(/was cut short/);
+  await settle(sequencer);
+  t.same(halts, ['ledger_behind'], 'looked at anew it has lost what was public');
+  await holds(t, services, { size, waiting: 1 });
+  writeFileSync(path, whole);
+  await goesOn(1);
+
+  copyFileSync(path, `${path}.copy`);
+  renameSync(`${path}.copy`, path);
+  await leave(services, 1);
+  await fails(/was replaced by another file/);
+  await goesOn(1);
+
+  renameSync(path, `${path}.away`);
+  await leave(services, 1);
+  await fails(/cannot be read: ENOENT/);
+  await fails(/cannot be opened: ENOENT/);
+  t.notOk(existsSync(path), 'it is not begun anew');
+  renameSync(`${path}.away`, path);
+  await goesOn(1);
+
+  const syncing = failingSync(t, await open(path));
+  await leave(services, 1);
+  syncing.fails = true;
+  await fails(/cannot be synced: EIO/);
+  await fails(/cannot be synced: EIO/);
+  const [head] = await lookAsOwner<Log>(services, 'select * from audit_head');
+  t.same([Number(head!.size), Number(head!.published_size)], [size + 1, size], 'what may not be on the disk is not public');
+  syncing.fails = false;
+  await goesOn(1);
+});
+
+t.test('a ledger without room', async t => {
+  const { services } = await openTestServices(t);
+  const [{ before }] = (await lookAsOwner<{ before: number }>(services, 'select count(*)::int as before from audit_pending')) as [
+    { before: number },
+  ];
+  const path = join(services.config.data_dir, 'full');
+  symlinkSync('/dev/full', path);
+  const sequencer = await another(t, services, { ledger_path: path });
+  for (let i = 0; i < 2; i += 1) {
+    await t.rejects(sequencer.step(), { name: 'LedgerError', message: /cannot be written: ENOSPC/ });
+    const [head] = await lookAsOwner<Log>(services, 'select * from audit_head');
+    t.same([Number(head!.size), Number(head!.published_size)], [before, 0]);
+    await leave(services, 3);
+  }
+  rmSync(path);
+  writeFileSync(path, '');
+  await t.rejects(sequencer.step(), /was replaced by another file/);
+  await settle(sequencer);
+  await holds(t, services, { size: before + 6 });
 });
 
 t.test('a ledger is read from its end', async t => {
@@ -389,14 +473,23 @@ t.test('the clock', async t => {
   const halts: Halt[] = [];
   const sequencer = await another(t, services, { halts });
   await settle(sequencer);
-  const [{ size }] = (await lookAsOwner<{ size: number }>(services, 'select size::int from audit_head')) as [{ size: number }];
+  let [{ size }] = (await lookAsOwner<{ size: number }>(services, 'select size::int from audit_head')) as [{ size: number }];
   clock.advance(-60_000);
   await leave(services, 1);
   await settle(sequencer);
   await holds(t, services, { size, waiting: 1 });
   t.same(halts, ['clock_went_back']);
+
+  const alarming = await openSequencer(services, services.config.database_url!);
+  t.teardown(() => alarming.close());
+  for (let i = 0; i < 3; i += 1) t.equal(await alarming.sequencer.step(), false);
+  t.same(await lookAsOwner(services, `select code from audit_records where action = 'audit.alarm'`), [
+    { code: 'clock_went_back' },
+  ]);
   clock.advance(60_000);
   await settle(sequencer);
+  // The alarm has its place, too.
+  size += 1;
   await holds(t, services, { size: size + 1 });
 
   await keepAlive(services);

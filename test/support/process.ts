@@ -29,8 +29,12 @@ export interface Place {
   gid?: number;
 }
 
-/** Runs `node <args>` with nothing of this environment's configuration but `env`. */
-export const run = (t: Test, args: string[], env: Record<string, string>): Program => runCommand(t, process.execPath, args, env);
+/**
+ * Runs `node <args>` with nothing of this environment's configuration but `env`: nor with what tap puts into every Node.js below
+ * it, which would have signals do other things than they do elsewhere.
+ */
+export const run = (t: Test, args: string[], env: Record<string, string>): Program =>
+  runCommand(t, 'env', ['-u', 'NODE_OPTIONS', process.execPath, ...args], env);
 
 /** Runs a command. It is killed at teardown, should it run yet. */
 export function runCommand(
