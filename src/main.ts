@@ -7,10 +7,11 @@ import { createFirstAdmin, restoreAccess } from './access/first-admin.ts';
 import { type App, buildApi } from './api.ts';
 import { startSequencing } from './audit/jobs.ts';
 import { writeLogKey } from './audit/log-key.ts';
+import { openNewOrigin } from './audit/new-origin.ts';
 import { AGENCY_KINDS } from './core/codes.ts';
 import { isDemo, loadDemo } from './demo.ts';
 import { backlogReader } from './platform/backlog.ts';
-import { type Config, ConfigError, readConfig } from './platform/config.ts';
+import { type Config, ConfigError, readConfig, requireOrigin } from './platform/config.ts';
 import { lockDataDir, startEmbeddedPostgres } from './platform/embedded-postgres.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
 import { createLogger, describeError, type Logger } from './platform/log.ts';
@@ -23,12 +24,12 @@ import { startWorker } from './worker.ts';
 
 /**
  * The process. `serve` (the default) runs the roles that ROLES names; `migrate` brings the database to this version's schema;
- * `create-keyring` writes new keys, `create-log-key` the one that signs the log; `create-admin` makes the first client of a new deployment, `restore-access` a new one for an
- * agency that has lost its last. Whatever is wrong at start is one line and a non-zero exit code.
+ * `create-keyring` writes new keys, `create-log-key` the one that signs the log, `new-origin` begins the log anew where history was
+ * lost; `create-admin` makes the first client of a new deployment, `restore-access` a new one for an agency that has lost its last. Whatever is wrong at start is one line and a non-zero exit code.
  */
 
 const USAGE =
-  'usage: node src/main.ts [serve | migrate | create-keyring | create-log-key | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE | restore-access --agency ID]';
+  'usage: node src/main.ts [serve | migrate | create-keyring | create-log-key | new-origin --origin NAME --agency ID --staff-code CODE | create-admin --agency NAME --kind KIND --jurisdiction CODE --staff-code CODE | restore-access --agency ID]';
 
 /** A signal has ended everything within this time, or the process ends anyway; its work is in the database. */
 const STOP_WITHIN_MS = 9_000;
@@ -56,6 +57,7 @@ async function main(argv: string[]): Promise<void> {
     else if (command === 'migrate') await migrateOnly(config, opened);
     else if (command === 'create-keyring') createKeyring(config);
     else if (command === 'create-log-key') createLogKey(config);
+    else if (command === 'new-origin') await newOrigin(config, log, opened, rest);
     else if (command === 'create-admin') await createAdmin(config, log, opened, rest);
     else if (command === 'restore-access') await restoreClient(config, log, opened, rest);
     else throw new ConfigError(USAGE);
@@ -281,6 +283,25 @@ function createLogKey({ log }: Config): void {
   say(`made ${log.key_path}\nFor the sequencer alone to read.`);
 }
 
+async function newOrigin(config: Config, log: Logger, opened: Opened, args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: { origin: { type: 'string' }, agency: { type: 'string' }, 'staff-code': { type: 'string' } },
+  });
+  const { origin, agency: agency_id, 'staff-code': staff_code } = values;
+  if (!origin || !agency_id || !staff_code) throw new ConfigError(USAGE);
+  requireOrigin('--origin', origin);
+  const { services, migrate_url } = await openForCommand(config, log, opened);
+  // While it is known where the journal is.
+  await applyJournal(services);
+  const verifier_key = await openNewOrigin(services, migrate_url, { origin, person: { agency_id, staff_code } });
+  await opened.close();
+  if (verifier_key === null) return say(`proposed: ${origin}\nWithin 24 hours a second person says the same, as themselves.`);
+  say(
+    `opened: ${origin}\nSet LOG_ORIGIN=${origin} and LEDGER_PATH to a new file, keep the old one, and start the sequencer again.\nAuditors and witnesses need the new verifier key:\n${verifier_key}`,
+  );
+}
+
 async function createAdmin(config: Config, log: Logger, opened: Opened, args: string[]): Promise<void> {
   const { values } = parseArgs({
     args,
@@ -294,7 +315,7 @@ async function createAdmin(config: Config, log: Logger, opened: Opened, args: st
   const { agency, kind, jurisdiction, 'staff-code': staff_code } = values;
   const known = AGENCY_KINDS.find(it => it === kind);
   if (!agency || !known || !jurisdiction?.length || !staff_code) throw new ConfigError(USAGE);
-  const services = await openForCommand(config, log, opened);
+  const { services } = await openForCommand(config, log, opened);
   const made = await createFirstAdmin(services, { agency, kind: known, jurisdictions: jurisdiction, staff_code });
   await opened.close();
   sayOnce(made);
@@ -303,19 +324,20 @@ async function createAdmin(config: Config, log: Logger, opened: Opened, args: st
 async function restoreClient(config: Config, log: Logger, opened: Opened, args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { agency: { type: 'string' } } });
   if (!values.agency) throw new ConfigError(USAGE);
-  const made = await restoreAccess(await openForCommand(config, log, opened), values.agency);
+  const { services } = await openForCommand(config, log, opened);
+  const made = await restoreAccess(services, values.agency);
   await opened.close();
   sayOnce(made);
 }
 
-async function openForCommand(config: Config, log: Logger, opened: Opened): Promise<Services> {
+async function openForCommand(config: Config, log: Logger, opened: Opened): Promise<{ services: Services; migrate_url: string }> {
   const database = await openDatabase(config, opened);
   const { url } = database;
   await migrate(database.migrate_url, database);
   const services = await openServices(config, log, url);
   opened.add(() => services.close());
   await requireSameKeyring(services);
-  return services;
+  return { services, migrate_url: database.migrate_url };
 }
 
 const sayOnce = (made: object): void => say(`${JSON.stringify(made, null, 2)}\nThe secret is shown this once.`);

@@ -133,9 +133,14 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
 function logOrigin(env: NodeJS.ProcessEnv): string | null {
   const { LOG_ORIGIN } = env;
   if (!LOG_ORIGIN) return null;
-  if (!/^[a-z0-9][a-z0-9./-]{0,99}$/.test(LOG_ORIGIN))
-    throw new ConfigError('LOG_ORIGIN must be like "trail.example.org/2026": lower-case letters, digits, dots, hyphens, slashes');
+  requireOrigin('LOG_ORIGIN', LOG_ORIGIN);
   return LOG_ORIGIN;
+}
+
+/** @throws ConfigError where the log could not have this name */
+export function requireOrigin(setting: string, origin: string): void {
+  if (!/^[a-z0-9][a-z0-9./-]{0,99}$/.test(origin))
+    throw new ConfigError(`${setting} must be like "trail.example.org/2026": lower-case letters, digits, dots, hyphens, slashes`);
 }
 
 /** `<verifier key>@<URL>`, separated by commas; the quorum is more than half of them unless it is said. */

@@ -1,0 +1,161 @@
+import { sql } from 'kysely';
+import pg from 'pg';
+import { systemActor } from '../core/access.ts';
+import { formatCheckpoint } from '../core/checkpoint.ts';
+import { EMPTY_ROOT } from '../core/merkle.ts';
+import { signNote } from '../core/signed-note.ts';
+import { ConfigError } from '../platform/config.ts';
+import { transact } from '../platform/database.ts';
+import type { Services } from '../services.ts';
+import { openFileLedger, sameHead, type TreeHead } from './ledger.ts';
+import { openLogKey } from './log-key.ts';
+import { RECORD_COLUMNS } from './log-store.ts';
+import { record } from './record.ts';
+
+/**
+ * The log begins anew under another origin ("Tree, sequencing, checkpoint", step 5): where acknowledged history was lost, nothing may
+ * be signed under the old one ever again. Two people say so. The new log's first entry names what the ledger knew and what the
+ * database has; every entry that there is follows it, in its old order and with its bytes, so that what receipts there are can be
+ * proven. The old ledger stays what it is, as evidence.
+ */
+
+/** A person: who is asked of, and the staff code there. */
+export interface Person {
+  agency_id: string;
+  staff_code: string;
+}
+
+const PROPOSAL = 'new_origin';
+const CONFIRMED_WITHIN_MS = 24 * 3_600_000;
+const SETUP = systemActor('setup');
+
+interface Proposal {
+  origin: string;
+  by: string;
+  at: string;
+  heads: string;
+}
+
+/**
+ * The first person proposes, the second opens it. What sequences must be at rest: it comes back with the new settings.
+ * @param owner_url who owns the tables: nobody else may move what is in the log
+ * @returns null where it was proposed; else the new log's verifier key
+ * @throws ConfigError where log and ledger agree, the people are not two, or not who they must be
+ */
+export async function openNewOrigin(
+  services: Services,
+  owner_url: string,
+  { origin, person }: { origin: string; person: Person },
+): Promise<string | null> {
+  const { config, now } = services;
+  const by = await nameOf(services, person);
+  const owner = new pg.Client({ connectionString: owner_url });
+  await owner.connect();
+  try {
+    const { heads, old_origin } = await compare(owner, config.log.ledger_path);
+    if (origin === old_origin) throw new ConfigError(`the log's origin is ${origin} already`);
+    const { rows } = await owner.query<{ value: Proposal }>('select value from deployment where name = $1', [PROPOSAL]);
+    const proposal = rows[0]?.value;
+    const is_open = proposal && now().getTime() - new Date(proposal.at).getTime() < CONFIRMED_WITHIN_MS;
+    if (!is_open || proposal.origin !== origin || proposal.heads !== heads) {
+      const value: Proposal = { origin, by, at: now().toISOString(), heads };
+      await owner.query(
+        `insert into deployment (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value`,
+        [PROPOSAL, JSON.stringify(value)],
+      );
+      return null;
+    }
+    if (proposal.by === by) throw new ConfigError('it takes two people: somebody else must say the same');
+    await requireAuditBody(services, [proposal.by, by]);
+    const key = openLogKey(config.log.key_path, origin, { create: false });
+    await transact(services, SETUP, tx =>
+      record(services, tx, SETUP, {
+        action: 'audit.new_origin',
+        resource_type: 'audit',
+        code: heads,
+        subjects: [{ subject_id: 'trail', old_origin, proposed_by: proposal.by, confirmed_by: by }],
+        subjects_withheld: true,
+      }),
+    );
+    const checkpoint = signNote(formatCheckpoint({ origin, size: 0, root: EMPTY_ROOT }), key);
+    await beginAgain(owner, { origin, verifier_key: key.verifier_key, checkpoint, at: now() });
+    return key.verifier_key;
+  } finally {
+    await owner.end();
+  }
+}
+
+/** @throws ConfigError where nobody of this name may act */
+async function nameOf(services: Services, { agency_id, staff_code }: Person): Promise<string> {
+  const found = await transact(services, SETUP, tx =>
+    tx
+      .selectFrom('caseworkers')
+      .select('id')
+      .where('agency_id', '=', agency_id)
+      .where('staff_code', '=', staff_code)
+      .where('status', '=', 'active')
+      .executeTakeFirst(),
+  );
+  if (!found) throw new ConfigError(`${agency_id} has no active caseworker ${staff_code}`);
+  return `${agency_id}/${staff_code}`;
+}
+
+/** Whoever relies on the log has to know that it was broken off. @throws ConfigError */
+async function requireAuditBody(services: Services, people: readonly string[]): Promise<void> {
+  const agencies = people.map(person => person.slice(0, person.indexOf('/')));
+  const { rows } = await transact(services, SETUP, tx =>
+    sql`select from agencies where id = any(${agencies}) and kind = 'audit_body'`.execute(tx),
+  );
+  if (rows.length === 0) throw new ConfigError('one of the two must be of the audit body');
+}
+
+/** What the ledger knew, and what the database has. @throws ConfigError where they agree: then nothing was lost */
+async function compare(owner: pg.Client, ledger_path: string): Promise<{ heads: string; old_origin: string }> {
+  const ledger = await openFileLedger(ledger_path);
+  const there = await ledger.head().finally(() => ledger.close());
+  const { rows } = await owner.query<{ origin: string; size: string; root: Buffer }>('select origin, size, root from audit_head');
+  const head = rows[0];
+  if (!head) throw new ConfigError('the log has not begun yet');
+  const here = { size: Number(head.size), root: head.root };
+  if (sameHead(there, here)) throw new ConfigError('the log and its ledger agree: nothing was lost');
+  return { heads: `ledger ${told(there)} database ${told(here)}`, old_origin: head.origin };
+}
+
+const told = ({ size, root }: TreeHead): string => `${size} ${root.toString('base64')}`;
+
+/** Everything that has or had its place waits for one again, behind the entry that says why. */
+async function beginAgain(
+  owner: pg.Client,
+  { origin, verifier_key, checkpoint, at }: { origin: string; verifier_key: string; checkpoint: string; at: Date },
+): Promise<void> {
+  const columns = RECORD_COLUMNS.join(', ');
+  await owner.query('begin');
+  try {
+    await owner.query(`select pg_advisory_xact_lock(hashtextextended('aman sequencer', 0))`);
+    await owner.query('lock table audit_head, audit_pending, audit_log in access exclusive mode');
+    // Whoever owns them is bound by the policies, too; the table is locked until they bind again.
+    for (const table of ['audit_pending', 'audit_log']) await owner.query(`alter table ${table} no force row level security`);
+    const { rows } = await owner.query<{ first: string }>(
+      `select max(number) as first from audit_pending where action = 'audit.new_origin'`,
+    );
+    await owner.query(`insert into audit_pending (${columns}) select ${columns} from audit_log order by index`);
+    await owner.query(
+      `with before as (delete from audit_pending where number < $1 returning number, ${columns})
+       insert into audit_pending (${columns}) select ${columns} from before order by number`,
+      [rows[0]!.first],
+    );
+    await owner.query('truncate audit_log, audit_tiles');
+    await owner.query('delete from audit_head');
+    await owner.query(
+      `insert into audit_head (origin, verifier_key, size, root, checkpoint, at, published_size, published, published_at)
+       values ($1, $2, 0, $3, $4, $5, 0, $4, $5)`,
+      [origin, verifier_key, EMPTY_ROOT, checkpoint, at],
+    );
+    await owner.query('delete from deployment where name = $1', [PROPOSAL]);
+    for (const table of ['audit_pending', 'audit_log']) await owner.query(`alter table ${table} force row level security`);
+    await owner.query('commit');
+  } catch (error) {
+    await owner.query('rollback');
+    throw error;
+  }
+}
