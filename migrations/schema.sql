@@ -247,6 +247,19 @@ AS $function$begin return exists (select from public.offers o where o.id = which
       or o.agency_id = me() and o.status in ('accepted', 'in_progress')
       or o.sender_agency_id = me() and (o.owner_agency_id = me() or holds(of_case)))); end$function$;
 
+CREATE OR REPLACE FUNCTION public.require_places()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    begin
+      if current_user = 'aman_sequencer' and exists (
+        select from gone where not exists (select from audit_log placed where placed.entry_id = gone.entry_id))
+      then raise insufficient_privilege using message = 'an entry leaves for its place in the log, and for nowhere else';
+      end if;
+      return null;
+    end $function$;
+
 CREATE OR REPLACE FUNCTION public.takes_part(which text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -420,6 +433,7 @@ CREATE POLICY sequencer_takes ON audit_pending AS PERMISSIVE FOR DELETE TO aman_
   USING (true);
 CREATE POLICY timeline ON audit_pending AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
+CREATE TRIGGER moved_not_removed AFTER DELETE ON audit_pending REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION require_places();
 GRANT SELECT ON audit_pending TO aman_app;
 GRANT DELETE, SELECT ON audit_pending TO aman_sequencer;
 GRANT INSERT (entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, agency_id, client_id, caseworker, action, outcome, resource_type, code, lawful_ground) ON audit_pending TO aman_app;
