@@ -9,7 +9,7 @@ import type { Services } from '../services.ts';
 import { exportLog } from './export.ts';
 import { type Looked, readCheckpoint, readConsistencyProof, readInclusionProof, readTileAt, readVerifierKey } from './log.ts';
 import { listAuditEntries, readAuditEntry } from './query.ts';
-import { AuditQuery, EntryView, Place, Size } from './schema.ts';
+import { AuditQuery, EntryView, ExportQuery, Place, Size } from './schema.ts';
 
 const auditor = { tag: 'Trail', recorded: true, scopes: ['audit.read'], caseworker: true } as const;
 const query = { ...auditor, action: 'audit.query' } as const;
@@ -46,8 +46,9 @@ export function auditRoutes(app: App, services: Services): void {
       action: 'audit.export',
       problems: ['not_found'],
       summary: 'The log as a file to be checked offline with `npm run audit:verify`; for the audit body',
-      description: 'One line per entry, in the order of the log. One that broke off goes on from the next index.',
-      query: { from: Type.Optional(Size()), to: Type.Optional({ ...Size(), description: 'Exclusive' }) },
+      description:
+        'One line per entry, in the order of the log. One that broke off is gone on with: `from` the next index, `to` the size of the checkpoint on its first line; then the entries of both are one export under that checkpoint.',
+      query: ExportQuery,
       answer: document('application/x-ndjson', 'A line with the checkpoint, then one for each entry'),
     }),
     async (request, reply) => {
@@ -66,7 +67,7 @@ function logRoutes(app: App, services: Services): void {
       ...verify,
       id: 'getCheckpoint',
       summary: 'What the log signed last: a c2sp.org/tlog-checkpoint',
-      query: { witnessed: Type.Optional({ ...Type.Boolean(), description: 'The newest that the quorum of witnesses cosigned' }) },
+      query: { witnessed: ExportQuery.witnessed },
       answer: document('text/plain', 'A signed note'),
     }),
     async (request, reply) =>

@@ -69,6 +69,12 @@ const SubjectRecord = Type.Object(
 export const Size = () => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 export const Place = () => ({ ...Size(), maximum: Number.MAX_SAFE_INTEGER - 1 });
 
+export const ExportQuery = {
+  from: Optional(Size()),
+  to: Optional({ ...Size(), description: 'Exclusive; unless said, the size of the checkpoint' }),
+  witnessed: Optional({ ...Type.Boolean(), description: 'The newest that the quorum of witnesses cosigned' }),
+};
+
 export const EntryView = Closed({
   index: Type.Integer({ description: 'Its place in the log' }),
   entry_id: Bytes('16 bytes'),
