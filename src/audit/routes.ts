@@ -49,11 +49,18 @@ export function auditRoutes(app: App, services: Services): void {
       description:
         'One line per entry, in the order of the log. One that broke off is gone on with: `from` the next index, `to` the size of the checkpoint on its first line; then the entries of both are one export under that checkpoint.',
       query: ExportQuery,
-      answer: document('application/x-ndjson', 'A line with the checkpoint, then one for each entry'),
+      answer: document(
+        ['application/x-ndjson', 'text/csv'],
+        'A line with the checkpoint, then one for each entry; as CSV a header in place of the checkpoint',
+      ),
     }),
     async (request, reply) => {
-      const { lines, receipt } = await exportLog(services, request.actor, request.query);
-      return send(reply, 'application/x-ndjson', { view: Readable.from(lines), receipt });
+      const { lines, receipt, from, to } = await exportLog(services, request.actor, request.query);
+      // No batch is read ahead of whoever takes it.
+      const view = Readable.from(lines, { highWaterMark: 1 });
+      if (request.query.format !== 'csv') return send(reply, 'application/x-ndjson', { view, receipt });
+      void reply.header('content-disposition', `attachment; filename="trail-${from}-${to}.csv"`);
+      return send(reply, 'text/csv; charset=utf-8; header=present', { view, receipt });
     },
   );
   logRoutes(app, services);

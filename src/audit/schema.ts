@@ -73,6 +73,13 @@ export const ExportQuery = {
   from: Optional(Size()),
   to: Optional({ ...Size(), description: 'Exclusive; unless said, the size of the checkpoint' }),
   witnessed: Optional({ ...Type.Boolean(), description: 'The newest that the quorum of witnesses cosigned' }),
+  format: Optional(
+    Type.Unsafe<'ndjson' | 'csv'>({
+      ...Code(['ndjson', 'csv']),
+      default: 'ndjson',
+      description: '`csv`: what `meta` says, for spreadsheets; what one would take for a formula has an apostrophe in front',
+    }),
+  ),
 };
 
 export const EntryView = Closed({

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap';
 import { type CheckedExport, verifyExport } from '../../src/audit/verify.ts';
 import type { Demands } from '../../src/audit/verify-log.ts';
 import { cosign, parseNote, parseVerifierKey, TYPE_COSIGNATURE } from '../../src/core/signed-note.ts';
-import { everyEntry, startTrail } from '../support/entries.ts';
+import { type Entry, everyEntry, startTrail } from '../support/entries.ts';
 import { privateKey, verifierLine } from '../support/exported-log.ts';
 import { caseBody, ok } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
@@ -81,4 +81,47 @@ t.test('that broke off is gone on with', async t => {
     t.equal(joined, whole.toString(), `at byte ${at}`);
     t.match(await check(joined), { root_checked: true });
   }
+});
+
+t.test('as a table for a spreadsheet', async t => {
+  const { body, as, agencies, auditorOf } = await startExporting(t);
+  const supervisor = as('helpline_a', 'supervisor');
+  const staff_code = '=HYPERLINK("http://192.0.2.1/",1)';
+  const path = `/v1/agencies/${agencies.helpline_a.id}/caseworkers`;
+  ok(await supervisor.post(path, { staff_code, roles: ['caseworker'] }));
+  ok(await as('helpline_a').post('/v1/cases', caseBody(), { 'acting-caseworker': staff_code }));
+  const entries = (await everyEntry(body, 'order=oldest')).slice(-20);
+  const [{ index: from }] = entries as [Entry];
+  const to = entries.at(-1)!.index + 1;
+
+  const answer = await body.get(`/v1/audit/export?format=csv&from=${from}&to=${to}`);
+  t.match(answer.headers, {
+    'content-type': 'text/csv; charset=utf-8; header=present',
+    'content-disposition': `attachment; filename="trail-${from}-${to}.csv"`,
+    'cache-control': 'private',
+    'audit-receipt': /^[0-9a-f]{64}$/,
+  });
+  const [head, ...rows] = ok(answer).split('\r\n');
+  t.equal(
+    head,
+    'index,receipt,at,action,outcome,agency_id,client_id,caseworker,assurance,resource_type,code,lawful_ground,request_id,subjects',
+  );
+  const cell = (value: unknown) => (value === staff_code ? `"'=HYPERLINK(""http://192.0.2.1/"",1)"` : String(value ?? ''));
+  const expected = entries.map(({ index, receipt, meta: { actor, ...meta } }) =>
+    [
+      ...[index, receipt, meta.at, meta.action, meta.outcome, actor.agency_id, actor.client_id, actor.caseworker],
+      ...[actor.assurance, meta.resource_type, meta.code, meta.lawful_ground, meta.request_id, meta.subjects],
+    ]
+      .map(cell)
+      .join(','),
+  );
+  t.strictSame(rows, [...expected, '']);
+  t.ok(
+    rows.some((row: string) => row.includes('"\'=HYPERLINK')),
+    'what somebody named themself is shown and not run',
+  );
+  const whole: string = ok(await body.get('/v1/audit/export?format=csv'));
+  t.notMatch(whole, /cas_|ref_/, 'of persons it says nothing');
+  t.equal((await body.get('/v1/audit/export?format=xml')).status, 400);
+  t.equal((await auditorOf('helpline_a').get('/v1/audit/export?format=csv')).status, 403);
 });

@@ -37,9 +37,13 @@ export const Codes = <const T extends readonly string[]>(codes: T, options: Reco
   Type.Array(Code(codes), { maxItems: codes.length, uniqueItems: true, ...options });
 
 /** An answer that is not a resource: a page, a document, bytes. */
-export const document = (media_type: string, description: string) => ({
+export const document = (media_types: string | readonly string[], description: string) => ({
   description,
-  content: { [media_type]: { schema: media_type === 'application/json' ? { type: 'object' } : { type: 'string' } } },
+  content: Object.fromEntries(
+    [media_types]
+      .flat()
+      .map(media_type => [media_type, { schema: media_type === 'application/json' ? { type: 'object' } : { type: 'string' } }]),
+  ),
 });
 
 const ProblemDocument = Type.Object(
