@@ -8,6 +8,12 @@ CREATE OR REPLACE FUNCTION public.accounts_for(which text)
  STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.id = which and (o.owner_agency_id = me() or o.jurisdiction = any (coordinated()))); end$function$;
 
+CREATE OR REPLACE FUNCTION public.accounts_for_case(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE COST 1000
+AS $function$begin return exists (select from public.cases c where c.id = which and (c.owner_agency_id = me() or c.jurisdiction = any (coordinated()))); end$function$;
+
 CREATE OR REPLACE FUNCTION public.acting_as(VARIADIC roles text[])
  RETURNS boolean
  LANGUAGE sql
@@ -291,6 +297,12 @@ CREATE OR REPLACE FUNCTION public.was_asked(which text)
  STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.referral_id = which and o.agency_id = me()); end$function$;
 
+CREATE OR REPLACE FUNCTION public.was_confirmed(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE COST 1000
+AS $function$begin return exists (select from public.audit_inquiries i where i.id = which and i.agency_id = me() and i.confirmed_at is not null); end$function$;
+
 CREATE OR REPLACE FUNCTION public.was_disclosed(which text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -329,6 +341,28 @@ CREATE POLICY write_own ON agencies AS PERMISSIVE FOR UPDATE TO PUBLIC
 CREATE TRIGGER keep_mandate BEFORE UPDATE ON agencies FOR EACH ROW EXECUTE FUNCTION keep_mandate();
 GRANT INSERT, SELECT, UPDATE ON agencies TO aman_app;
 
+CREATE TABLE audit_disclosures (
+  id text COLLATE "C" NOT NULL,
+  inquiry_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  started_at timestamp with time zone NOT NULL,
+  ends_at timestamp with time zone NOT NULL,
+  CONSTRAINT audit_disclosures_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT audit_disclosures_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT audit_disclosures_inquiry_id_case_id_key UNIQUE (inquiry_id, case_id),
+  CONSTRAINT audit_disclosures_inquiry_id_fkey FOREIGN KEY (inquiry_id) REFERENCES audit_inquiries(id),
+  CONSTRAINT audit_disclosures_pkey PRIMARY KEY (id)
+);
+CREATE INDEX audit_disclosures_case ON audit_disclosures USING btree (case_id, id);
+ALTER TABLE audit_disclosures ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_disclosures FORCE ROW LEVEL SECURITY;
+CREATE POLICY accounting ON audit_disclosures AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (acting_as(VARIADIC ARRAY['trail'::text]) OR accounts_for_case(case_id));
+CREATE POLICY trail ON audit_disclosures AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (acting_as(VARIADIC ARRAY['trail'::text]) AND agency_id = me() AND was_confirmed(inquiry_id));
+GRANT INSERT, SELECT ON audit_disclosures TO aman_app;
+
 CREATE TABLE audit_head (
   one boolean NOT NULL DEFAULT true,
   origin text NOT NULL,
@@ -353,6 +387,34 @@ CREATE TABLE audit_head (
 GRANT INSERT, SELECT ON audit_head TO aman_sequencer;
 GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since, previous_key, rotated_at) ON audit_head TO aman_app;
 GRANT UPDATE (verifier_key, size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since, previous_key, rotated_at) ON audit_head TO aman_sequencer;
+
+CREATE TABLE audit_inquiries (
+  id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  reference text NOT NULL,
+  from_index bigint NOT NULL,
+  to_index bigint NOT NULL,
+  checkpoint text NOT NULL,
+  opened_by text NOT NULL,
+  opened_at timestamp with time zone NOT NULL,
+  confirmed_by text,
+  confirmed_at timestamp with time zone,
+  version integer NOT NULL DEFAULT 1,
+  CONSTRAINT audit_inquiries_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT audit_inquiries_check CHECK (to_index > from_index),
+  CONSTRAINT audit_inquiries_check1 CHECK (confirmed_by <> opened_by),
+  CONSTRAINT audit_inquiries_check2 CHECK ((confirmed_by IS NULL) = (confirmed_at IS NULL)),
+  CONSTRAINT audit_inquiries_from_index_check CHECK (from_index >= 0),
+  CONSTRAINT audit_inquiries_pkey PRIMARY KEY (id)
+);
+ALTER TABLE audit_inquiries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_inquiries FORCE ROW LEVEL SECURITY;
+CREATE POLICY audit_body ON audit_inquiries AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = me() AND is_audit_body())
+  WITH CHECK (agency_id = me() AND is_audit_body());
+GRANT SELECT ON audit_inquiries TO aman_app;
+GRANT INSERT (id, agency_id, reference, from_index, to_index, checkpoint, opened_by, opened_at) ON audit_inquiries TO aman_app;
+GRANT UPDATE (confirmed_by, confirmed_at, version) ON audit_inquiries TO aman_app;
 
 CREATE TABLE audit_log (
   index bigint NOT NULL,

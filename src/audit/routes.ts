@@ -3,15 +3,17 @@ import type { FastifyReply } from 'fastify';
 import { Type } from 'typebox';
 import type { App } from '../api.ts';
 import { answer } from '../platform/http/answer.ts';
-import { Closed, document, operation } from '../platform/http/openapi.ts';
+import { Closed, document, Id, operation } from '../platform/http/openapi.ts';
 import { pageOf } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
 import { exportLog } from './export.ts';
+import { confirmInquiry, openInquiry, readInquiry } from './inquiries.ts';
 import { type Looked, readCheckpoint, readConsistencyProof, readInclusionProof, readTileAt, readVerifierKey } from './log.ts';
 import { listAuditEntries, readAuditEntry } from './query.ts';
-import { AuditQuery, EntryView, ExportQuery, Place, Size } from './schema.ts';
+import { AuditQuery, EntryView, ExportQuery, InquiryBody, InquiryView, Place, Size } from './schema.ts';
 
 const auditor = { tag: 'Trail', recorded: true, scopes: ['audit.read'], caseworker: true } as const;
+const inquiry = { tag: 'Trail', scopes: ['audit.read'], caseworker: true } as const;
 const query = { ...auditor, action: 'audit.query' } as const;
 const verify = { ...auditor, action: 'audit.verify', problems: ['not_found'] } as const;
 
@@ -44,10 +46,10 @@ export function auditRoutes(app: App, services: Services): void {
       ...auditor,
       id: 'exportLog',
       action: 'audit.export',
-      problems: ['not_found'],
+      problems: ['not_found', 'unprocessable', 'wrong_state'],
       summary: 'The log as a file to be checked offline with `npm run audit:verify`; for the audit body',
       description:
-        'One line per entry, in the order of the log. One that broke off is gone on with: `from` the next index, `to` the size of the checkpoint on its first line; then the entries of both are one export under that checkpoint.',
+        'One line per entry, in the order of the log. One that broke off is gone on with: `from` the next index, `to` the size of the checkpoint on its first line; then the entries of both are one export under that checkpoint. Records of persons take an inquiry, and count as a disclosure of each case that they tell of.',
       query: ExportQuery,
       answer: document(
         ['application/x-ndjson', 'text/csv'],
@@ -58,12 +60,63 @@ export function auditRoutes(app: App, services: Services): void {
       const { lines, receipt, from, to } = await exportLog(services, request.actor, request.query);
       // No batch is read ahead of whoever takes it.
       const view = Readable.from(lines, { highWaterMark: 1 });
-      if (request.query.format !== 'csv') return send(reply, 'application/x-ndjson', { view, receipt });
+      if (request.query.format !== 'csv')
+        return send(reply, 'application/x-ndjson', { view, receipt }, request.query.personal ? 'no-store' : 'private');
       void reply.header('content-disposition', `attachment; filename="trail-${from}-${to}.csv"`);
       return send(reply, 'text/csv; charset=utf-8; header=present', { view, receipt });
     },
   );
   logRoutes(app, services);
+  inquiryRoutes(app, services);
+}
+
+/** Two auditors agree before records of persons leave with an export. */
+function inquiryRoutes(app: App, services: Services): void {
+  const params = Closed({ id: Id('inq') });
+  app.post(
+    '/v1/audit/inquiries',
+    operation({
+      ...inquiry,
+      id: 'openInquiry',
+      action: 'inquiry.open',
+      problems: ['not_found', 'unprocessable'],
+      summary: 'Ask to see what entries of the trail say of persons; for the audit body',
+      description: 'Waits for a day until another auditor confirms it, and is good for a day from then on.',
+      body: InquiryBody,
+      status: 201,
+      answer: InquiryView,
+    }),
+    async (request, reply) => {
+      const opened = await openInquiry(services, request.actor, request.body);
+      return answer(reply, opened, { location: `/v1/audit/inquiries/${opened.view.id}` });
+    },
+  );
+  app.get(
+    '/v1/audit/inquiries/:id',
+    operation({
+      ...inquiry,
+      recorded: true,
+      id: 'getInquiry',
+      action: 'inquiry.read',
+      summary: 'An inquiry, and whether it waits, was confirmed or is over',
+      params,
+      answer: InquiryView,
+    }),
+    async (request, reply) => answer(reply, await readInquiry(services, request.actor, request.params.id)),
+  );
+  app.post(
+    '/v1/audit/inquiries/:id/confirm',
+    operation({
+      ...inquiry,
+      id: 'confirmInquiry',
+      action: 'inquiry.confirm',
+      problems: ['wrong_state'],
+      summary: 'Agree to an inquiry that another auditor opened',
+      params,
+      answer: InquiryView,
+    }),
+    async (request, reply) => answer(reply, await confirmInquiry(services, request.actor, request.params.id)),
+  );
 }
 
 /** What it takes to check the log without trusting us. */
@@ -135,6 +188,11 @@ function logRoutes(app: App, services: Services): void {
   );
 }
 
-function send(reply: FastifyReply, type: string, { view, receipt }: Looked<string | Buffer | Readable>): FastifyReply {
-  return reply.header('audit-receipt', receipt).header('cache-control', 'private').type(type).send(view);
+function send(
+  reply: FastifyReply,
+  type: string,
+  { view, receipt }: Looked<string | Buffer | Readable>,
+  caches: 'private' | 'no-store' = 'private',
+): FastifyReply {
+  return reply.header('audit-receipt', receipt).header('cache-control', caches).type(type).send(view);
 }

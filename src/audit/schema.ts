@@ -1,7 +1,8 @@
 import { type Static, Type } from 'typebox';
 import { LAWFUL_GROUNDS } from '../core/codes.ts';
 import { idPattern } from '../core/ids.ts';
-import { Closed, Code, Id, Instant, Nullable, StaffCode } from '../platform/http/openapi.ts';
+import { INQUIRY_STATES } from '../core/inquiry.ts';
+import { Closed, Code, Id, Instant, Named, Nullable, StaffCode } from '../platform/http/openapi.ts';
 import { PageQuery } from '../platform/http/paging.ts';
 
 const Optional = Type.Optional;
@@ -80,6 +81,11 @@ export const ExportQuery = {
       description: '`csv`: what `meta` says, for spreadsheets; what one would take for a formula has an apostrophe in front',
     }),
   ),
+  personal: Optional({
+    ...Type.Boolean(),
+    description: 'With the records of persons, as far as they are not erased: needs `inquiry_id`',
+  }),
+  inquiry_id: Optional({ ...Id('inq'), description: 'A confirmed inquiry of the caller; `from` and `to` are its, or within' }),
 };
 
 export const EntryView = Closed({
@@ -101,3 +107,28 @@ export const EntryView = Closed({
   ),
 });
 export type EntryView = Static<typeof EntryView>;
+
+export const InquiryBody = Named('NewInquiry', {
+  reference: Type.String({
+    pattern: '^[A-Za-z0-9][A-Za-z0-9._/:-]{0,63}$',
+    description: 'By which the inquiry is known elsewhere: a code, never a name',
+  }),
+  from: Optional(Place()),
+  to: Optional({ ...Size(), description: 'Exclusive; unless said, all that is published now' }),
+});
+export type InquiryBody = Static<typeof InquiryBody>;
+
+export const InquiryView = Named('Inquiry', {
+  id: Id('inq'),
+  reference: Type.String(),
+  from: Type.Integer({ description: 'A place in the log' }),
+  to: Type.Integer({ description: 'Exclusive' }),
+  state: Code(INQUIRY_STATES),
+  opened_by: StaffCode(),
+  opened_at: Instant(),
+  confirmed_by: Nullable(StaffCode()),
+  confirmed_at: Nullable(Instant()),
+  expires_at: Type.String({ ...Instant(), description: 'Until when it waits, or once it is confirmed is good' }),
+  version: Type.Integer(),
+});
+export type InquiryView = Static<typeof InquiryView>;

@@ -143,6 +143,9 @@ const PERMISSIONS = {
   'audit.query': { relations: ['self'], roles: ['auditor'] },
   'audit.verify': { relations: ['self'], roles: ['auditor'] },
   'audit.export': { relations: ['audit_body'], roles: ['auditor'] },
+  'inquiry.open': { relations: ['audit_body'], roles: ['auditor'] },
+  'inquiry.read': { relations: ['audit_body'], roles: ['auditor'] },
+  'inquiry.confirm': { relations: ['audit_body'], roles: ['auditor'] },
 } as const satisfies Record<string, Permission>;
 
 export type Action = keyof typeof PERMISSIONS;

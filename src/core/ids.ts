@@ -28,6 +28,7 @@ export const PREFIXES = [
   'dlv',
   'evt',
   'dsc',
+  'inq',
 ] as const;
 
 export type Prefix = (typeof PREFIXES)[number];

@@ -61,6 +61,8 @@ export interface Tables {
   audit_tiles: AuditTileTable;
   audit_head: AuditHeadTable;
   journal: JournalTable;
+  audit_inquiries: AuditInquiryTable;
+  audit_disclosures: AuditDisclosureTable;
 }
 
 interface DeploymentTable {
@@ -615,4 +617,34 @@ export interface JournalTable {
   at: Date;
   /** When it was in the file beside the ledger. */
   kept_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+}
+
+/** What two auditors agree on before they see what the trail says of persons. */
+export interface AuditInquiryTable {
+  id: string;
+  agency_id: string;
+  /** By which it is known elsewhere: a code. */
+  reference: string;
+  from_index: number;
+  /** Exclusive. */
+  to_index: number;
+  /** What was published when it was opened: it covers the range. */
+  checkpoint: string;
+  /** Staff codes of the agency. */
+  opened_by: string;
+  opened_at: Date;
+  confirmed_by: ColumnType<string | null, never, string>;
+  confirmed_at: ColumnType<Date | null, never, Date>;
+  version: Generated<number>;
+}
+
+/** That an inquiry was told of a case, once: for the accounting of disclosures. */
+export interface AuditDisclosureTable {
+  id: string;
+  inquiry_id: string;
+  case_id: string;
+  agency_id: string;
+  started_at: Date;
+  /** When the inquiry ends, and with it what may be told. */
+  ends_at: Date;
 }

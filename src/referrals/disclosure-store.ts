@@ -2,7 +2,7 @@ import { type Selectable, sql } from 'kysely';
 import { type CaseOf, caseOf } from '../cases/store.ts';
 import type { Category } from '../core/codes.ts';
 import { post, type Tx } from '../platform/database.ts';
-import type { DisclosureTable } from '../platform/tables.ts';
+import type { AuditDisclosureTable, DisclosureTable } from '../platform/tables.ts';
 import type { ReferralRow } from './store.ts';
 
 export type DisclosureRow = Selectable<DisclosureTable>;
@@ -116,6 +116,25 @@ export const listAccounting = (
     .orderBy('id', 'desc')
     .limit(limit)
     .execute();
+
+/** What inquiries of the audit body were told of a case, newest first, to whoever runs `tx` and may know of all its disclosures. */
+export const listAuditDisclosures = (
+  tx: Tx,
+  case_id: string,
+  before_id: string | undefined,
+  limit: number,
+): Promise<AuditDisclosureTable[]> =>
+  tx
+    .selectFrom('audit_disclosures')
+    .selectAll()
+    .where('case_id', '=', case_id)
+    .$if(before_id !== undefined, query => query.where('id', '<', before_id!))
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+
+export const findAuditDisclosure = (tx: Tx, id: string): Promise<AuditDisclosureTable | undefined> =>
+  tx.selectFrom('audit_disclosures').selectAll().where('id', '=', id).executeTakeFirst();
 
 /** The disclosure as whoever runs `tx` may know of it. */
 export const findDisclosure = (tx: Tx, id: string): Promise<DisclosureRow | undefined> =>

@@ -8,14 +8,17 @@ import { type AgencyActor, authorise, hasRole, type Relation } from '../core/acc
 import { Problem, raise } from '../core/problem.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
+import type { AuditDisclosureTable } from '../platform/tables.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers } from '../timers/apply.ts';
 import { lockOpenTimers } from '../timers/store.ts';
 import {
   type DisclosureRow,
+  findAuditDisclosure,
   findDisclosure,
   forgetDisclosure,
   listAccounting,
+  listAuditDisclosures,
   listOfferFacts,
   listReferralsById,
   saveConfirmation,
@@ -25,8 +28,8 @@ import { listAgencyFacts, lockReferralRows } from './store.ts';
 
 /**
  * The accounting: to whom a case was disclosed, since when, which categories, on which ground, and whether what had to be
- * deleted was. The owner and the coordinator see all of a case, a holder or former holder its own, until it confirms that it
- * deleted it.
+ * deleted was. The owner and the coordinator see all of a case, also what an inquiry of the audit body was told of it by the trail; a
+ * holder or former holder its own, until it confirms that it deleted it.
  */
 
 /** The disclosures of a case, newest first. @throws Problem `not_found`, `forbidden`, `access_reason_required` */
@@ -51,8 +54,15 @@ export const listCaseDisclosures = (
       before_id as string | undefined,
       limit + 1,
     );
+    const inquiries = sees_all ? await listAuditDisclosures(tx, case_id, before_id as string | undefined, limit + 1) : [];
     const show = await disclosureViews(tx, actor, rows);
-    const view = toPage(rows, limit, row => encodeCursor(row.id), show);
+    const now = services.now();
+    const view = toPage(
+      [...rows, ...inquiries].sort((a, b) => (a.id < b.id ? 1 : -1)).slice(0, limit + 1),
+      limit,
+      row => encodeCursor(row.id),
+      row => ('inquiry_id' in row ? inquiryDisclosureView(row, now) : show(row)),
+    );
     const receipt = await record(services, tx, actor, {
       action: 'disclosure.list',
       outcome: 'read',
@@ -75,7 +85,8 @@ export const confirmDeletion = (services: Services, actor: AgencyActor, id: stri
     'disclosure.confirm_deletion',
     (tx, id) => viewConfirmed(tx, actor, id),
     async (tx, now) => {
-      const { case_id, referral_id } = (await findDisclosure(tx, id)) ?? raise('not_found');
+      const { case_id, referral_id } =
+        (await findDisclosure(tx, id)) ?? raise((await findAuditDisclosure(tx, id)) ? 'forbidden' : 'not_found');
       await lockCase(tx, case_id, 'share');
       await asSystem(tx, 'router', tx => lockReferralRows(tx, referral_id));
       const disclosure = (await findDisclosure(tx, id)) ?? raise('not_found');
@@ -174,3 +185,19 @@ async function disclosureViews(
     };
   };
 }
+
+/** What the trail told an inquiry: who did what with the case, but nothing that stands in it, and so nothing to be deleted. */
+const inquiryDisclosureView = (row: AuditDisclosureTable, now: Date): DisclosureView => ({
+  id: row.id,
+  case_id: row.case_id,
+  agency_id: row.agency_id,
+  inquiry_id: row.inquiry_id,
+  purpose: 'audit',
+  categories: [],
+  categories_held: [],
+  ground: 'inquiry',
+  started_at: row.started_at.toISOString(),
+  ended_at: row.ends_at <= now ? row.ends_at.toISOString() : null,
+  deletion_due_at: null,
+  deletion_confirmed_at: null,
+});

@@ -72,6 +72,7 @@ const EXEMPT = {
     listEvents: NOTHING_NAMED,
     listAuditEntries: NOTHING_NAMED,
     exportLog: NOTHING_NAMED,
+    openInquiry: NOTHING_NAMED,
     getCheckpoint: LOG,
     getVerifierKey: LOG,
     getTile: LOG,

@@ -32,6 +32,7 @@ const OF_NO_CASE = [
   // One of what the list shows; and what says nothing of anybody.
   'getAuditEntry',
   'exportLog',
+  'getInquiry',
   'getCheckpoint',
   'getVerifierKey',
   'getTile',

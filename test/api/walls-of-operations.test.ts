@@ -21,7 +21,7 @@ const { lookAsOwner } = await import('../support/trail.ts');
 
 const STRANGER = { key: 'helpline_b', person: 'everything' } as const;
 /** What is written whoever asks: that somebody asked. */
-const TRAIL = /^(audit_|event_|kysely_)|^(events|deployment|heartbeats)$/;
+const TRAIL = /^(audit_(?!inquiries|disclosures)|event_|kysely_)|^(events|deployment|heartbeats)$/;
 
 t.test('each wall by itself', async t => {
   const test = await startTestApp(t, { RATE_LIMIT: '100000,100000' });

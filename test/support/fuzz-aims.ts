@@ -296,6 +296,9 @@ const AIMS: Record<string, Aiming> = {
   listAuditEntries: (world, chance) => auditor(world, chance),
   getAuditEntry: (_, chance) => ({ by: 'audit_body', params: { index: String(chance(20)) } }),
   exportLog: () => ({ by: 'audit_body' }),
+  openInquiry: () => ({ by: 'audit_body', body: { from: undefined, to: undefined } }),
+  getInquiry: about('inq', () => true),
+  confirmInquiry: about('inq', ({ state }) => state === 'waiting', 'supervisor'),
   getCheckpoint: (world, chance) => auditor(world, chance),
   getVerifierKey: (world, chance) => auditor(world, chance),
   getTile: (world, chance) => ({

@@ -59,6 +59,7 @@ const CORRESPONDENTS = { helpline_a: FOR_RECEIVER, health: FOR_RECEIVER, committ
 const PARTIES = { helpline_a: READERS, health: READERS, committee: COORDINATOR };
 const LISTS = { helpline_a: READERS, committee: [...COORDINATOR, ...READERS], others: READERS };
 const AUDITORS = { scopes: ['audit.read'], may: { helpline_a: ['auditor'], others: ['auditor'] } } as const;
+const INQUIRY = { scopes: AUDITORS.scopes, may: { audit_body: ['auditor'] } } as const;
 const ENDPOINT = { scopes: ['webhooks'], may: { health: SUPERVISOR } } as const;
 
 /** What the operations are done to, made when the first of them asks for it. */
@@ -105,6 +106,9 @@ export function prepared(test: TestApp, them: Mechanism) {
     verb,
     timerOf,
     newClient,
+    /** Opened by a supervisor, so that anybody else confirms it. */
+    newInquiry: async () =>
+      ok(await as('audit_body', 'supervisor').post('/v1/audit/inquiries', { reference: 'INQ-7' })).id as string,
     disclosureOf,
     /** Accepted, and left so: what is only read, and what is refused. */
     held: once(() => night('accepted')),
@@ -418,6 +422,13 @@ export const OPERATIONS: Record<string, Described> = {
     may: { audit_body: ['auditor'], others: NOT },
     example: nothingNamed(),
   },
+  openInquiry: {
+    scopes: AUDITORS.scopes,
+    may: { audit_body: ['auditor'], others: NOT },
+    example: nothingNamed({ reference: 'INQ-7' }),
+  },
+  getInquiry: { ...INQUIRY, example: async w => ({ params: { id: await w.newInquiry() } }) },
+  confirmInquiry: { ...INQUIRY, example: async w => ({ params: { id: await w.newInquiry() } }) },
   getCheckpoint: { ...AUDITORS, example: nothingNamed() },
   getVerifierKey: { ...AUDITORS, example: nothingNamed() },
   getTile: { ...AUDITORS, example: () => ({ params: { '*': '0/000.p/1' } }) },
