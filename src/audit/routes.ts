@@ -17,6 +17,15 @@ const inquiry = { tag: 'Trail', scopes: ['audit.read'], caseworker: true } as co
 const query = { ...auditor, action: 'audit.query' } as const;
 const verify = { ...auditor, action: 'audit.verify', problems: ['not_found'] } as const;
 
+/** Each is one call; filters narrow together, newest first unless `order=oldest`. */
+const QUESTIONS = `Every filter narrows, alone or with others; cursors stay good while the log grows.
+
+- Who saw this case: \`?case_id=cas_…&outcome=read\`
+- What did this caseworker do: \`?agency_id=agy_…&caseworker=CH-1\`
+- Which refusals in this week: \`?outcome=denied&from=2026-11-16T00:00:00Z&to=2026-11-23T00:00:00Z\`
+- Which disclosures on a lawful ground: \`?lawful_ground=court_order\`
+- What became of a referral, from the beginning: \`?referral_id=ref_…&order=oldest\``;
+
 export function auditRoutes(app: App, services: Services): void {
   app.get(
     '/v1/audit/entries',
@@ -24,6 +33,7 @@ export function auditRoutes(app: App, services: Services): void {
       ...query,
       id: 'listAuditEntries',
       summary: 'Entries of the trail: of the own agency, for the audit body all',
+      description: QUESTIONS,
       query: AuditQuery,
       answer: pageOf(EntryView),
     }),
