@@ -5,8 +5,8 @@ import { type Kysely, sql } from 'kysely';
  *
  * Nobody may change a row of the trail; what erasure destroys goes through one function of the owner's, which the role `erasure`
  * alone may call. `journal` is what the sequencer writes into the file beside its ledger: hashed ids of what was erased, withdrawn
- * and revoked. And the head says since which start of the server it was compared with the ledger: a copy of the database elsewhere,
- * or a restored one, has not been.
+ * and revoked. And the head says in which database, since which start of its server, it was compared with the ledger: a copy, or a
+ * restored one, has not been.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`create policy erasure on audit_subjects using ((select acting_as('erasure'))) with check ((select acting_as('erasure')))`.execute(
@@ -32,6 +32,8 @@ export async function up(db: Kysely<unknown>): Promise<void> {
           returning entry_id, ordinal)
         select r.subject_commits[gone.ordinal + 1] from gone join audit_records r using (entry_id);
     end $$`.execute(db);
+  // What is erased is found by its entries, also among tens of millions.
+  await sql`create index audit_subject_referrals_entry on audit_subject_referrals (entry_id, ordinal)`.execute(db);
   await sql`revoke execute on function erase_subject(bytea) from public`.execute(db);
   await sql`grant execute on function erase_subject(bytea) to aman_app`.execute(db);
 
@@ -49,11 +51,15 @@ export async function up(db: Kysely<unknown>): Promise<void> {
   await sql`alter table journal force row level security`.execute(db);
   await sql`create policy anyone_acts on journal for insert with check (true)`.execute(db);
   await sql`create policy sequencer on journal to aman_sequencer using (true)`.execute(db);
-  await sql`create policy restoring on journal for select using ((select acting_as('setup')))`.execute(db);
+  await sql`create policy restoring on journal for select using ((select acting_as('setup', 'timeline')))`.execute(db);
   await sql`grant select, insert (kind, id_hash, details, at, kept_at) on journal to aman_app`.execute(db);
   await sql`grant select, update (kept_at) on journal to aman_sequencer`.execute(db);
 
-  await sql`alter table audit_head add column compared_since timestamptz`.execute(db);
-  await sql`grant select (compared_since) on audit_head to aman_app`.execute(db);
-  await sql`grant update (compared_since) on audit_head to aman_sequencer`.execute(db);
+  await sql`
+    create function this_database() returns text language sql stable parallel safe set search_path = pg_catalog, public, pg_temp as $$
+      select concat_ws(' ', extract(epoch from pg_postmaster_start_time()), (select oid from pg_database where datname = current_database()),
+        'audit_head'::regclass::oid) $$`.execute(db);
+  await sql`alter table audit_head add column compared_in text`.execute(db);
+  await sql`grant select (compared_in) on audit_head to aman_app`.execute(db);
+  await sql`grant update (compared_in) on audit_head to aman_sequencer`.execute(db);
 }

@@ -6,7 +6,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     create function require_places() returns trigger language plpgsql set search_path = pg_catalog, public, pg_temp as $$
     begin
       if current_user = 'aman_sequencer' and exists (
-        select from gone where not exists (select from audit_log placed where placed.entry_id = gone.entry_id))
+        select from gone where not exists (select from audit_log placed where placed.entry_id = gone.entry_id and placed.entry = gone.entry))
       then raise insufficient_privilege using message = 'an entry leaves for its place in the log, and for nowhere else';
       end if;
       return null;

@@ -260,7 +260,7 @@ CREATE OR REPLACE FUNCTION public.require_places()
 AS $function$
     begin
       if current_user = 'aman_sequencer' and exists (
-        select from gone where not exists (select from audit_log placed where placed.entry_id = gone.entry_id))
+        select from gone where not exists (select from audit_log placed where placed.entry_id = gone.entry_id and placed.entry = gone.entry))
       then raise insufficient_privilege using message = 'an entry leaves for its place in the log, and for nowhere else';
       end if;
       return null;
@@ -278,6 +278,15 @@ CREATE OR REPLACE FUNCTION public.takes_part_now(which text)
  STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.offers o where o.case_id = which and (o.agency_id = me() or o.sender_agency_id = me())
       and o.status in ('offered', 'received', 'info_requested', 'waitlisted', 'accepted', 'in_progress')); end$function$;
+
+CREATE OR REPLACE FUNCTION public.this_database()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+      select concat_ws(' ', extract(epoch from pg_postmaster_start_time()), (select oid from pg_database where datname = current_database()),
+        'audit_head'::regclass::oid) $function$;
 
 CREATE OR REPLACE FUNCTION public.use_key(client text, used text)
  RETURNS TABLE(fingerprint bytea, resource_id text, holds_secret boolean)
@@ -378,15 +387,15 @@ CREATE TABLE audit_head (
   witnessed_size bigint,
   witnessed text,
   witnessed_at timestamp with time zone,
-  compared_since timestamp with time zone,
+  compared_in text,
   previous_key text,
   rotated_at timestamp with time zone,
   CONSTRAINT audit_head_one_check CHECK (one),
   CONSTRAINT audit_head_pkey PRIMARY KEY (one)
 );
 GRANT INSERT, SELECT ON audit_head TO aman_sequencer;
-GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since, previous_key, rotated_at) ON audit_head TO aman_app;
-GRANT UPDATE (verifier_key, size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_since, previous_key, rotated_at) ON audit_head TO aman_sequencer;
+GRANT SELECT (origin, verifier_key, size, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_in, previous_key, rotated_at) ON audit_head TO aman_app;
+GRANT UPDATE (verifier_key, size, root, checkpoint, at, published_size, published, published_at, halted, witnessed_size, witnessed, witnessed_at, compared_in, previous_key, rotated_at) ON audit_head TO aman_sequencer;
 
 CREATE TABLE audit_inquiries (
   id text COLLATE "C" NOT NULL,
@@ -546,6 +555,7 @@ CREATE TABLE audit_subject_referrals (
   entry_id bytea NOT NULL,
   ordinal smallint NOT NULL
 );
+CREATE INDEX audit_subject_referrals_entry ON audit_subject_referrals USING btree (entry_id, ordinal);
 CREATE INDEX audit_subject_referrals_referral ON audit_subject_referrals USING btree (referral_index, reader_agency_id);
 ALTER TABLE audit_subject_referrals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_subject_referrals FORCE ROW LEVEL SECURITY;
@@ -1082,7 +1092,7 @@ ALTER TABLE journal FORCE ROW LEVEL SECURITY;
 CREATE POLICY anyone_acts ON journal AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (true);
 CREATE POLICY restoring ON journal AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['setup'::text]) AS acting_as));
+  USING (( SELECT acting_as(VARIADIC ARRAY['setup'::text, 'timeline'::text]) AS acting_as));
 CREATE POLICY sequencer ON journal AS PERMISSIVE FOR ALL TO aman_sequencer
   USING (true);
 GRANT SELECT ON journal TO aman_app;

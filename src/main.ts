@@ -11,7 +11,7 @@ import { openNewOrigin } from './audit/new-origin.ts';
 import { AGENCY_KINDS } from './core/codes.ts';
 import { isDemo, loadDemo } from './demo.ts';
 import { backlogReader } from './platform/backlog.ts';
-import { type Config, ConfigError, readConfig, requireOrigin } from './platform/config.ts';
+import { type Config, ConfigError, readConfig, requireLogSettings, requireOrigin } from './platform/config.ts';
 import { lockDataDir, startEmbeddedPostgres } from './platform/embedded-postgres.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
 import { createLogger, describeError, type Logger } from './platform/log.ts';
@@ -291,6 +291,7 @@ async function newOrigin(config: Config, log: Logger, opened: Opened, args: stri
   const { origin, agency: agency_id, 'staff-code': staff_code } = values;
   if (!origin || !agency_id || !staff_code) throw new ConfigError(USAGE);
   requireOrigin('--origin', origin);
+  requireLogSettings(config);
   const { services, migrate_url } = await openForCommand(config, log, opened);
   // While it is known where the journal is.
   await applyJournal(services);

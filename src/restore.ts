@@ -1,9 +1,10 @@
 import { revokeAgain } from './access/commands.ts';
 import { eraseByIndex } from './audit/erasure.ts';
-import { type JournalLine, journalPath, readJournal, sameLine } from './audit/journal.ts';
+import { type JournalLine, journalPath, noteInJournal, readJournal, sameLine } from './audit/journal.ts';
 import { listJournal } from './audit/journal-store.ts';
 import { withdrawAgain } from './cases/consents.ts';
 import { type Actor, systemActor } from './core/access.ts';
+import { ConfigError } from './platform/config.ts';
 import { asSystem, type Tx, transact } from './platform/database.ts';
 import type { Services } from './services.ts';
 
@@ -11,27 +12,51 @@ import type { Services } from './services.ts';
  * Makes true again what the journal beside the ledger says and this database does not know of: it was restored from a backup that
  * is older. Each line in a transaction of its own, with what the line says noted in the same one: whoever stops in between goes on.
  * @returns how many lines it did not know of
- * @throws ConfigError where the journal cannot be read
+ * @throws ConfigError where the journal cannot be read, or not all of it could be made true
  */
 export async function applyJournal(services: Services): Promise<number> {
   const lines = await readJournal(journalPath(services.config.log.ledger_path));
-  const known = new Set((await transact(services, SETUP, listJournal)).map(sameLine));
+  const rows = await transact(services, SETUP, listJournal);
+  if (rows.some(({ kept_at }) => kept_at !== null) && lines.length === 0)
+    services.log.error('the journal is empty, and is written again: was it lost, or is it another one?');
+  if (rows.length === 0 && lines.length === 0) await noteWhatIsSo(services);
+  const known = new Set(rows.map(sameLine));
   const missing = lines.filter(line => !known.has(sameLine(line)));
+  // What was erased may have been erased again since: that says nothing new, and must be done.
+  for (const { kind, id_hash } of lines)
+    if (kind === 'erased') await transact(services, SETUP, tx => eraseByIndex(services, tx, SETUP, id_hash));
   if (missing.length === 0) return 0;
   services.log.warn({ lines: missing.length }, 'the journal says what this database does not know of: it was restored');
   const ids = await idsOf(services, missing);
+  let failed = 0;
   for (const line of missing) {
     const { kind, id_hash, details, at } = line;
     const applied = transact(services, ACTORS[kind], async tx => {
       await apply(services, tx, line, ids.get(id_hash.toString('base64')));
       await tx.insertInto('journal').values({ kind, id_hash, details, at, kept_at: services.now() }).execute();
     });
-    // One that fails must not hold up the others; the next start tries again.
-    await applied.catch(error => services.log.fatal({ err: error }, 'a line of the journal could not be applied'));
+    // One that fails must not hold up the others.
+    await applied.catch(error => {
+      failed += 1;
+      services.log.error({ err: error }, 'a line of the journal could not be applied');
+    });
   }
   services.wake_up.notify();
+  if (failed > 0)
+    throw new ConfigError(`${failed} lines of the journal could not be applied: the database is not what was acknowledged`);
   return missing.length;
 }
+
+/** A journal begins with what had been withdrawn and revoked before there was one. */
+const noteWhatIsSo = (services: Services): Promise<void> =>
+  transact(services, SETUP, async tx => {
+    const consents = await asSystem(tx, 'clock', tx =>
+      tx.selectFrom('consents').select(['id', 'withdrawn_at as at']).where('withdrawn_at', 'is not', null).execute(),
+    );
+    const clients = await tx.selectFrom('clients').select(['id', 'updated_at as at']).where('status', '=', 'revoked').execute();
+    for (const { id, at } of consents) noteInJournal(services, tx, { kind: 'withdrawn', id, at: at! });
+    for (const { id, at } of clients) noteInJournal(services, tx, { kind: 'revoked', id, at });
+  });
 
 const SETUP = systemActor('setup');
 const ACTORS = { erased: SETUP, withdrawn: systemActor('clock'), revoked: SETUP } satisfies Record<JournalLine['kind'], Actor>;

@@ -69,7 +69,8 @@ export function createCosigning({ database, witnesses, quorum, now, log }: Means
   }
 
   function lineOf({ status, body, type }: Answer, { note, checkpoint, log_key }: Published, key: VerifierKey): string {
-    if (status === 409 && type === SIZE_TYPE) throw new OtherHistory(`it has cosigned ${body.trim().slice(0, 20)} entries`);
+    // Perhaps another sequencer was faster; one that stays ahead will not cosign, and that is an alarm.
+    if (status === 409 && type === SIZE_TYPE) throw new Refused(`it has cosigned ${body.trim().slice(0, 20)} entries`);
     if (status === 409 || status === 422) throw new OtherHistory(`HTTP ${status}`);
     if (status !== 200) throw new Refused(`HTTP ${status}`);
     for (const line of body.split('\n').filter(Boolean)) {
@@ -113,7 +114,7 @@ export function createCosigning({ database, witnesses, quorum, now, log }: Means
     });
     const lines = (await Promise.all(asked)).filter(line => line !== null);
     if (lines.length < quorum) return;
-    await transact(database, SEQUENCER, tx => saveWitnessed(tx, checkpoint.size, head.published + lines.join(''), now()));
+    await transact(database, SEQUENCER, tx => saveWitnessed(tx, checkpoint, head.published + lines.join(''), now()));
   };
 }
 
@@ -132,7 +133,7 @@ async function send(url: string, body: string, signal: AbortSignal): Promise<Ans
     if (bytes > LONGEST_ANSWER_BYTES) throw new Refused('its answer does not end');
     chunks.push(chunk);
   }
-  const type = String(response.headers['content-type'] ?? '');
+  const [type = ''] = String(response.headers['content-type'] ?? '').split(';');
   return { status: response.statusCode, body: Buffer.concat(chunks).toString(), type };
 }
 

@@ -4,6 +4,7 @@ import { type Loop, startLoop } from '../platform/loop.ts';
 import type { Services } from '../services.ts';
 import { createCosigning } from './cosigning.ts';
 import { journalPath, keepAgain, keepJournal } from './journal.ts';
+import { findOldestNotKept } from './journal-store.ts';
 import { openFileLedger } from './ledger.ts';
 import { openLogKey } from './log-key.ts';
 import { findHead, ROTATE } from './log-store.ts';
@@ -20,10 +21,12 @@ const ASK_WITNESSES_EVERY_MS = 10_000;
 const MERGE_WITHIN_MS = 2_000;
 /** Without a checkpoint that a quorum cosigned within this time nobody outside vouches for the log. */
 const WITNESSED_WITHIN_MS = 60_000;
+/** What must outlive a restore is beside the ledger within this time. */
+const KEPT_WITHIN_MS = 60_000;
 /** While a cause lasts, it is told again after this. */
 const ALARM_EVERY_MS = 3_600_000;
 
-type Alarm = Halt | 'merge_delay' | 'not_witnessed';
+type Alarm = Halt | 'merge_delay' | 'not_witnessed' | 'journal_behind';
 
 /** The log's name: as it was given, else as it began, else made of where the service is. */
 async function originOf({ config, db }: Services): Promise<string> {
@@ -56,12 +59,12 @@ export async function openSequencer(
   };
   try {
     await requireRole(database.db, SEQUENCER_ROLE);
+    await nameKey(services, key.verifier_key, previous?.verifier_key);
   } catch (error) {
     await close();
     throw error;
   }
   const onHalt = (why: Halt) => raiseAlarm(services, why);
-  await nameKey(services, key.verifier_key, previous?.verifier_key);
   const { witnesses, quorum } = config.log;
   const journal_path = journalPath(config.log.ledger_path);
   return {
@@ -147,14 +150,17 @@ export function watchLog(services: Services): () => Promise<boolean> {
   const began = services.now().getTime();
   let late_since: number | null = null;
   return async () => {
-    const { head, waits_since } = await transact(services, SEQUENCER, async tx => ({
+    const { head, waits_since, noted_at } = await transact(services, SEQUENCER, async tx => ({
       head: await findHead(tx),
       waits_since: await waitsSince(tx),
+      noted_at: await asSystem(tx, 'timeline', findOldestNotKept),
     }));
     const now = services.now().getTime();
-    const witnessed_at = Math.max(began, head?.witnessed_at?.getTime() ?? 0);
-    if (is_witnessed && head?.published_size && now - witnessed_at > WITNESSED_WITHIN_MS)
+    // Whoever begins to look waits as long: what was late when everything stopped may be on its way.
+    const isOver = (since: Date | null | undefined, ms: number) => now - Math.max(began, since?.getTime() ?? 0) > ms;
+    if (is_witnessed && head?.published_size && isOver(head.witnessed_at, WITNESSED_WITHIN_MS))
       await raiseAlarm(services, 'not_witnessed');
+    if (noted_at && isOver(noted_at, KEPT_WITHIN_MS)) await raiseAlarm(services, 'journal_behind');
     const is_late = waits_since !== null && now - waits_since.getTime() > MERGE_WITHIN_MS;
     late_since = is_late ? (late_since ?? now) : null;
     if (late_since !== null && now - late_since >= MERGE_WITHIN_MS) await raiseAlarm(services, 'merge_delay');
@@ -208,6 +214,7 @@ const SAYS: Readonly<Record<Alarm, string>> = {
   other_history: 'the log is not what was signed of it: nothing is signed any more',
   other_key: 'the log was signed with another key: nothing is signed with this one',
   clock_went_back: 'the clock went back: the log waits until it has caught up',
+  journal_behind: 'what must outlive a restore is not in the journal beside the ledger',
   not_witnessed: 'no quorum of witnesses has cosigned the log for a minute',
   merge_delay: 'what was recorded does not get into the published log',
 };

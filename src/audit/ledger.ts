@@ -54,10 +54,11 @@ const TAIL_BYTES = 16 * 2 ** 20;
  * of lines decides between processes that append at once, without a lock that one of them could take to its grave. A line that was
  * torn by a crash counts for nothing, nor does what is appended to a head that is no more. What is read here is first put on the
  * disk: whoever wrote it may have died before.
+ * @param create whether a log may begin with it
  * @throws LedgerError
  */
-export async function openFileLedger(path: string, { tail_bytes = TAIL_BYTES } = {}): Promise<Ledger> {
-  const file = await openFile(path, constants.O_CREAT);
+export async function openFileLedger(path: string, { tail_bytes = TAIL_BYTES, create = true } = {}): Promise<Ledger> {
+  const file = await openFile(path, create ? constants.O_CREAT : 0);
   // That there is such a file must outlive a crash, too.
   await naming(path, 'is in a folder that cannot be synced', () => syncFolder(dirname(path)));
   const ledger = new FileLedger(path, file, tail_bytes);

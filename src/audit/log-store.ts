@@ -1,5 +1,6 @@
 import { type Selectable, sql } from 'kysely';
 import { leafHash } from '../core/canonical.ts';
+import type { Checkpoint } from '../core/checkpoint.ts';
 import { HASH_BYTES, hashInTile, type Node, TILE_WIDTH, type Tile, tileOf, tilesFor } from '../core/merkle.ts';
 import type { Db, Tx } from '../platform/database.ts';
 import type { AuditHeadTable, AuditPendingTable } from '../platform/tables.ts';
@@ -51,7 +52,7 @@ const PUBLIC = [
 ] as const;
 
 /** Since this start of the server, with the ledger. A copy of a database is on another server, a restored one older. */
-const IS_COMPARED = sql<boolean>`compared_since is not distinct from pg_postmaster_start_time()`.as('is_compared');
+const IS_COMPARED = sql<boolean>`compared_in is not distinct from this_database()`.as('is_compared');
 
 export const findHead = (db: Db | Tx): Promise<(Pick<HeadRow, (typeof PUBLIC)[number]> & { is_compared: boolean }) | undefined> =>
   db.selectFrom('audit_head').select(PUBLIC).select(IS_COMPARED).executeTakeFirst();
@@ -75,12 +76,11 @@ export async function lockHead(tx: Tx): Promise<LockedHead | null | undefined> {
   return (await tx.selectFrom('audit_head').selectAll().select(IS_COMPARED).forUpdate().executeTakeFirst()) ?? null;
 }
 
-export const insertHead = (tx: Tx, head: Omit<HeadRow, 'one' | 'compared_since'>) =>
+export const insertHead = (tx: Tx, head: Omit<HeadRow, 'one' | 'compared_in'>) =>
   tx.insertInto('audit_head').values(head).execute();
 
 /** The head is that of the ledger, as of this start of the server. */
-export const saveCompared = (tx: Tx) =>
-  tx.updateTable('audit_head').set({ compared_since: sql`pg_postmaster_start_time()` }).execute();
+export const saveCompared = (tx: Tx) => tx.updateTable('audit_head').set({ compared_in: sql<string>`this_database()` }).execute();
 
 export const saveHead = (tx: Tx, changes: Partial<Omit<HeadRow, 'one' | 'origin'>>) =>
   tx.updateTable('audit_head').set(changes).execute();
@@ -95,12 +95,13 @@ export const savePublished = (tx: Tx, size: number, checkpoint: string, at: Date
     .execute();
 
 /** Never back, and never ahead of what is public. */
-export const saveWitnessed = (tx: Tx, size: number, checkpoint: string, at: Date) =>
+export const saveWitnessed = (tx: Tx, { origin, size }: Checkpoint, checkpoint: string, at: Date) =>
   tx
     .updateTable('audit_head')
     .set({ witnessed_size: size, witnessed: checkpoint, witnessed_at: at })
     .where(eb => eb.or([eb('witnessed_size', 'is', null), eb('witnessed_size', '<=', size)]))
     .where('published_size', '>=', size)
+    .where('origin', '=', origin)
     .execute();
 
 /** The action of the entry that names the log's next key, in its code. */

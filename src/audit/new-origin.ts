@@ -10,7 +10,8 @@ import type { Services } from '../services.ts';
 import { openFileLedger, sameHead, type TreeHead } from './ledger.ts';
 import { openLogKey } from './log-key.ts';
 import { RECORD_COLUMNS } from './log-store.ts';
-import { record } from './record.ts';
+import { type Act, record } from './record.ts';
+import { listAuditBodies } from './store.ts';
 
 /**
  * The log begins anew under another origin ("Tree, sequencing, checkpoint", step 5): where acknowledged history was lost, nothing may
@@ -52,6 +53,7 @@ export async function openNewOrigin(
   const owner = new pg.Client({ connectionString: owner_url });
   await owner.connect();
   try {
+    await requireOwner(owner);
     const { heads, old_origin } = await compare(owner, config.log.ledger_path);
     if (origin === old_origin) throw new ConfigError(`the log's origin is ${origin} already`);
     const { rows } = await owner.query<{ value: Proposal }>('select value from deployment where name = $1', [PROPOSAL]);
@@ -63,20 +65,18 @@ export async function openNewOrigin(
         `insert into deployment (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value`,
         [PROPOSAL, JSON.stringify(value)],
       );
+      await tellAuditBodies(services, {
+        action: 'audit.propose_origin',
+        code: heads,
+        subjects: [{ subject_id: 'trail', proposed_by: by }],
+      });
       return null;
     }
     if (proposal.by === by) throw new ConfigError('it takes two people: somebody else must say the same');
     await requireAuditBody(services, [proposal.by, by]);
     const key = openLogKey(config.log.key_path, origin, { create: false });
-    await transact(services, SETUP, tx =>
-      record(services, tx, SETUP, {
-        action: 'audit.new_origin',
-        resource_type: 'audit',
-        code: heads,
-        subjects: [{ subject_id: 'trail', old_origin, proposed_by: proposal.by, confirmed_by: by }],
-        subjects_withheld: true,
-      }),
-    );
+    const subjects = [{ subject_id: 'trail', old_origin, proposed_by: proposal.by, confirmed_by: by }];
+    await tellAuditBodies(services, { action: 'audit.new_origin', code: heads, subjects });
     const checkpoint = signNote(formatCheckpoint({ origin, size: 0, root: EMPTY_ROOT }), key);
     await beginAgain(owner, { origin, verifier_key: key.verifier_key, checkpoint, at: now() });
     return key.verifier_key;
@@ -85,15 +85,36 @@ export async function openNewOrigin(
   }
 }
 
+/** Recorded, and told to every audit body: the names are what whoever runs the command says. */
+async function tellAuditBodies(services: Services, said: Pick<Act, 'action' | 'code' | 'subjects'>): Promise<void> {
+  const code = said.action.slice(said.action.indexOf('.') + 1);
+  const body = { code, at: services.now().toISOString() };
+  await transact(services, SETUP, async tx => {
+    const recipients = (await listAuditBodies(tx)).map(agency_id => ({ agency_id, body }));
+    const events = [{ type: 'audit.alarm' as const, subject_id: 'trail', urgent: true, recipients }];
+    await record(services, tx, SETUP, { ...said, resource_type: 'audit', subjects_withheld: true, events });
+  });
+}
+
+/** @throws ConfigError where the login may not move what is in the log */
+async function requireOwner(owner: pg.Client): Promise<void> {
+  const { rows } = await owner.query<{ owns: boolean }>(
+    `select pg_has_role(relowner, 'usage') as owns from pg_class where oid = 'audit_log'::regclass`,
+  );
+  if (!rows[0]!.owns) throw new ConfigError('MIGRATE_DATABASE_URL must be the login that owns the tables');
+}
+
 /** @throws ConfigError where nobody of this name may act */
 async function nameOf(services: Services, { agency_id, staff_code }: Person): Promise<string> {
   const found = await transact(services, SETUP, tx =>
     tx
       .selectFrom('caseworkers')
-      .select('id')
+      .innerJoin('agencies', 'agencies.id', 'caseworkers.agency_id')
+      .select('caseworkers.id')
       .where('agency_id', '=', agency_id)
       .where('staff_code', '=', staff_code)
-      .where('status', '=', 'active')
+      .where('caseworkers.status', '=', 'active')
+      .where('agencies.status', '=', 'active')
       .executeTakeFirst(),
   );
   if (!found) throw new ConfigError(`${agency_id} has no active caseworker ${staff_code}`);
@@ -111,12 +132,14 @@ async function requireAuditBody(services: Services, people: readonly string[]): 
 
 /** What the ledger knew, and what the database has. @throws ConfigError where they agree: then nothing was lost */
 async function compare(owner: pg.Client, ledger_path: string): Promise<{ heads: string; old_origin: string }> {
-  const ledger = await openFileLedger(ledger_path);
+  // A path that was mistyped is no reason to give up a log.
+  const ledger = await openFileLedger(ledger_path, { create: false });
   const there = await ledger.head().finally(() => ledger.close());
   const { rows } = await owner.query<{ origin: string; size: string; root: Buffer }>('select origin, size, root from audit_head');
   const head = rows[0];
   if (!head) throw new ConfigError('the log has not begun yet');
   const here = { size: Number(head.size), root: head.root };
+  if (there.size === 0) throw new ConfigError(`the ledger ${ledger_path} knows of no log: is it the right one?`);
   if (sameHead(there, here)) throw new ConfigError('the log and its ledger agree: nothing was lost');
   return { heads: `ledger ${told(there)} database ${told(here)}`, old_origin: head.origin };
 }
@@ -135,9 +158,10 @@ async function beginAgain(
     await owner.query('lock table audit_head, audit_pending, audit_log in access exclusive mode');
     // Whoever owns them is bound by the policies, too; the table is locked until they bind again.
     for (const table of ['audit_pending', 'audit_log']) await owner.query(`alter table ${table} no force row level security`);
-    const { rows } = await owner.query<{ first: string }>(
+    const { rows } = await owner.query<{ first: string | null }>(
       `select max(number) as first from audit_pending where action = 'audit.new_origin'`,
     );
+    if (rows[0]!.first === null) throw new ConfigError('a sequencer runs: end it first');
     await owner.query(`insert into audit_pending (${columns}) select ${columns} from audit_log order by index`);
     await owner.query(
       `with before as (delete from audit_pending where number < $1 returning number, ${columns})

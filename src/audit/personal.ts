@@ -7,6 +7,7 @@ import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
 import { inquiryRelations } from './inquiries.ts';
 import { findInquiry, type InquiryRow, insertAccounts } from './inquiry-store.ts';
+import { findHead } from './log-store.ts';
 import { record } from './record.ts';
 import { type EntryRow, listEntriesFrom, listSubjects } from './store.ts';
 import { type OpenedSubject, openSubjects } from './subjects.ts';
@@ -40,6 +41,8 @@ export async function requireInquiry({ now }: Services, tx: Tx, actor: AgencyAct
       detail: state === 'waiting' ? 'a second auditor has to confirm the inquiry' : 'the inquiry is over',
       members: { state, allowed_actions: [] },
     });
+  if ((await findHead(tx))?.origin !== inquiry.checkpoint.split('\n', 1)[0])
+    throw new Problem('wrong_state', { detail: 'the log has begun anew since', members: { state, allowed_actions: [] } });
   return inquiry;
 }
 
@@ -68,10 +71,14 @@ export const tellBatch = (services: Services, actor: AgencyActor, inquiry_id: st
       const of_entry = Map.groupBy(opened, ({ entry_id }) => entry_id.toString('hex'));
       return rows.map(row => {
         const subjects = of_entry.get(row.entry_id.toString('hex')) ?? [];
-        return { ...row, opened: new Map(subjects.map(({ ordinal, opened }) => [ordinal, opened])) };
+        const found = new Map(subjects.map(({ ordinal, opened }) => [ordinal, opened]));
+        // A row that is no more was erased, or made away with: which of the two, the verifier finds out.
+        return { ...row, opened: new Map(row.subject_commits.map((_, ordinal) => [ordinal, found.get(ordinal) ?? ERASED])) };
       });
     });
   });
+
+const ERASED: OpenedSubject = { erased: true };
 
 /** As many as have few enough subjects together. */
 function withFewSubjects(rows: readonly EntryRow[]): EntryRow[] {

@@ -237,7 +237,7 @@ export function createSequencer({ database, ledger, key, previous = null, now, l
     const witnessed = { witnessed_size: null, witnessed: null, witnessed_at: null };
     const head = { origin, ...keys, ...EMPTY, checkpoint, at, ...published, ...witnessed, halted: null };
     await insertHead(tx, head);
-    return { one: true, ...head, compared_since: null, is_compared: false };
+    return { one: true, ...head, compared_in: null, is_compared: false };
   }
 
   return { step };

@@ -1,6 +1,6 @@
 /**
  * Checks the log without trusting whoever keeps it ("The trail"), from an export; `verify-served.ts` does it from tiles. Memory
- * is constant but for the entry ids and the receipts asked for.
+ * is constant but for the entry ids, the receipts asked for and what was erased.
  *
  * An export is NDJSON in UTF-8, every line 1 MiB at most. The first is `{"checkpoint": "<signed note>"}`, then there is one for
  * each entry, in the order of the log, with `ExportedEntry` as members and no others: what nobody can check has no place there.

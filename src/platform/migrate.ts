@@ -125,8 +125,8 @@ async function prepareQueue(pool: pg.Pool): Promise<void> {
   try {
     // Emptied, with what it says of its own version: nothing in it must be kept, and BullMQ would make again what is there.
     const { rows } = await client.query(`select to_regclass('${QUEUE_SCHEMA}.migration') as versions`);
-    const versions = rows[0].versions && (await client.query(`select from ${QUEUE_SCHEMA}.migration`)).rowCount;
-    if (!versions) await client.query(`drop schema if exists ${QUEUE_SCHEMA} cascade`);
+    const versions = rows[0].versions ? (await client.query(`select from ${QUEUE_SCHEMA}.migration`)).rowCount : null;
+    if (versions === 0) await client.query(`drop schema if exists ${QUEUE_SCHEMA} cascade`);
     await client.query(`create schema if not exists ${QUEUE_SCHEMA}`);
     await migrateQueue(client, QUEUE_SCHEMA);
     for (const kind of ['tables', 'sequences', 'functions']) {

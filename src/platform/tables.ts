@@ -605,8 +605,8 @@ export interface AuditHeadTable {
   /** What `verifier_key` replaced, and when. */
   previous_key: string | null;
   rotated_at: Date | null;
-  /** At which start of the server it was compared with the ledger. */
-  compared_since: Date | null;
+  /** In which database, since which start of its server, it was compared with the ledger. */
+  compared_in: string | null;
 }
 
 export interface JournalTable {

@@ -248,3 +248,11 @@ t.test('erased ones say so', async t => {
   t.notMatch(text, kase.id);
   t.same(await accounts(kase.id), [], 'nobody was told of it');
 });
+
+t.test('a record that somebody made away with is missed', async t => {
+  const { as, confirmed, personal, check, services } = await startInquiring(t);
+  const other = ok(await as('helpline_a').post('/v1/cases', caseBody()));
+  await lookAsOwner(services, 'delete from audit_subjects where key_id = $1', [other.id]);
+  const { id } = await confirmed();
+  await t.rejects(check(ok(await personal(id))), { name: 'Lie', message: /is erased, and no erasure lists it/ });
+});

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { openSequencer } from '../../src/audit/jobs.ts';
@@ -46,15 +47,25 @@ t.test('the log begins anew, and says why', async t => {
   const now = await cloneDatabase(t);
   const backed_up = await sequence(now, OLD, 300);
   const old = await cloneDatabase(t, new URL(now).pathname.slice(1));
-  const say = async (agency_id: string, staff_code: string, origin = NEW.LOG_ORIGIN, database = old) => {
+  const say = async (agency_id: string, staff_code: string, origin = NEW.LOG_ORIGIN, database = old, env: object = OLD) => {
     const command = ['src/main.ts', 'new-origin', '--origin', origin, '--agency', agency_id, '--staff-code', staff_code];
-    const { ended, output } = run(t, command, { ...OLD, DATABASE_URL: database });
+    const { ended, output } = run(t, command, { ...env, DATABASE_URL: database });
     return { code: await ended, ...output };
   };
   const { committee, audit_body } = await agencies(old);
   const [one, two] = [committee.caseworkers[0].staff_code, committee.caseworkers[1].staff_code];
   const auditor = audit_body.caseworkers[0].staff_code;
   t.match(await say(committee.id, one, undefined, now), { code: 1, stderr: /log and its ledger agree/ }, 'not without a reason');
+
+  for (const [name, message] of [
+    ['mistyped', /cannot be opened: ENOENT/],
+    ['empty', /knows of no log/],
+  ] as const) {
+    const LEDGER_PATH = join(dir, name);
+    if (name === 'empty') await writeFile(LEDGER_PATH, '');
+    const said = await say(committee.id, one, undefined, now, { ...OLD, LEDGER_PATH });
+    t.match(said, { code: 1, stderr: message }, 'nor for a ledger that is not this one');
+  }
 
   // What the backup does not have, and the ledger knows of.
   await sequence(now, OLD, 7);
@@ -80,6 +91,15 @@ t.test('the log begins anew, and says why', async t => {
   const { head, log, pending } = await sequence(old, NEW, 1);
   t.match(head, { origin: NEW.LOG_ORIGIN, halted: null });
   t.equal(pending.length, 0);
+  const told = await lookAsOwner<{ code: string }>(
+    { config: { database_url: old } } as never,
+    `select distinct body ->> 'code' as code from events where type = 'audit.alarm' order by 1`,
+  );
+  t.strictSame(
+    told.map(({ code }) => code),
+    ['ledger_ahead', 'new_origin', 'other_key', 'propose_origin'],
+    'audit bodies know',
+  );
   const checkpoint = openCheckpoint(head.published, { origin: NEW.LOG_ORIGIN, log_key });
   t.equal(checkpoint.size, log.length);
   const size = backed_up.log.length;

@@ -42,7 +42,7 @@ t.test('what runs where', async t => {
     /^FROM node:26-slim AS [\s\S]*^FROM node:26-slim$/m,
   );
   const { services, configs } = await readCompose(SETTINGS);
-  t.strictSame(Object.keys(services), ['postgres', 'redis', 'migrate', 'api', 'worker', 'sequencer', 'witness']);
+  t.strictSame(Object.keys(services), ['postgres', 'redis', 'migrate', 'api', 'worker', 'sequencer', 'new-origin', 'witness']);
   t.match(services, {
     postgres: { image: /^postgres:18/ },
     api: { deploy: { replicas: 2 } },

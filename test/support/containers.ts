@@ -59,7 +59,7 @@ export interface Compose {
 export async function readCompose(settings: Record<string, string>): Promise<Compose> {
   const text = (await read('compose.yaml'))
     .replaceAll(/^ *#.*\n/gm, '')
-    .replaceAll(/\$(?:(\$)|\{(\w+)(?::\?[^}]*|:-(\w*))?\})/g, (_, dollar?: string, name = '', otherwise?: string) => {
+    .replaceAll(/\$(?:(\$)|\{(\w+)(?::\?[^}]*|:-([\w/-]*))?\})/g, (_, dollar?: string, name = '', otherwise?: string) => {
       const value = dollar ?? settings[name] ?? otherwise;
       if (value === undefined) throw new Error(`compose.yaml needs ${name}`);
       return value;
