@@ -125,7 +125,7 @@ export async function buildApi(services: Services): Promise<App> {
   });
   accessRoutes(app, services, refusals);
   agencyRoutes(app, services);
-  codeRoutes(app);
+  codeRoutes(app, services);
   caseRoutes(app, services);
   referralRoutes(app, services);
   candidateRoutes(app, services);

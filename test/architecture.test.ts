@@ -41,6 +41,7 @@ const DOORS = [
   'src/audit/counted.ts',
   'src/audit/history.ts',
   'src/audit/journal.ts',
+  'src/audit/read.ts',
   'src/audit/record.ts',
   'src/cases/assignments.ts',
   'src/cases/schema.ts',

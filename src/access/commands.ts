@@ -1,11 +1,12 @@
 import { findAgency } from '../agencies/store.ts';
 import { act, type Outcome } from '../audit/act.ts';
 import { noteInJournal } from '../audit/journal.ts';
+import { type Read, read } from '../audit/read.ts';
 import { record } from '../audit/record.ts';
 import { type Actor, type AgencyActor, authorise, expectVersion, type Relation, type SystemActor } from '../core/access.ts';
 import type { Role, Scope } from '../core/codes.ts';
 import { Problem, raise } from '../core/problem.ts';
-import { conflictOn, type Tx, transact } from '../platform/database.ts';
+import { conflictOn, type Tx } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
@@ -164,16 +165,16 @@ export const listClients = (
   actor: AgencyActor,
   agency_id: string,
   query: PageOf,
-): Promise<Page<ClientView>> =>
-  transact(services, actor, async tx => {
+): Promise<Read<Page<ClientView>>> =>
+  read(services, actor, 'client.list', { subject_id: agency_id }, async tx => {
     await requireAgency(tx, actor, agency_id);
     authorise(actor, 'client.manage', relationsTo(actor, agency_id));
     return pageById(query, async (before, limit) => viewClients(tx, await listClientRows(tx, agency_id, before, limit)));
   });
 
 /** @throws Problem `not_found`, `forbidden` */
-export const getClient = (services: Services, actor: AgencyActor, client_id: string): Promise<ClientView> =>
-  transact(services, actor, async tx => {
+export const getClient = (services: Services, actor: AgencyActor, client_id: string): Promise<Read<ClientView>> =>
+  read(services, actor, 'client.read', { subject_id: client_id }, async tx => {
     const client = await viewClient(tx, client_id);
     authorise(actor, 'client.manage', relationsTo(actor, client.agency_id));
     return client;
@@ -259,16 +260,16 @@ export const listCaseworkers = (
   actor: AgencyActor,
   agency_id: string,
   query: PageOf,
-): Promise<Page<CaseworkerRow>> =>
-  transact(services, actor, async tx => {
+): Promise<Read<Page<CaseworkerRow>>> =>
+  read(services, actor, 'caseworker.list', { subject_id: agency_id }, async tx => {
     await requireAgency(tx, actor, agency_id);
     authorise(actor, 'caseworker.manage', relationsTo(actor, agency_id));
     return pageById(query, (before, limit) => listCaseworkerRows(tx, agency_id, before, limit));
   });
 
 /** @throws Problem `not_found`, `forbidden` */
-export const getCaseworker = (services: Services, actor: AgencyActor, caseworker_id: string): Promise<CaseworkerRow> =>
-  transact(services, actor, async tx => {
+export const getCaseworker = (services: Services, actor: AgencyActor, caseworker_id: string): Promise<Read<CaseworkerRow>> =>
+  read(services, actor, 'caseworker.read', { subject_id: caseworker_id }, async tx => {
     const caseworker = await viewCaseworker(tx, caseworker_id);
     authorise(actor, 'caseworker.manage', relationsTo(actor, caseworker.agency_id));
     return caseworker;

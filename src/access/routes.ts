@@ -145,26 +145,30 @@ function clientRoutes(app: App, services: Services): void {
     tag,
     summary: 'The clients of an agency, newest first',
     action: 'client.list',
+    recorded: true,
     scopes: ['directory', 'directory.read', 'admin'],
     caseworker: 'unless_admin',
     params: AgencyParams,
     query: PageQuery,
     answer: pageOf(Client),
   });
-  app.get('/v1/agencies/:id/clients', list, request => listClients(services, request.actor, request.params.id, request.query));
+  app.get('/v1/agencies/:id/clients', list, async (request, reply) =>
+    answer(reply, await listClients(services, request.actor, request.params.id, request.query)),
+  );
 
   const get = operation({
     id: 'getClient',
     tag,
     summary: 'One client',
     action: 'client.read',
+    recorded: true,
     scopes: ['directory', 'directory.read', 'admin'],
     caseworker: 'unless_admin',
     params: ClientParams,
     answer: Client,
   });
   app.get('/v1/clients/:id', get, async (request, reply) =>
-    answer(reply, { view: await getClient(services, request.actor, request.params.id) }),
+    answer(reply, await getClient(services, request.actor, request.params.id)),
   );
 
   const rotate = operation({
@@ -258,14 +262,15 @@ function caseworkerRoutes(app: App, services: Services): void {
     tag,
     summary: 'The caseworkers of an agency, newest first',
     action: 'caseworker.list',
+    recorded: true,
     scopes: ['directory', 'directory.read', 'admin'],
     caseworker: 'unless_admin',
     params: AgencyParams,
     query: PageQuery,
     answer: pageOf(Caseworker),
   });
-  app.get('/v1/agencies/:id/caseworkers', list, request =>
-    listCaseworkers(services, request.actor, request.params.id, request.query),
+  app.get('/v1/agencies/:id/caseworkers', list, async (request, reply) =>
+    answer(reply, await listCaseworkers(services, request.actor, request.params.id, request.query)),
   );
 
   const get = operation({
@@ -273,13 +278,14 @@ function caseworkerRoutes(app: App, services: Services): void {
     tag,
     summary: 'One caseworker',
     action: 'caseworker.read',
+    recorded: true,
     scopes: ['directory', 'directory.read', 'admin'],
     caseworker: 'unless_admin',
     params: CaseworkerParams,
     answer: Caseworker,
   });
   app.get('/v1/caseworkers/:id', get, async (request, reply) =>
-    answer(reply, { view: await getCaseworker(services, request.actor, request.params.id) }),
+    answer(reply, await getCaseworker(services, request.actor, request.params.id)),
   );
 
   const change = operation({

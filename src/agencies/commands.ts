@@ -1,9 +1,10 @@
 import { act, type Outcome } from '../audit/act.ts';
+import { type Read, read } from '../audit/read.ts';
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
 import type { AgencyKind, Service } from '../core/codes.ts';
 import { Problem, raise } from '../core/problem.ts';
-import { asSystem, type Tx, transact } from '../platform/database.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import { refreshProtection, requestRouting } from '../referrals/store.ts';
@@ -141,12 +142,16 @@ export const changeAgency = (
   });
 
 /** @throws Problem `not_found` */
-export const getAgency = (services: Services, actor: AgencyActor, id: string): Promise<AgencyView> =>
-  transact(services, actor, tx => viewAgency(actor)(tx, id));
+export const getAgency = (services: Services, actor: AgencyActor, id: string): Promise<Read<AgencyView>> =>
+  read(services, actor, 'agency.read', { subject_id: id }, tx => viewAgency(actor)(tx, id));
 
 /** The directory, newest first. */
-export const listAgencies = (services: Services, actor: AgencyActor, query: AgencyFilter & PageOf): Promise<Page<AgencyView>> =>
-  transact(services, actor, async tx => {
+export const listAgencies = (
+  services: Services,
+  actor: AgencyActor,
+  query: AgencyFilter & PageOf,
+): Promise<Read<Page<AgencyView>>> =>
+  read(services, actor, 'agency.list', null, async tx => {
     const limit = pageLimit(query);
     const [before] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
     const rows = await listAgencyRows(tx, query, before, limit + 1);
@@ -217,8 +222,13 @@ export async function setService(
 }
 
 /** @throws Problem `not_found` */
-export const getService = (services: Services, actor: AgencyActor, agency_id: string, service: Service): Promise<ServiceRow> =>
-  transact(services, actor, viewService(agency_id, service));
+export const getService = (
+  services: Services,
+  actor: AgencyActor,
+  agency_id: string,
+  service: Service,
+): Promise<Read<ServiceRow>> =>
+  read(services, actor, 'service.read', { subject_id: agency_id, service }, viewService(agency_id, service));
 
 /** What an agency offers, by the service's code. @throws Problem `not_found` */
 export const listServices = (
@@ -226,8 +236,8 @@ export const listServices = (
   actor: AgencyActor,
   agency_id: string,
   query: PageOf,
-): Promise<Page<ServiceRow>> =>
-  transact(services, actor, async tx => {
+): Promise<Read<Page<ServiceRow>>> =>
+  read(services, actor, 'service.list', { subject_id: agency_id }, async tx => {
     if (!(await findAgency(tx, agency_id))) throw new Problem('not_found');
     const limit = pageLimit(query);
     const [after] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
@@ -289,8 +299,13 @@ export async function setCapacity(
 }
 
 /** @throws Problem `not_found`, also where the service has no capacity record and so no limit */
-export const getCapacity = (services: Services, actor: AgencyActor, agency_id: string, service: Service): Promise<CapacityView> =>
-  transact(services, actor, viewCapacity(actor, agency_id, service));
+export const getCapacity = (
+  services: Services,
+  actor: AgencyActor,
+  agency_id: string,
+  service: Service,
+): Promise<Read<CapacityView>> =>
+  read(services, actor, 'capacity.read', { subject_id: agency_id, service }, viewCapacity(actor, agency_id, service));
 
 async function requireOwn(tx: Tx, actor: AgencyActor, agency_id: string): Promise<AgencyRow> {
   const agency = (await findAgency(tx, agency_id)) ?? raise('not_found');

@@ -52,23 +52,27 @@ export function agencyRoutes(app: App, services: Services): void {
     tag,
     summary: 'The directory, newest first',
     action: 'agency.list',
+    recorded: true,
     scopes: READ,
     query: { ...AgencyFilters, ...PageQuery },
     answer: pageOf(Agency),
   });
-  app.get('/v1/agencies', list, request => listAgencies(services, request.actor, request.query));
+  app.get('/v1/agencies', list, async (request, reply) =>
+    answer(reply, await listAgencies(services, request.actor, request.query)),
+  );
 
   const get = operation({
     id: 'getAgency',
     tag,
     summary: 'One agency',
     action: 'agency.read',
+    recorded: true,
     scopes: READ,
     params: AgencyParams,
     answer: Agency,
   });
   app.get('/v1/agencies/:id', get, async (request, reply) =>
-    answer(reply, { view: await getAgency(services, request.actor, request.params.id) }),
+    answer(reply, await getAgency(services, request.actor, request.params.id)),
   );
 
   const change = operation({
@@ -99,24 +103,28 @@ function serviceRoutes(app: App, services: Services): void {
     tag,
     summary: 'What an agency offers, by code',
     action: 'service.list',
+    recorded: true,
     scopes: READ,
     params: AgencyParams,
     query: PageQuery,
     answer: pageOf(Service),
   });
-  app.get('/v1/agencies/:id/services', list, request => listServices(services, request.actor, request.params.id, request.query));
+  app.get('/v1/agencies/:id/services', list, async (request, reply) =>
+    answer(reply, await listServices(services, request.actor, request.params.id, request.query)),
+  );
 
   const get = operation({
     id: 'getService',
     tag,
     summary: 'One service of an agency',
     action: 'service.read',
+    recorded: true,
     scopes: READ,
     params: ServiceParams,
     answer: Service,
   });
   app.get('/v1/agencies/:id/services/:service', get, async (request, reply) =>
-    answer(reply, { view: await getService(services, request.actor, request.params.id, request.params.service) }),
+    answer(reply, await getService(services, request.actor, request.params.id, request.params.service)),
   );
 
   const set = operation({
@@ -145,12 +153,13 @@ function serviceRoutes(app: App, services: Services): void {
     summary: 'How many places a service has',
     description: 'Of a service whose location is protected, others than its agency see only whether there is a place.',
     action: 'capacity.read',
+    recorded: true,
     scopes: READ,
     params: ServiceParams,
     answer: Capacity,
   });
   app.get('/v1/agencies/:id/services/:service/capacity', getPlaces, async (request, reply) =>
-    answer(reply, { view: await getCapacity(services, request.actor, request.params.id, request.params.service) }),
+    answer(reply, await getCapacity(services, request.actor, request.params.id, request.params.service)),
   );
 
   const setPlaces = operation({

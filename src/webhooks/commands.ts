@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { act, type Outcome } from '../audit/act.ts';
+import { type Read, read } from '../audit/read.ts';
 import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import type { EventType } from '../core/events.ts';
@@ -70,25 +71,26 @@ export function createWebhookEndpoint(
 }
 
 /** @throws Problem `not_found`, `forbidden` */
-export const getWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<EndpointView> =>
-  transact(services, actor, async tx => {
+export const getWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Read<EndpointView>> =>
+  read(services, actor, 'webhook_endpoint.read', { subject_id: id }, async tx => {
     const view = await viewFor(actor)(tx, id);
     authorise(actor, 'webhook_endpoint.manage', ['self']);
     return view;
   });
 
 /** The agency's endpoints, newest first. */
-export async function listWebhookEndpoints(
+export const listWebhookEndpoints = (
   services: Services,
   actor: AgencyActor,
   query: { limit?: number; cursor?: string },
-): Promise<Page<EndpointView>> {
-  const limit = pageLimit(query);
-  const [before] = decodeCursor(query.cursor, 1) ?? [];
-  authorise(actor, 'webhook_endpoint.manage', ['self']);
-  const rows = await transact(services, actor, tx => listEndpoints(tx, actor.agency_id, before as string | undefined, limit + 1));
-  return toPage(rows, limit, row => encodeCursor(row.id), endpointView);
-}
+): Promise<Read<Page<EndpointView>>> =>
+  read(services, actor, 'webhook_endpoint.list', null, async tx => {
+    const limit = pageLimit(query);
+    const [before] = decodeCursor(query.cursor, 1) ?? [];
+    authorise(actor, 'webhook_endpoint.manage', ['self']);
+    const rows = await listEndpoints(tx, actor.agency_id, before as string | undefined, limit + 1);
+    return toPage(rows, limit, row => encodeCursor(row.id), endpointView);
+  });
 
 /**
  * Changes what is named. A new URL is where also waiting deliveries go.
@@ -185,22 +187,21 @@ export const testWebhookEndpoint = (services: Services, actor: AgencyActor, id: 
   });
 
 /** Deliveries to an endpoint with their attempts, newest first. @throws Problem `not_found`, `forbidden` */
-export async function listEndpointDeliveries(
+export const listEndpointDeliveries = (
   services: Services,
   actor: AgencyActor,
   id: string,
   query: { state?: DeliveryView['state']; limit?: number; cursor?: string },
-): Promise<Page<DeliveryView>> {
-  const limit = pageLimit(query);
-  const [before] = decodeCursor(query.cursor, 1) ?? [];
-  const rows = await transact(services, actor, async tx => {
+): Promise<Read<Page<DeliveryView>>> =>
+  read(services, actor, 'webhook_endpoint.deliveries', { subject_id: id }, async tx => {
+    const limit = pageLimit(query);
+    const [before] = decodeCursor(query.cursor, 1) ?? [];
     if (!(await findEndpoint(tx, actor.agency_id, id))) raise('not_found');
     authorise(actor, 'webhook_endpoint.manage', ['self']);
     const filter = { state: query.state, before: before as string | undefined, limit: limit + 1 };
-    return asSystem(tx, 'relay', tx => listDeliveries(tx, id, filter));
+    const rows = await asSystem(tx, 'relay', tx => listDeliveries(tx, id, filter));
+    return toPage(rows, limit, row => encodeCursor(row.id), deliveryView);
   });
-  return toPage(rows, limit, row => encodeCursor(row.id), deliveryView);
-}
 
 export interface Pull {
   after?: string;

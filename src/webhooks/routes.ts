@@ -60,10 +60,11 @@ export function webhookRoutes(app: App, services: Services): void {
       id: 'listWebhookEndpoints',
       summary: "The agency's endpoints, newest first",
       action: 'webhook_endpoint.list',
+      recorded: true,
       query: PageQuery,
       answer: pageOf(EndpointView),
     }),
-    request => listWebhookEndpoints(services, request.actor, request.query),
+    async (request, reply) => answer(reply, await listWebhookEndpoints(services, request.actor, request.query)),
   );
   app.get(
     '/v1/webhook-endpoints/:id',
@@ -72,9 +73,10 @@ export function webhookRoutes(app: App, services: Services): void {
       id: 'getWebhookEndpoint',
       summary: 'Read an endpoint',
       action: 'webhook_endpoint.read',
+      recorded: true,
       answer: EndpointView,
     }),
-    async (request, reply) => answer(reply, { view: await getWebhookEndpoint(services, request.actor, request.params.id) }),
+    async (request, reply) => answer(reply, await getWebhookEndpoint(services, request.actor, request.params.id)),
   );
   app.patch(
     '/v1/webhook-endpoints/:id',
@@ -188,10 +190,12 @@ export function webhookRoutes(app: App, services: Services): void {
       id: 'listEndpointDeliveries',
       summary: 'Deliveries of the last 30 days with their attempts, newest first',
       action: 'webhook_endpoint.deliveries',
+      recorded: true,
       query: { ...DeliveryQuery, ...PageQuery },
       answer: pageOf(DeliveryView),
     }),
-    request => listEndpointDeliveries(services, request.actor, request.params.id, request.query),
+    async (request, reply) =>
+      answer(reply, await listEndpointDeliveries(services, request.actor, request.params.id, request.query)),
   );
 
   const closing = new AbortController();

@@ -157,7 +157,7 @@ test('a token is ours, whole, and not yet over', async t => {
     body: { code: 'unauthenticated' },
   });
   t.equal((await it.app.inject({ url: '/v1/agencies', headers: { authorization: `Basic ${good}` } })).statusCode, 401);
-  const refusals = await entriesOf(it.services, 'agency.list');
+  const refusals = (await entriesOf(it.services, 'agency.list')).filter(({ outcome }) => outcome !== 'read');
   t.match(refusals, [{ outcome: 'denied', code: 'unauthenticated', client_id: 'system:access' }], 'counted, not listed');
   t.equal(refusals.length, 1);
 
@@ -280,7 +280,7 @@ test('a client that asks too often waits', async t => {
   });
   t.equal((await client.get('/v1/agencies?colour=red')).status, 429, 'told before what else is wrong');
   t.equal((await as('shelter_a').get('/v1/agencies')).status, 200, 'others do not wait');
-  const entries = await entriesOf(it.services, 'agency.list');
+  const entries = (await entriesOf(it.services, 'agency.list')).filter(({ outcome }) => outcome !== 'read');
   t.match(entries, [{ outcome: 'denied', code: 'rate_limited', client_id: client.agency.client_id }]);
   t.equal(entries.length, 1);
   it.clock.advance(1_000);

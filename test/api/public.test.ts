@@ -177,7 +177,7 @@ test('the OpenAPI document tells how each operation may be refused, and with whi
     'Audit-Receipt',
     'Idempotency-Replayed',
   ]);
-  t.strictSame(headers(of('get', '/v1/agencies')[200]), ['Request-Id']);
+  t.strictSame(headers(of('get', '/v1/agencies')[200]), ['Request-Id', 'Audit-Receipt']);
   t.strictSame(headers(of('get', '/v1/cases')[200]), ['Request-Id', 'Audit-Receipt']);
   t.strictSame(headers(components.responses.rate_limited), ['Request-Id', 'Retry-After']);
   t.strictSame(headers(components.responses.unauthenticated), ['Request-Id', 'WWW-Authenticate']);
