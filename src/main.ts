@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import pg from 'pg';
 import { createFirstAdmin, restoreAccess } from './access/first-admin.ts';
 import { type App, buildApi } from './api.ts';
+import { loopFailed } from './audit/failures.ts';
 import { startSequencing } from './audit/jobs.ts';
 import { writeLogKey } from './audit/log-key.ts';
 import { openNewOrigin } from './audit/new-origin.ts';
@@ -118,7 +119,7 @@ async function start(config: Config, log: Logger, opened: Opened, stopping: Abor
     const app = await buildApi(services);
     opened.add(() => closeApi(app));
     await listen('PORT', () => app.listen({ host: config.host, port: config.port }), config);
-    const heartbeat = startHeartbeat(services, 'api');
+    const heartbeat = startHeartbeat(services, 'api', loopFailed(services));
     opened.add(() => heartbeat.stop());
     const { port } = app.server.address() as AddressInfo;
     const base_url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;

@@ -1,3 +1,4 @@
+import { loopFailed } from './audit/failures.ts';
 import { startLogWatch } from './audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
@@ -22,15 +23,20 @@ const WARN_EVERY_MS = 10_000;
 export function startWorker(services: Services): Worker {
   const { log, wake_up } = services;
   const effects = timerEffects(services);
-  const heartbeat = startHeartbeat(services, 'worker');
+  const failed = loopFailed(services);
+  const heartbeat = startHeartbeat(services, 'worker', failed);
   const loops: Loop[] = [
     heartbeat,
     // Not before it is known whether the service was down.
-    startLoop('timers', { every_ms: SWEEP_EVERY_MS, log }, async () => heartbeat.started && fireDueTimers(services, effects)),
-    startLoop('consents', { every_ms: SWEEP_EVERY_MS, log }, () => expireConsents(services)),
-    startLoop('ends of consents', { every_ms: WARN_EVERY_MS, log }, () => warnExpiringConsents(services)),
+    startLoop(
+      'timers',
+      { every_ms: SWEEP_EVERY_MS, log, failed },
+      async () => heartbeat.started && fireDueTimers(services, effects),
+    ),
+    startLoop('consents', { every_ms: SWEEP_EVERY_MS, log, failed }, () => expireConsents(services)),
+    startLoop('ends of consents', { every_ms: WARN_EVERY_MS, log, failed }, () => warnExpiringConsents(services)),
     startLogWatch(services),
-    startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up }, () => routeUnplaced(services)),
+    startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),
   ];
   const webhooks = startWebhookJobs(services);
   return {

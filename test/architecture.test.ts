@@ -39,6 +39,7 @@ const told = (found: Import[]) => found.map(({ from, to }) => `${from} → ${to}
 const DOORS = [
   'src/audit/act.ts',
   'src/audit/counted.ts',
+  'src/audit/failures.ts',
   'src/audit/history.ts',
   'src/audit/journal.ts',
   'src/audit/read.ts',

@@ -3,6 +3,7 @@ import { asSystem, openDatabase, requireRole, SEQUENCER_ROLE, type Tx, transact 
 import { type Loop, startLoop } from '../platform/loop.ts';
 import type { Services } from '../services.ts';
 import { createCosigning } from './cosigning.ts';
+import { loopFailed } from './failures.ts';
 import { journalPath, keepAgain, keepJournal } from './journal.ts';
 import { findOldestNotKept } from './journal-store.ts';
 import { openFileLedger } from './ledger.ts';
@@ -86,6 +87,7 @@ export async function startSequencing(services: Services, database_url: string):
   const { config, log } = services;
   const { sequencer, cosign, journal, close } = await openSequencer(services, database_url);
   await journal.keepAgain();
+  const failed = loopFailed(services);
   let failing = '';
   const step = async () => {
     try {
@@ -96,20 +98,21 @@ export async function startSequencing(services: Services, database_url: string):
       // Five times a second the same would hide everything else; that nothing moves raises an alarm.
       if (failing !== String(error)) log.error({ err: error }, 'nothing gets its place in the log');
       failing = String(error);
+      await failed('sequencer', error);
       return false;
     }
   };
   const loops = [
-    startLoop('sequencer', { every_ms: SEQUENCE_EVERY_MS, log }, step),
-    startLoop('heartbeat of the log', { every_ms: LOOK_EVERY_MS, log }, () => keepAlive(services)),
-    startLoop('journal', { every_ms: LOOK_EVERY_MS, log }, journal.keep),
+    startLoop('sequencer', { every_ms: SEQUENCE_EVERY_MS, log, failed }, step),
+    startLoop('heartbeat of the log', { every_ms: LOOK_EVERY_MS, log, failed }, () => keepAlive(services)),
+    startLoop('journal', { every_ms: LOOK_EVERY_MS, log, failed }, journal.keep),
   ];
   if (config.log.witnesses.length > 0) {
     const round = async () => {
       await cosign();
       return false;
     };
-    loops.push(startLoop('witnesses of the log', { every_ms: ASK_WITNESSES_EVERY_MS, log }, round));
+    loops.push(startLoop('witnesses of the log', { every_ms: ASK_WITNESSES_EVERY_MS, log, failed }, round));
   }
   return {
     async stop() {
@@ -170,7 +173,11 @@ export function watchLog(services: Services): () => Promise<boolean> {
 
 /** Part of every worker. */
 export const startLogWatch = (services: Services): Loop =>
-  startLoop('watch over the log', { every_ms: LOOK_EVERY_MS, log: services.log }, watchLog(services));
+  startLoop(
+    'watch over the log',
+    { every_ms: LOOK_EVERY_MS, log: services.log, failed: loopFailed(services) },
+    watchLog(services),
+  );
 
 const waitsSince = (tx: Tx): Promise<Date | null> => asSystem(tx, 'timeline', findOldestUnpublished);
 

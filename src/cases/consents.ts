@@ -1,5 +1,6 @@
 import { listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
+import { recordFailure } from '../audit/failures.ts';
 import { noteInJournal } from '../audit/journal.ts';
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion, type SystemActor, systemActor } from '../core/access.ts';
@@ -204,9 +205,11 @@ export async function expireConsents(services: Services): Promise<boolean> {
       );
     });
     // One that fails must not hold up the others; it stays due.
-    await expired.catch(error => {
+    await expired.catch(async error => {
       failed += 1;
       services.log.error({ err: error, consent_id: id }, 'consent was not expired');
+      const subject = { subject_id: case_id, resource_id: id };
+      await recordFailure(services, error, { role: 'clock', action: 'consent.expire', subject });
     });
     services.wake_up.notify();
   }
@@ -245,9 +248,11 @@ export async function warnExpiringConsents(services: Services): Promise<boolean>
         events: [ownerNotice('consent.expiring', case_id, owned.owner_agency_id, owned.risk, detail)],
       });
     });
-    await warned.catch(error => {
+    await warned.catch(async error => {
       failed += 1;
       services.log.error({ err: error, consent_id: id }, 'end of a consent was not told');
+      const subject = { subject_id: case_id, resource_id: id };
+      await recordFailure(services, error, { role: 'clock', action: 'consent.warn', subject });
     });
     services.wake_up.notify();
   }

@@ -5,7 +5,7 @@ import type { Uptime } from '../core/clock.ts';
 import type { Now } from './clock.ts';
 import { type Tx, transact } from './database.ts';
 import type { Logger } from './log.ts';
-import { type Loop, startLoop } from './loop.ts';
+import { type Loop, type LoopFailed, startLoop } from './loop.ts';
 
 /**
  * By which the service knows, afterwards, that it was down. Every process beats for the roles that it runs; any number may beat
@@ -45,9 +45,13 @@ export interface Heartbeat extends Loop {
 }
 
 /** Beats for `role` until it is stopped. */
-export function startHeartbeat(services: { pool: Pool; now: Now; log: Logger }, role: HeartbeatRole): Heartbeat {
+export function startHeartbeat(
+  services: { pool: Pool; now: Now; log: Logger },
+  role: HeartbeatRole,
+  failed: LoopFailed,
+): Heartbeat {
   let started = false;
-  const loop = startLoop(`heartbeat of ${role}`, { every_ms: BEAT_EVERY_MS, log: services.log }, async () => {
+  const loop = startLoop(`heartbeat of ${role}`, { every_ms: BEAT_EVERY_MS, log: services.log, failed }, async () => {
     await beat(services, role);
     started = true;
     return false;

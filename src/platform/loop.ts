@@ -1,6 +1,9 @@
 import type { Logger } from './log.ts';
 import type { WakeUp } from './wake-up.ts';
 
+/** Told of a round that failed, behind the log; must not fail itself. */
+export type LoopFailed = (name: string, error: unknown) => Promise<void>;
+
 export interface Loop {
   /** Ends after the round that is running. */
   stop(): Promise<void>;
@@ -8,11 +11,11 @@ export interface Loop {
 
 /**
  * Runs `round` again and again: at once while it says that there is more, else at the next wake-up or after `every_ms`. A round
- * that fails is logged and tried again at the next tick, never sooner, so that a database that is down is not hammered.
+ * that fails is logged, told, and tried again at the next tick, never sooner, so that a database that is down is not hammered.
  */
 export function startLoop(
   name: string,
-  { every_ms, log, wake_up }: { every_ms: number; log: Logger; wake_up?: WakeUp },
+  { every_ms, log, wake_up, failed }: { every_ms: number; log: Logger; wake_up?: WakeUp; failed: LoopFailed },
   round: () => Promise<boolean>,
 ): Loop {
   const stopping = new AbortController();
@@ -23,6 +26,7 @@ export function startLoop(
         more = await round();
       } catch (error) {
         log.error({ err: error, loop: name }, 'round failed');
+        await failed(name, error);
         await pause(every_ms, stopping.signal);
         continue;
       }

@@ -1,4 +1,5 @@
 import { type CandidateRow, listCandidates } from '../agencies/store.ts';
+import { recordFailure } from '../audit/failures.ts';
 import { record } from '../audit/record.ts';
 import { lockCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
@@ -210,6 +211,8 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
     await routed.catch(async error => {
       // One that fails must not hold up the others: it comes again behind them.
       services.log.error({ err: error, referral_id: id }, 'referral was not routed');
+      const subject = { subject_id: case_id, referral_id: id };
+      await recordFailure(services, error, { role: 'router', action: 'referral.route', subject });
       const later = new Date(services.now().getTime() + TRY_AGAIN_MS);
       await transact(services, router, async tx => saveRoutingDue(tx, id, later));
     });

@@ -1,3 +1,4 @@
+import { recordFailure } from '../audit/failures.ts';
 import { type Notice, record } from '../audit/record.ts';
 import { systemActor } from '../core/access.ts';
 import { durationMs, keptOpenUntil, type TimerStep, takeDue, withExpiry } from '../core/clock.ts';
@@ -63,6 +64,8 @@ async function tryToFire(services: Services, effects: TimerEffects, timer: DueTi
   } catch (error) {
     // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
     services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
+    const subject = { subject_id: timer.case_id, resource_id: timer.id };
+    await recordFailure(services, error, { role: 'clock', action: 'timer.fire', subject });
     const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
     await transact(services, CLOCK, async tx => putOff(tx, timer.id, again_at));
   }

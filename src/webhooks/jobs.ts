@@ -1,11 +1,12 @@
+import { loopFailed, recordFailure } from '../audit/failures.ts';
 import { systemActor } from '../core/access.ts';
 import { transact } from '../platform/database.ts';
 import { startLoop } from '../platform/loop.ts';
 import { createOutbound } from '../platform/outbound.ts';
-import { deleteExpired, wipeExpiredSecrets } from '../platform/retention.ts';
 import type { Services } from '../services.ts';
 import { deliver } from './delivery.ts';
 import { relayEvents, sweepDeliveries } from './relay.ts';
+import { deleteExpired, wipeExpiredSecrets } from './retention.ts';
 import { findAgencyOf } from './store.ts';
 
 /** At least this often, woken or not. */
@@ -44,6 +45,7 @@ export function startWebhookJobs(services: Services): WebhookJobs {
     ports: config.webhook_ports,
     connections: ATTEMPTS_AT_ONCE,
   });
+  const failed = loopFailed(services);
   const stopping = new AbortController();
   // Whose an endpoint is never changes.
   const agencies = new Map<string, string>();
@@ -51,6 +53,18 @@ export function startWebhookJobs(services: Services): WebhookJobs {
   const hasTurns = (agency_id: string | undefined): boolean =>
     agency_id === undefined || (turns.get(agency_id) ?? 0) < AGENCY_AT_ONCE.urgent;
   const takeTurn = async (endpoint_id: string): Promise<void> => {
+    try {
+      await takeTurnOf(endpoint_id);
+    } catch (error) {
+      await recordFailure(services, error, {
+        role: 'relay',
+        action: 'delivery.attempt',
+        subject: { subject_id: endpoint_id },
+      });
+      throw error;
+    }
+  };
+  const takeTurnOf = async (endpoint_id: string): Promise<void> => {
     const agency_id =
       agencies.get(endpoint_id) ?? (await transact(services, systemActor('relay'), tx => findAgencyOf(tx, endpoint_id)));
     agencies.set(endpoint_id, agency_id);
@@ -78,15 +92,15 @@ export function startWebhookJobs(services: Services): WebhookJobs {
     without_queue.add(turn);
   };
   const loops = [
-    startLoop('relay', { every_ms: RELAY_EVERY_MS, log, wake_up }, () => relayEvents(services)),
-    startLoop('sweep', { every_ms: SWEEP_EVERY_MS, log }, async () => {
+    startLoop('relay', { every_ms: RELAY_EVERY_MS, log, wake_up, failed }, () => relayEvents(services)),
+    startLoop('sweep', { every_ms: SWEEP_EVERY_MS, log, failed }, async () => {
       const left = await sweepDeliveries(services);
       // Whoever's agency has no turn left would only stand in the way of the others.
       const free = left.filter(({ endpoint_id }) => hasTurns(agencies.get(endpoint_id)));
       for (const { endpoint_id } of free.slice(0, ATTEMPTS_AT_ONCE - without_queue.size)) takeTurnWithoutQueue(endpoint_id);
       return false;
     }),
-    startLoop('retention', { every_ms: RETENTION_EVERY_MS, log }, async () => {
+    startLoop('retention', { every_ms: RETENTION_EVERY_MS, log, failed }, async () => {
       await wipeExpiredSecrets(services);
       return deleteExpired(services);
     }),

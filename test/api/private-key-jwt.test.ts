@@ -7,7 +7,7 @@ import { type Actor, systemActor } from '../../src/core/access.ts';
 import type { AssertionAlgorithm } from '../../src/core/client-assertion.ts';
 import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { deleteExpired } from '../../src/platform/retention.ts';
+import { deleteExpired } from '../../src/webhooks/retention.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { entriesFor } from '../support/entries.ts';
 import { type Answer, answerOf, type Client, mechanism } from '../support/mechanism.ts';

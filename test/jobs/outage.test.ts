@@ -220,7 +220,7 @@ t.test('an outage', async t => {
 
   await t.test('a process beats for the role that it runs', async t => {
     await lookAsOwner(services, 'delete from heartbeats');
-    const heartbeat = startHeartbeat(services, 'worker');
+    const heartbeat = startHeartbeat(services, 'worker', async () => {});
     t.equal(heartbeat.started, false);
     await heartbeat.stop();
     t.equal(heartbeat.started, true);

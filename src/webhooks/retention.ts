@@ -1,8 +1,11 @@
 import { sql } from 'kysely';
-import type { Pool } from 'pg';
+import { record } from '../audit/record.ts';
 import { systemActor } from '../core/access.ts';
-import type { Now } from './clock.ts';
-import { transact } from './database.ts';
+import { transact } from '../platform/database.ts';
+import type { Services } from '../services.ts';
+
+const RELAY = systemActor('relay');
+const RETENTION = systemActor('retention');
 
 /** Nothing older can be pulled, or sent again. */
 export const EVENTS_KEPT_DAYS = 90;
@@ -28,36 +31,53 @@ const KEPT = [
 ];
 
 /** Wipes the secrets that rotations replaced and that sign no longer. */
-export async function wipeExpiredSecrets(services: { pool: Pool; now: Now }): Promise<void> {
+export async function wipeExpiredSecrets(services: Services): Promise<void> {
   // Retention may delete, but not write.
-  await transact(services, systemActor('relay'), tx =>
-    tx
+  await transact(services, RELAY, async tx => {
+    const wiped = await tx
       .updateTable('webhook_endpoints')
       .set({ previous_secret: null, previous_secret_until: null })
       .where('previous_secret_until', '<=', services.now())
-      .execute(),
-  );
+      .returning('id')
+      .execute();
+    if (wiped.length === 0) return;
+    await record(services, tx, RELAY, {
+      action: 'webhook_endpoint.wipe_secret',
+      resource_type: 'webhook_endpoint',
+      subjects: wiped.map(({ id }) => ({ subject_id: id })),
+    });
+  });
 }
 
 const AT_ONCE = 1_000;
 const DAY_MS = 86_400_000;
 
 /**
- * Deletes what has been kept long enough, some of each table, each in a short transaction of its own.
+ * Deletes what has been kept long enough, some of each table, each in a short transaction of its own,
+ * with an entry that says how many.
  * @returns whether there may be more
  */
-export async function deleteExpired(services: { pool: Pool; now: Now }): Promise<boolean> {
+export async function deleteExpired(services: Services): Promise<boolean> {
   let more = false;
   for (const { table, since, days, unless } of KEPT) {
     const before = new Date(services.now().getTime() - days * DAY_MS);
-    const { numAffectedRows } = await transact(services, systemActor('retention'), tx =>
-      sql`
+    const deleted = await transact(services, RETENTION, async tx => {
+      const { numAffectedRows: count = 0n } = await sql`
         delete from ${sql.table(table)} where ctid = any (array(
           select ctid from ${sql.table(table)} where ${sql.ref(since)} < ${before} and not (${unless}) limit ${AT_ONCE}))`.execute(
         tx,
-      ),
-    );
-    more ||= numAffectedRows === BigInt(AT_ONCE);
+      );
+      if (count > 0n) {
+        await record(services, tx, RETENTION, {
+          action: 'retention.delete',
+          resource_type: 'retention',
+          code: table,
+          subjects: [{ subject_id: table, rows: String(count) }],
+        });
+      }
+      return count;
+    });
+    more ||= deleted === BigInt(AT_ONCE);
   }
   return more;
 }

@@ -1,0 +1,247 @@
+import { existsSync, globSync, readFileSync, renameSync } from 'node:fs';
+import { type Test, test } from 'tap';
+import { loopFailed } from '../../src/audit/failures.ts';
+import { keepAlive, startSequencing, watchLog } from '../../src/audit/jobs.ts';
+import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
+import { startLoop } from '../../src/platform/loop.ts';
+import { routeUnplaced } from '../../src/referrals/router.ts';
+import { timerEffects } from '../../src/referrals/timer-effects.ts';
+import type { Services } from '../../src/services.ts';
+import { fireDueTimers } from '../../src/timers/sweep.ts';
+import { startWebhookJobs } from '../../src/webhooks/jobs.ts';
+import { relayEvents } from '../../src/webhooks/relay.ts';
+import { deleteExpired, wipeExpiredSecrets } from '../../src/webhooks/retention.ts';
+import { startTestApp } from '../support/app.ts';
+import { drain } from '../support/drain.ts';
+import { entriesFor } from '../support/entries.ts';
+import { clinic, DAY, HOUR, MEDICAL, MINUTE } from '../support/journey.ts';
+import { mechanism } from '../support/mechanism.ts';
+import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
+import { leave, lookAsOwner } from '../support/trail.ts';
+import { startReceiver } from '../support/webhooks.ts';
+
+/**
+ * What happens without a request leaves its entry, too, and so does its failure. Whatever is started anew and is not named here
+ * fails.
+ */
+
+/** Each loop by its name, the consumer of each queue, each interval by its file, with what it leaves; or why nothing. */
+const JOBS: Record<string, string[] | string> = {
+  timers: ['timer.warn', 'timer.breach', 'timer.escalate', 'referral.expire'],
+  consents: ['consent.expire'],
+  'ends of consents': ['consent.warn'],
+  routing: ['referral.offer'],
+  relay: 'numbers what acts have told, in the entries of those acts; nothing is decided',
+  sweep: 'puts into the queue what is due; the attempts leave their entries',
+  'queue deliveries': ['delivery.attempt'],
+  retention: ['retention.delete', 'webhook_endpoint.wipe_secret'],
+  'heartbeat of ${role}': 'says every second that a process lives, of nobody and nothing',
+  'watch over the log': ['audit.alarm'],
+  sequencer: 'gives entries their places: one of its own would need another',
+  'heartbeat of the log': ['audit.heartbeat'],
+  journal: 'copies to a disk what acts noted, in the entries of those acts',
+  'witnesses of the log': 'what they cosigned is public; where no quorum does, the watch raises its alarm',
+  'interval src/audit/counted.ts': 'writes refusals that were counted: test/api/counted.test.ts',
+  'interval src/webhooks/waiting.ts': 'looks for whom there is an event; the pull leaves its entry',
+  'interval src/main.ts': 'closes connections on which nothing moves while the process ends',
+  'interval src/platform/embedded-postgres.ts': 'looks whether the embedded server is still there',
+};
+
+test('every job is named here', async t => {
+  const root = new URL('../../', import.meta.url);
+  const found = globSync('src/**/*.ts', { cwd: root.pathname }).flatMap(file => {
+    const source = readFileSync(new URL(file, root), 'utf8');
+    const count = (call: RegExp) => source.match(call)?.length ?? 0;
+    const loops = [...source.matchAll(/\bstartLoop\(\s*(['`])(.+?)\1/g)].map(([, , name]) => name!);
+    const queues = [...source.matchAll(/\bopenQueue\(\s*'(.+?)'/g)].map(([, name]) => `queue ${name}`);
+    if (file !== 'src/platform/loop.ts') t.equal(loops.length, count(/\bstartLoop\(/g), `${file} says how its loops are called`);
+    const intervals = count(/\bsetInterval\(/g) > 0 ? [`interval ${file}`] : [];
+    return [...loops, ...queues, ...intervals];
+  });
+  t.strictSame(found.sort(), Object.keys(JOBS).sort());
+});
+
+interface Row {
+  outcome: string;
+  action: string;
+  code: string | null;
+  client_id: string;
+}
+
+async function start(t: Test, env: NodeJS.ProcessEnv = {}) {
+  const it = await startTestApp(t, env);
+  const them = await mechanism(it);
+  const { services } = it;
+  const rows = () => lookAsOwner<Row>(services, 'select outcome, action, code, client_id from audit_records order by number');
+  /** What `work` left, each in a line, and each kind once. */
+  async function leftBy(work: () => Promise<unknown>): Promise<string[]> {
+    const before = (await rows()).length;
+    await work();
+    const lines = (await rows())
+      .slice(before)
+      .map(({ outcome, action, client_id, code }) =>
+        [client_id.replace('system:', ''), outcome, action, ...(outcome === 'failed' ? [code] : [])].join(' '),
+      );
+    return [...new Set(lines)].sort();
+  }
+  return { ...it, ...them, ...clinic(them), rows, leftBy };
+}
+
+const until = async (there: () => Promise<boolean>): Promise<void> => {
+  while (!(await there())) await new Promise(resolve => setTimeout(resolve, 20));
+};
+
+/** Makes a change impossible, as a bug of ours would. */
+const forbid = (services: Services, table: string, when: string, on = 'update') =>
+  lookAsOwner(
+    services,
+    `create or replace function fail() returns trigger language plpgsql as $$ begin raise exception 'no'; end $$;
+     create trigger fails before ${on} on ${table} for each row when (${when}) execute function fail()`,
+  );
+
+test('clocks, consents and routing', async t => {
+  const { services, clock, as, agencies, ask, sender, leftBy, sequence } = await start(t);
+  const effects = timerEffects(services);
+  const twice = async (round: () => Promise<boolean>) => {
+    await round().catch(() => {});
+    await round().catch(() => {});
+  };
+  /** What says that it failed, once, though it was tried twice; about which case. */
+  async function failsOnce(t: Test, line: string, case_id: string, round: () => Promise<boolean>): Promise<void> {
+    t.strictSame(await leftBy(() => twice(round)), [line]);
+    const [, , action] = line.split(' ');
+    await sequence();
+    const [{ subjects }, ...others] = (await entriesFor(as('audit_body'), `action=${action}&outcome=failed`)) as [
+      { subjects: { record?: Record<string, unknown> }[] },
+      ...object[],
+    ];
+    t.equal(others.length, 0, 'once');
+    t.equal(subjects[0]!.record!.subject_id, case_id);
+  }
+
+  await t.test('a clock', async t => {
+    const { kase } = await ask({ urgency: 'emergency' });
+    clock.advance(20 * MINUTE);
+    await forbid(services, 'timers', "new.state = 'breached'");
+    await failsOnce(t, 'clock failed timer.fire internal_error', kase.id, () => fireDueTimers(services, effects));
+    clock.advance(MINUTE);
+    t.strictSame(await leftBy(() => fireDueTimers(services, effects)), ['clock failed timer.fire internal_error'], 'and again');
+    await lookAsOwner(services, 'drop trigger fails on timers');
+    clock.advance(DAY);
+    const left = await leftBy(async () => {
+      await drain(services);
+      // Whoever coordinates is left alone with it, too.
+      clock.advance(DAY);
+      await drain(services);
+    });
+    for (const action of JOBS.timers as string[]) t.ok(left.includes(`clock done ${action}`), action);
+  });
+
+  await t.test('the end of a consent', async t => {
+    const expires_at = new Date(clock.now().getTime() + 48 * HOUR).toISOString();
+    const kase = ok(await sender.post('/v1/cases', caseBody()));
+    ok(await sender.post(`/v1/cases/${kase.id}/consents`, consentBody({ expires_at })));
+
+    await forbid(services, 'consents', 'new.expiry_warned_at is not null');
+    await failsOnce(t, 'clock failed consent.warn internal_error', kase.id, () => warnExpiringConsents(services));
+    await lookAsOwner(services, 'drop trigger fails on consents');
+    t.strictSame(await leftBy(() => warnExpiringConsents(services)), ['clock done consent.warn']);
+
+    clock.advance(49 * HOUR);
+    await forbid(services, 'consents', 'new.expired_at is not null');
+    await failsOnce(t, 'clock failed consent.expire internal_error', kase.id, () => expireConsents(services));
+    await lookAsOwner(services, 'drop trigger fails on consents');
+    t.strictSame(await leftBy(() => expireConsents(services)), ['clock done consent.expire']);
+  });
+
+  await t.test('whom the router asks', async t => {
+    const supervisor = as('health', 'supervisor');
+    const path = `/v1/agencies/${agencies.health.id}/services/medical`;
+    const suspended = { status: 'suspended', suspended_reason: 'flood' };
+    const set = async (body: object) => ok(await supervisor.put(path, body, { 'if-match': '*' }));
+    await set(suspended);
+    const kase = ok(await sender.post('/v1/cases', caseBody()));
+    ok(await sender.post(`/v1/cases/${kase.id}/consents`, consentBody(MEDICAL.consent)));
+    ok(await sender.post(`/v1/cases/${kase.id}/referrals`, referralBody(MEDICAL.referral)));
+    await set({});
+
+    await forbid(services, 'offers', 'true', 'insert');
+    await failsOnce(t, 'router failed referral.route internal_error', kase.id, () => routeUnplaced(services));
+    await lookAsOwner(services, 'drop trigger fails on offers');
+    clock.advance(MINUTE);
+    t.strictSame(await leftBy(() => routeUnplaced(services)), ['router done referral.offer']);
+  });
+});
+
+test('deliveries and what is kept of them', async t => {
+  const { services, clock, as, ask, leftBy, rows } = await start(t);
+  const receiver = await startReceiver(t);
+  const supervisor = as('health', 'supervisor');
+  const { id } = ok(await supervisor.post('/v1/webhook-endpoints', { url: receiver.url, event_types: ['*'] }));
+  ok(await supervisor.post(`/v1/webhook-endpoints/${id}/rotate-secret`));
+  receiver.replies.push({ status: 500 });
+  await ask();
+  t.strictSame(await leftBy(() => relayEvents(services)), [], 'the relay tells of what has its entry');
+
+  const jobs = startWebhookJobs(services);
+  const left = (line: string) => async () =>
+    (await rows()).some(({ outcome, action, code }) => `${outcome} ${action} ${code}` === line);
+  await until(left('failed delivery.attempt http_500'));
+  t.pass('an attempt that fails');
+  clock.advance(MINUTE);
+  await until(left('done delivery.attempt http_204'));
+  t.pass('one that arrives');
+  await services.queue!.addBulk([{ id: 'nobody-1', subject_id: 'whe_01jabcdefghjkmnpqrstvwxyz0', urgent: false }]);
+  await until(left('failed delivery.attempt internal_error'));
+  t.pass('and one that could not be made');
+  await jobs.stop();
+
+  t.strictSame(await leftBy(() => deleteExpired(services)), [], 'nothing is old');
+  clock.advance(100 * DAY);
+  t.strictSame(await leftBy(() => wipeExpiredSecrets(services)), ['relay done webhook_endpoint.wipe_secret']);
+  t.strictSame(await leftBy(() => deleteExpired(services)), ['retention done retention.delete']);
+  const tables = (await rows()).filter(({ action }) => action === 'retention.delete').map(({ code }) => code);
+  t.strictSame(tables.sort(), ['deliveries', 'delivery_attempts', 'events']);
+  t.strictSame(await leftBy(() => deleteExpired(services)), [], 'nothing is left');
+});
+
+test('the log', async t => {
+  const { services, clock, leftBy, sequence, ask } = await start(t);
+  await sequence();
+  clock.advance(11 * MINUTE);
+  t.strictSame(await leftBy(() => keepAlive(services)), ['sequencer done audit.heartbeat']);
+  await sequence();
+
+  const watch = watchLog(services);
+  await ask();
+  clock.advance(3_000);
+  t.strictSame(await leftBy(watch), []);
+  clock.advance(3_000);
+  t.strictSame(await leftBy(watch), ['sequencer failed audit.alarm merge_delay']);
+});
+
+test('a round that fails', async t => {
+  const { services, clock, rows } = await start(t);
+  let rounds = 0;
+  const failed = loopFailed(services);
+  const loop = startLoop('a loop', { every_ms: 1, log: services.log, failed }, async () => {
+    rounds += 1;
+    throw new Error('no');
+  });
+  const failures = async () => (await rows()).filter(({ action }) => action === 'job.run');
+  await until(async () => rounds > 10);
+  t.match(await failures(), { length: 1, 0: { outcome: 'failed', code: 'a loop', client_id: 'system:clock' } });
+  clock.advance(MINUTE);
+  await until(async () => (await failures()).length > 1);
+  await loop.stop();
+
+  const sequencing = await startSequencing(services, services.config.database_url!);
+  const path = services.config.log.ledger_path;
+  await until(async () => existsSync(path) && readFileSync(path).length > 0);
+  renameSync(path, `${path}.away`);
+  await leave(services, 1);
+  await until(async () => (await failures()).some(({ code }) => code === 'sequencer'));
+  renameSync(`${path}.away`, path);
+  await sequencing.stop();
+  t.equal((await failures()).length, 3, 'the sequencer, which goes on by itself, says so too');
+});
