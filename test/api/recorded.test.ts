@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import Fastify from 'fastify';
 import t from 'tap';
+import type { AgencyActor } from '../../src/core/access.ts';
 import { SCOPES } from '../../src/core/codes.ts';
+import { Problem, type ProblemCode } from '../../src/core/problem.ts';
+import { problemCatalogue, problemHandler } from '../../src/platform/http/problems.ts';
 import { startTestApp } from '../support/app.ts';
 import { operationsOf, type Reply, startCalling } from '../support/callers.ts';
 import { mechanism } from '../support/mechanism.ts';
@@ -160,4 +164,33 @@ t.test('every operation leaves its entry', async t => {
     }
     t.not(after, '');
   });
+});
+
+t.test('every kind of refusal is kept, counted or left out', async t => {
+  /** The contract's, by status; what it does not name leaves nothing. */
+  const AS: Record<number, string> = { 401: 'counted', 403: 'kept', 404: 'kept', 409: 'kept', 429: 'counted' };
+  const noted: string[] = [];
+  const app = Fastify();
+  t.teardown(() => app.close());
+  app.decorateRequest('actor', null as unknown as AgencyActor);
+  app.setErrorHandler(
+    problemHandler(
+      async () => void noted.push('kept'),
+      async () => void noted.push('counted'),
+    ),
+  );
+  app.get('/:code/:by', async request => {
+    const { code, by } = request.params as { code: ProblemCode; by: string };
+    if (by === 'somebody') request.actor = {} as AgencyActor;
+    throw new Problem(code);
+  });
+  for (const { code, status } of problemCatalogue()) {
+    for (const by of ['somebody', 'nobody']) {
+      noted.length = 0;
+      t.equal((await app.inject(`/${code}/${by}`)).statusCode, status);
+      // The token endpoint counts its own: test/api/trail.test.ts.
+      const expected = code === 'invalid_client' || (by === 'nobody' && AS[status] === 'kept') ? [] : [AS[status] ?? []].flat();
+      t.strictSame(noted, expected, `${code} of ${by}`);
+    }
+  }
 });
