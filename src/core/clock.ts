@@ -1,4 +1,5 @@
 import type { AgencyKind, Service, Stage, Urgency } from './codes.ts';
+import { dayOf, endOfDay } from './wall-clock.ts';
 
 /**
  * Deadlines: when they warn, fall due and escalate, and what a pause does to that. Pure; instants are handed in. `elapsed` runs
@@ -84,16 +85,6 @@ function countOf({ clock, duration }: Pick<Policy, 'clock' | 'duration'>): numbe
   const count = larger! * (clock === 'calendar_days' ? 7 : 12) + smaller!;
   if (count === 0) throw new RangeError(`not a duration of ${clock}: ${duration}`);
   return count;
-}
-
-const dayOf = (at: Date, time_zone: string): Temporal.PlainDate =>
-  Temporal.Instant.fromEpochMilliseconds(at.getTime()).toZonedDateTimeISO(time_zone).toPlainDate();
-
-/** The last millisecond of a day: after both readings where the clocks go back over it, before the gap where they skip it. */
-function endOfDay(day: Temporal.PlainDate, time_zone: string): Date {
-  const last = day.toPlainDateTime('23:59:59.999').toZonedDateTime(time_zone, { disambiguation: 'later' });
-  if (last.toPlainDate().equals(day)) return new Date(last.epochMilliseconds);
-  return new Date(day.add({ days: 1 }).toZonedDateTime(time_zone).epochMilliseconds - 1);
 }
 
 /** The first day whose end lies ahead. */
