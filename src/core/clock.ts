@@ -1,4 +1,5 @@
 import type { AgencyKind, Service, Stage, Urgency } from './codes.ts';
+import { countOf, durationMs } from './reckoning.ts';
 import { dayOf, endOfDay } from './wall-clock.ts';
 
 /**
@@ -68,25 +69,6 @@ export function findPolicy(policies: readonly Policy[], name: string, facts: Tim
   return policies.filter(fits).sort((a, b) => Object.keys(b.applies_to).length - Object.keys(a.applies_to).length)[0];
 }
 
-/** Milliseconds of an `elapsed` duration. @throws RangeError for one that is not of days and smaller */
-export function durationMs(duration: string): number {
-  const match = /^P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$/.exec(duration);
-  if (!match || duration.endsWith('P') || duration.endsWith('T')) throw new RangeError(`not an elapsed duration: ${duration}`);
-  const [weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1).map(part => Number(part ?? 0));
-  return ((((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000;
-}
-
-/** The count of a day clock: days, or months where years are twelve. @throws RangeError for one that is not of whole ones */
-function countOf({ clock, duration }: Pick<Policy, 'clock' | 'duration'>): number {
-  const [larger, smaller] = (clock === 'calendar_days' ? /^P(?:(\d+)W)?(?:(\d+)D)?$/ : /^P(?:(\d+)Y)?(?:(\d+)M)?$/)
-    .exec(duration)
-    ?.slice(1)
-    .map(part => Number(part ?? 0)) ?? [0, 0];
-  const count = larger! * (clock === 'calendar_days' ? 7 : 12) + smaller!;
-  if (count === 0) throw new RangeError(`not a duration of ${clock}: ${duration}`);
-  return count;
-}
-
 /** The first day whose end lies ahead. */
 function openDay(at: Date, time_zone: string): Temporal.PlainDate {
   const day = dayOf(at, time_zone);
@@ -98,7 +80,7 @@ const later = (a: Temporal.PlainDate, b: Temporal.PlainDate) => (Temporal.PlainD
 /** When a deadline that starts at `started_at` falls due. @throws RangeError for a duration that its clock does not know */
 export function dueAt(policy: Pick<Policy, 'clock' | 'duration' | 'count_first_day'>, started_at: Date, time_zone: string): Date {
   if (policy.clock === 'elapsed') return new Date(started_at.getTime() + durationMs(policy.duration));
-  const count = countOf(policy);
+  const count = countOf({ clock: policy.clock, duration: policy.duration });
   const first = dayOf(started_at, time_zone);
   const last =
     policy.clock === 'calendar_months'

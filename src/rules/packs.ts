@@ -1,5 +1,6 @@
-import { type BreachEffect, dueAt, durationMs, type Policy } from '../core/clock.ts';
+import { type BreachEffect, dueAt, type Policy } from '../core/clock.ts';
 import { AGENCY_KINDS, type AgencyKind, type LawfulGround, type Urgency } from '../core/codes.ts';
+import { durationMs } from '../core/reckoning.ts';
 
 /**
  * A jurisdiction's versioned configuration, as data. Every number here is an illustrative default and says so; a jurisdiction

@@ -1,8 +1,9 @@
 import { recordFailure } from '../audit/failures.ts';
 import { type Notice, record } from '../audit/record.ts';
 import { systemActor } from '../core/access.ts';
-import { durationMs, keptOpenUntil, type TimerStep, takeDue, withExpiry } from '../core/clock.ts';
+import { keptOpenUntil, type TimerStep, takeDue, withExpiry } from '../core/clock.ts';
 import type { EventType } from '../core/events.ts';
+import { durationMs } from '../core/reckoning.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';

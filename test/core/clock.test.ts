@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import t from 'tap';
 import {
   dueAt,
-  durationMs,
   findPolicy,
   keptOpenUntil,
   type Paused,
@@ -15,6 +14,7 @@ import {
   withExpiry,
 } from '../../src/core/clock.ts';
 import { AGENCY_KINDS, SERVICES, URGENCIES } from '../../src/core/codes.ts';
+import { durationMs } from '../../src/core/reckoning.ts';
 import { fastPack, illustrativePack, type RulePack, requireSoundClocks } from '../../src/rules/packs.ts';
 
 const SECOND = 1_000;
