@@ -11,15 +11,13 @@
  *   --memory             nothing but memory, over 200,000 requests
  *   --json FILE          everything as an object
  */
-import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { REFERRALS } from './bench/inbox.ts';
 import { measure, PARTS, type Plan } from './bench/measure.ts';
 import { RACED } from './bench/race.ts';
 import type { Results } from './bench/report.ts';
-import { type Server, startServer } from './bench/server.ts';
-import { stopServices } from './bench/service.ts';
+import { run } from './bench/run.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -56,34 +54,13 @@ const plan: Plan = {
   memory: options.memory ? { requests: 200_000, seconds: 100 * 60 } : { requests: 5_000, seconds: 40 },
   profile_folder: options['cpu-prof'] === undefined ? undefined : resolve(options['cpu-prof']),
 };
-/** Far more than it takes. */
-const OVERALL_MS = (options.memory ? 120 : 20) * 60_000;
 
-const started_at = performance.now();
-const tell = (text: string) => console.error(`${((performance.now() - started_at) / 1_000).toFixed(0).padStart(4)} s  ${text}`);
-
-/** Ends the run from outside, so that nothing is left behind. */
-const broken_off = Promise.withResolvers<never>();
-broken_off.promise.catch(() => {});
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.on(signal, () => broken_off.reject(new Error(`${signal}: stopped before the end`)));
-setTimeout(() => broken_off.reject(new Error(`not over within ${OVERALL_MS / 60_000} minutes`)), OVERALL_MS).unref();
-
-const results: Partial<Results> = {};
-let server: Server | undefined;
-try {
-  server = await startServer(
+await run<Results>({
+  settings:
     plan.profile_folder === undefined
       ? {}
       : { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track_planning': 'on' },
-  );
-  await Promise.race([measure(server, plan, results, tell), broken_off.promise]);
-} catch (error) {
-  console.error(error);
-  process.exitCode = 1;
-} finally {
-  await stopServices();
-  await server?.stop();
-}
-if (options.json) await writeFile(options.json, `${JSON.stringify(results, null, 2)}\n`);
-process.exit();
+  at_most_minutes: options.memory ? 120 : 20,
+  json_file: options.json,
+  measure: (server, results, tell) => measure(server, plan, results, tell),
+});

@@ -25,6 +25,8 @@ export interface Agencies {
   readCase(kase: Kase): Promise<void>;
   readInbox(party: Party, query?: string): Promise<number>;
   issueToken(party: Party): Promise<void>;
+  /** What is answered with 200. */
+  get(party: Party, path: string): Promise<string>;
   /** To be told everything. */
   registerWebhook(party: Party, url: string): Promise<void>;
   close(): Promise<void>;
@@ -87,6 +89,7 @@ export function connectAgencies(origin: string, world: World, connections: numbe
       const text = await answer.body.text();
       if (answer.statusCode !== 200) throw new Error(`token: ${answer.statusCode} ${text}`);
     },
+    get: (party, path) => send(party, 'GET', path, 200),
     async registerWebhook(party, url) {
       await send(party, 'POST', '/v1/webhook-endpoints', 201, { url, event_types: ['*'] });
     },

@@ -9,6 +9,7 @@ import { measureMemory } from './memory.ts';
 import { profileAct } from './profile.ts';
 import { RACED, type Raced, race, recordActs, type Track } from './race.ts';
 import * as report from './report.ts';
+import type { Tell } from './run.ts';
 import type { Server } from './server.ts';
 import { startService } from './service.ts';
 import { readBacklog, registerAll, startReceivers } from './webhooks.ts';
@@ -36,7 +37,6 @@ export interface Plan {
   profile_folder?: string;
 }
 
-type Tell = (text: string) => void;
 type Stage = Omit<Track, 'service'> & { models: Model[] };
 
 const STARTS = 5;
@@ -188,7 +188,7 @@ async function measureTokens({ dir, pid }: Server, { service_url, world }: Stage
   }
 }
 
-async function describe(server: Server): Promise<report.Results['machine']> {
+export async function describe(server: Server): Promise<report.Results['machine']> {
   const client = new pg.Client(server.urlOf('postgres'));
   await client.connect();
   const { rows } = await client.query<{ server_version: string }>('show server_version');

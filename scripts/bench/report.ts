@@ -174,9 +174,9 @@ export function printProfile({ act, measured, functions, places, idle, statement
     );
 }
 
-const title = (text: string) => console.log(`\n${text}`);
+export const title = (text: string) => console.log(`\n${text}`);
 
-function table(rows: readonly Record<string, string | number>[]): void {
+export function table(rows: readonly Record<string, string | number>[]): void {
   const names = Object.keys(rows[0] ?? {});
   const widths = names.map(name => Math.max(name.length, ...rows.map(row => String(row[name]).length)));
   const line = (cells: readonly (string | number)[], right: (i: number) => boolean) =>

@@ -24,9 +24,10 @@ export interface Start {
 }
 
 export interface Service {
+  /** Empty where it has no API. */
   origin: string;
   pid: number;
-  /** From the start of the process to its line "aman is ready". */
+  /** From the start of the process to its line "aman is ready", or "working". */
   ready_ms: number;
   memory(): Memory;
   stop(): Promise<void>;
@@ -83,8 +84,8 @@ export async function startService({ database_url, dir, roles = 'api', node_args
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       output = `${output}${text}`.slice(-4_000);
-      const [, origin] = /aman is ready\n {2}API +(http:\S+)\/v1\n/.exec(output) ?? [];
-      if (origin) ready.resolve(origin);
+      const [found, origin = ''] = /aman is (?:ready\n {2}API +(http:\S+)\/v1|working.*)\n/.exec(output) ?? [];
+      if (found !== undefined) ready.resolve(origin);
     });
   }
   const too_late = setTimeout(() => ready.reject(new Error(`not ready within ${START_MS / 1_000} s:\n${output}`)), START_MS);

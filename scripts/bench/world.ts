@@ -34,6 +34,7 @@ export interface World {
   helplines: Party[];
   shelters: Party[];
   committee: Party;
+  audit_body: Party;
   parties: Party[];
   /** Signs everybody a new token where the last ones are getting old. */
   refresh(): Promise<void>;
@@ -58,7 +59,7 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
     await transact(services, systemActor('setup'), async tx => {
       for (let i = 1; i <= HELPLINES; i++)
         made.helplines.push(
-          await enter(tx, 'hotline', `Sample Helpline ${i}`, ['operator', 'caseworker', 'screener', 'supervisor']),
+          await enter(tx, 'hotline', `Sample Helpline ${i}`, ['operator', 'caseworker', 'screener', 'supervisor', 'auditor']),
         );
       for (let i = 1; i <= SHELTERS; i++) {
         const shelter = await enter(tx, 'shelter', `Sample House ${i}`, ['caseworker', 'supervisor']);
@@ -81,6 +82,7 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
     helplines,
     shelters,
     committee: others[0]!,
+    audit_body: others[1]!,
     parties,
     async refresh() {
       if (performance.now() - signed_at < 60_000) return;

@@ -2,6 +2,7 @@ import { systemActor } from '../core/access.ts';
 import { leafHash } from '../core/canonical.ts';
 import { formatCheckpoint } from '../core/checkpoint.ts';
 import {
+  type Appended,
   appendLeaves,
   type Edge,
   EMPTY_ROOT,
@@ -215,7 +216,7 @@ export function createSequencer({ database, ledger, key, previous = null, now, l
     if (refused > 0) log.error({ refusals: refused }, 'entries that are in the log already were written again, and left out');
     if (entries.length === 0) return null;
     const grown = appendLeaves(edge, head.size, entries.map(leafHash));
-    const whole = grown.tiles.filter(({ bytes }) => bytes.length === TILE_WIDTH * HASH_BYTES);
+    const whole = grown.tiles.filter(isWhole);
     if (whole.length > 0) await insertTiles(tx, whole.map(tileRow));
     const to = { size: grown.size, root: grown.root };
     const checkpoint = sign(to, head);
@@ -252,7 +253,11 @@ interface Taken {
 /** Whoever gives entries their places, and what goes with it. */
 export const SEQUENCER = systemActor('sequencer');
 
-function tileRow({ level, index, bytes }: { level: number; index: number; bytes: Buffer }) {
+/** Only what is whole is a row. */
+export const isWhole = ({ bytes }: Appended['tiles'][number]): boolean => bytes.length === TILE_WIDTH * HASH_BYTES;
+
+/** A whole tile as it is kept. */
+export function tileRow({ level, index, bytes }: Appended['tiles'][number]) {
   const [left, right] = [0, 1].map(half => hashInTile({ level: level * 8 + 7, index: index * 2 + half }, bytes));
   return { level, index, hashes: bytes, root: nodeHash(left!, right!) };
 }
