@@ -58,13 +58,13 @@ export async function verifyExport(chunks: AsyncIterable<Uint8Array>, demands: D
   let log: LogCheck | undefined;
   let latest = Number.NEGATIVE_INFINITY;
   let line = 0;
-  for await (const { bytes, cut } of linesOf(chunks)) {
+  const check = ({ bytes, cut }: { bytes: Buffer; cut: boolean }) => {
     line++;
     const value = parseLine(bytes, `line ${line}`, cut);
     if (line === 1) {
       requireMembers(value, ['checkpoint'], 'line 1');
       log = startLog(openLog(value.checkpoint, demands), demands);
-      continue;
+      return;
     }
     const { index } = value;
     if (!Number.isSafeInteger(index) || (index as number) < 0)
@@ -85,7 +85,8 @@ export async function verifyExport(chunks: AsyncIterable<Uint8Array>, demands: D
     if (latest - at > MOST_LAG_MS && ++counts.lagging <= MOST_WARNINGS)
       counts.warnings.push(`${where}: at lags ${(latest - at) / 1_000} s behind the latest before it`);
     latest = Math.max(latest, at);
-  }
+  };
+  for await (const lines of linesOf(chunks)) for (const it of lines) check(it);
   if (log === undefined) throw new Unreadable('the export is empty');
   const checked = log.finish();
   // What lists an erasure may stand in another part.
@@ -162,12 +163,11 @@ function instantOf(at: unknown, where: string): number {
   return time;
 }
 
-/** Lines without their newlines; the last may be `cut`, without one. */
-async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<{ bytes: Buffer; cut: boolean }> {
+/** Lines without their newlines, as many as come at once; the last may be `cut`, without one. */
+async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Iterable<{ bytes: Buffer; cut: boolean }>> {
   let line = 1;
   let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of chunks) {
-    const bytes = Buffer.concat([rest, chunk]);
+  function* whole(bytes: Buffer) {
     let start = 0;
     for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
       requireShort(end - start, line++);
@@ -177,7 +177,8 @@ async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<{ byt
     rest = bytes.subarray(start);
     requireShort(rest.length, line);
   }
-  if (rest.length > 0) yield { bytes: rest, cut: true };
+  for await (const chunk of chunks) yield whole(Buffer.concat([rest, chunk]));
+  if (rest.length > 0) yield [{ bytes: rest, cut: true }];
 }
 
 function requireShort(length: number, line: number): void {

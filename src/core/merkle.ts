@@ -15,14 +15,18 @@ const TILE_BYTES = TILE_WIDTH * HASH_BYTES;
 const HIGHEST_TILE_LEVEL = 63;
 const EDGE_LEVELS = 7;
 
-const NODE_PREFIX = Buffer.of(1);
+/** The prefix and two hashes; written over for each. */
+const NODE = Buffer.alloc(1 + 2 * HASH_BYTES, 1);
 
 /** Root of the tree without leaves: SHA-256 of nothing. */
 export const EMPTY_ROOT: Buffer = hash('sha256', '', 'buffer');
 
 /** SHA-256(0x01 ‖ left ‖ right). 32 bytes. */
-export const nodeHash = (left: Uint8Array, right: Uint8Array): Buffer =>
-  hash('sha256', Buffer.concat([NODE_PREFIX, left, right]), 'buffer');
+export function nodeHash(left: Uint8Array, right: Uint8Array): Buffer {
+  NODE.set(left, 1);
+  NODE.set(right, 1 + HASH_BYTES);
+  return hash('sha256', NODE, 'buffer');
+}
 
 /** The complete subtree of 2^level leaves that is number `index` from the left. */
 export interface Node {
