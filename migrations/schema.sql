@@ -125,6 +125,27 @@ CREATE OR REPLACE FUNCTION public.is_system()
  STABLE PARALLEL SAFE
 AS $function$ select coalesce(current_setting('aman.system', true), '') <> '' $function$;
 
+CREATE OR REPLACE FUNCTION public.keep_finding_aids()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$begin 
+    insert into public.audit_kinds (agency_id, client_id, caseworker, action, outcome, resource_type, lawful_ground)
+    select agency_id, client_id, caseworker, action, outcome, resource_type, lawful_ground from (select distinct kind, agency_id, client_id, caseworker, action, outcome, resource_type, lawful_ground from placed) e
+    where (select true from public.audit_kinds k where k.kind = e.kind
+      and (k.agency_id, k.client_id, k.caseworker, k.action, k.outcome, k.resource_type, k.lawful_ground)
+        is not distinct from (e.agency_id, e.client_id, e.caseworker, e.action, e.outcome, e.resource_type, e.lawful_ground)
+      limit 1) is null
+    on conflict do nothing;
+    
+    insert into public.audit_spans (index, earliest, latest)
+    select whole.index, min(l.at), max(l.at)
+    from (select index - 4095 as index from placed where index % 4096 = 4095) whole
+      join public.audit_log l on l.index between whole.index and whole.index + 4095
+    group by whole.index;
+    return null;
+    end$function$;
+
 CREATE OR REPLACE FUNCTION public.keep_mandate()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -425,6 +446,37 @@ GRANT SELECT ON audit_inquiries TO aman_app;
 GRANT INSERT (id, agency_id, reference, from_index, to_index, checkpoint, opened_by, opened_at) ON audit_inquiries TO aman_app;
 GRANT UPDATE (confirmed_by, confirmed_at, version) ON audit_inquiries TO aman_app;
 
+CREATE TABLE audit_kinds (
+  agency_id text COLLATE "C",
+  client_id text COLLATE "C",
+  caseworker text,
+  action text NOT NULL,
+  outcome text NOT NULL,
+  resource_type text NOT NULL,
+  lawful_ground text,
+  kind bigint NOT NULL GENERATED ALWAYS AS (hashtextextended(((((((((((((COALESCE(agency_id, ''::text) || '
+'::text) || COALESCE(client_id, ''::text)) || '
+'::text) || COALESCE(caseworker, ''::text)) || '
+'::text) || action) || '
+'::text) || outcome) || '
+'::text) || resource_type) || '
+'::text) || COALESCE(lawful_ground, ''::text)) COLLATE "C", 0::bigint)) STORED,
+  CONSTRAINT audit_kinds_agency_id_client_id_caseworker_action_outcome_r_key UNIQUE NULLS NOT DISTINCT (agency_id, client_id, caseworker, action, outcome, resource_type, lawful_ground)
+);
+CREATE INDEX audit_kinds_action ON audit_kinds USING btree (action);
+CREATE INDEX audit_kinds_client_id ON audit_kinds USING btree (client_id);
+CREATE INDEX audit_kinds_kind ON audit_kinds USING btree (kind);
+ALTER TABLE audit_kinds ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_kinds FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditors ON audit_kinds AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT is_audit_body() AS is_audit_body));
+CREATE POLICY sequencer_adds ON audit_kinds AS PERMISSIVE FOR INSERT TO aman_sequencer
+  WITH CHECK (true);
+CREATE POLICY sequencer_reads ON audit_kinds AS PERMISSIVE FOR SELECT TO aman_sequencer
+  USING (true);
+GRANT SELECT ON audit_kinds TO aman_app;
+GRANT INSERT, SELECT ON audit_kinds TO aman_sequencer;
+
 CREATE TABLE audit_log (
   index bigint NOT NULL,
   number bigint NOT NULL,
@@ -443,17 +495,18 @@ CREATE TABLE audit_log (
   resource_type text NOT NULL,
   code text,
   lawful_ground text,
+  kind bigint NOT NULL GENERATED ALWAYS AS (hashtextextended(((((((((((((COALESCE(agency_id, ''::text) || '
+'::text) || COALESCE(client_id, ''::text)) || '
+'::text) || COALESCE(caseworker, ''::text)) || '
+'::text) || action) || '
+'::text) || outcome) || '
+'::text) || resource_type) || '
+'::text) || COALESCE(lawful_ground, ''::text)) COLLATE "C", 0::bigint)) STORED,
   CONSTRAINT audit_log_entry_id_key UNIQUE (entry_id),
   CONSTRAINT audit_log_pkey PRIMARY KEY (index)
 );
-CREATE INDEX audit_log_action ON audit_log USING btree (action, index);
-CREATE INDEX audit_log_agency_id ON audit_log USING btree (agency_id, index);
-CREATE INDEX audit_log_at ON audit_log USING brin (at);
-CREATE INDEX audit_log_caseworker ON audit_log USING btree (caseworker, index) WHERE caseworker IS NOT NULL;
-CREATE INDEX audit_log_client_id ON audit_log USING btree (client_id, index);
-CREATE INDEX audit_log_lawful_ground ON audit_log USING btree (lawful_ground, index) WHERE lawful_ground IS NOT NULL;
-CREATE INDEX audit_log_refusals ON audit_log USING btree (outcome, index) WHERE outcome = ANY (ARRAY['denied'::text, 'failed'::text]);
-CREATE INDEX audit_log_resource_type ON audit_log USING btree (resource_type, index);
+CREATE INDEX audit_log_at ON audit_log USING brin (at) WITH (autosummarize='on');
+CREATE INDEX audit_log_kind ON audit_log USING btree (kind, index);
 ALTER TABLE audit_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_log FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditors ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
@@ -468,6 +521,7 @@ CREATE POLICY timeline ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
 CREATE POLICY tree ON audit_log AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['tree'::text]) AS acting_as));
+CREATE TRIGGER keep_finding_aids AFTER INSERT ON audit_log REFERENCING NEW TABLE AS placed FOR EACH STATEMENT EXECUTE FUNCTION keep_finding_aids();
 GRANT SELECT ON audit_log TO aman_app;
 GRANT INSERT, SELECT ON audit_log TO aman_sequencer;
 
@@ -548,6 +602,16 @@ UNION ALL
     audit_log.lawful_ground
    FROM audit_log;
 GRANT SELECT ON audit_records TO aman_app;
+
+CREATE TABLE audit_spans (
+  index bigint NOT NULL,
+  earliest timestamp with time zone NOT NULL,
+  latest timestamp with time zone NOT NULL,
+  CONSTRAINT audit_spans_index_check CHECK ((index % 4096::bigint) = 0),
+  CONSTRAINT audit_spans_pkey PRIMARY KEY (index)
+);
+GRANT SELECT ON audit_spans TO aman_app;
+GRANT INSERT, SELECT ON audit_spans TO aman_sequencer;
 
 CREATE TABLE audit_subject_referrals (
   referral_index bytea NOT NULL,

@@ -168,7 +168,7 @@ async function beginAgain(
        insert into audit_pending (${columns}) select ${columns} from before order by number`,
       [rows[0]!.first],
     );
-    await owner.query('truncate audit_log, audit_tiles');
+    await owner.query('truncate audit_log, audit_kinds, audit_spans, audit_tiles');
     await owner.query('delete from audit_head');
     await owner.query(
       `insert into audit_head (origin, verifier_key, size, root, checkpoint, at, published_size, published, published_at)

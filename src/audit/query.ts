@@ -7,7 +7,7 @@ import type { Services } from '../services.ts';
 import { findHead } from './log-store.ts';
 import { record, type SubjectRecord } from './record.ts';
 import type { AuditQuery, EntryView } from './schema.ts';
-import { type EntryFilter, type EntryRow, findEntry, findNamedSubject, listSubjects, selectEntries } from './store.ts';
+import { type EntryFilter, type EntryRow, findEntry, findNamedSubject, listEntries, listSubjects } from './store.ts';
 import { type OpenedSubject, openSubjects } from './subjects.ts';
 
 /**
@@ -21,12 +21,12 @@ export const listAuditEntries = (services: Services, actor: AgencyActor, query: 
     authorise(actor, 'audit.query', ['self']);
     const reader_agency_id = actor.agency_kind === 'audit_body' ? undefined : actor.agency_id;
     const limit = pageLimit(query);
-    const rows = await selectEntries(tx, filterOf(services, reader_agency_id, query), {
+    const rows = await listEntries(tx, filterOf(services, reader_agency_id, query), {
       order: query.order ?? 'newest',
       after: positionOf(query.cursor),
       below: await publishedSize(tx),
       limit: limit + 1,
-    }).execute();
+    });
     const shown = rows.slice(0, limit).map(row => row.entry_id);
     const subject_rows = shown.length > 0 ? await listSubjects(tx, shown, reader_agency_id) : [];
 

@@ -1,12 +1,26 @@
-import { type Selectable, type SelectQueryBuilder, sql } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { prefixOf } from '../core/ids.ts';
 import type { Tx } from '../platform/database.ts';
-import type { AuditLogTable, AuditRecordView, AuditSubjectTable, Tables } from '../platform/tables.ts';
+import type { AuditLogTable, AuditRecordView, AuditSubjectTable } from '../platform/tables.ts';
 import type { SubjectRecord } from './subjects.ts';
 
 /** The SQL with which the trail is read; `record.ts` writes it, and `sequencer.ts` gives each entry its place. */
 
-export type EntryRow = Selectable<AuditLogTable>;
+/** What is shown of an entry. */
+const ENTRY_COLUMNS = [
+  'l.index',
+  'l.entry_id',
+  'l.entry',
+  'l.meta',
+  'l.salt_meta',
+  'l.salt_personal',
+  'l.subject_commits',
+] as const;
+
+export type EntryRow = Pick<
+  Selectable<AuditLogTable>,
+  'index' | 'entry_id' | 'entry' | 'meta' | 'salt_meta' | 'salt_personal' | 'subject_commits'
+>;
 
 /** Columns that are asked for as they are. */
 const PLAIN = ['agency_id', 'caseworker', 'client_id', 'action', 'outcome', 'resource_type', 'lawful_ground'] as const;
@@ -23,59 +37,174 @@ export interface EntryFilter extends Partial<Record<(typeof PLAIN)[number], stri
   to?: Date;
 }
 
-/** The entries of the log that the reader may see, in its order, or backwards; `below`: how many were published. */
-export function selectEntries(
-  tx: Tx,
-  filter: EntryFilter,
-  { order, after, below, limit }: { order: 'newest' | 'oldest'; after?: number; below: number; limit: number },
-): SelectQueryBuilder<Tables, 'audit_log', EntryRow> {
-  const { reader_agency_id: reader, subject_indices, referral_index, from, to } = filter;
-  let query = tx
-    .selectFrom('audit_log')
-    .selectAll()
-    .where('index', '<', below)
-    .orderBy('index', order === 'newest' ? 'desc' : 'asc')
-    .limit(limit);
-  if (reader !== undefined) query = query.where('agency_id', '=', reader);
-  for (const column of PLAIN) {
-    if (filter[column] !== undefined) query = query.where(column, '=', filter[column] as never);
+interface Page {
+  order: 'newest' | 'oldest';
+  /** The place at which the page before ended. */
+  after?: number;
+  /** How many were published. */
+  below: number;
+  limit: number;
+}
+
+/** Places from one to before another. */
+interface Stretch {
+  from: number;
+  to: number;
+}
+
+/** So many entries are looked through as they lie there, and so many where what is wanted is of many kinds: each is a look. */
+const NEAR = 4_096;
+const FARTHER = 32_768;
+const MANY_KINDS = 2_000;
+/** How long a whole span is. */
+const SPAN = 4_096;
+/** Limits stand in the texts themselves: a plan that is made once knows then that a page is short. */
+const SHORT_PAGE = 51;
+const LONG_PAGE = 201;
+
+/**
+ * The entries of the log that the reader may see, in its order or backwards. Whatever the filters are, and whether they find
+ * anything, it costs some thousand rows: what is common is found next to where the page begins, what is rare by its kinds.
+ */
+export async function listEntries(tx: Tx, filter: EntryFilter, page: Page): Promise<EntryRow[]> {
+  const { order, limit } = page;
+  const all = await stretchOf(tx, filter, page);
+  if (filter.subject_indices.length > 0 || filter.referral_index)
+    return (await selectEntriesAbout(filter, all, page).execute(tx)).rows.slice(0, limit);
+  const found: EntryRow[] = [];
+  let rest = all;
+  const lookThrough = async (length: number) => {
+    const [near, beyond] = divide(rest, order, length);
+    found.push(...(await selectEntriesIn(tx, filter, near, page).execute()));
+    rest = beyond;
+    return found.length >= limit || beyond.from >= beyond.to;
+  };
+  const done = (await lookThrough(NEAR)) || ((await countKinds(tx, filter)) > MANY_KINDS && (await lookThrough(FARTHER)));
+  if (!done) {
+    // One row after the other from the index, instead of all of a kind to sort them: a kind may have millions.
+    await sql`select set_config('enable_bitmapscan', 'off', true)`.execute(tx);
+    found.push(...(await selectEntriesOfKinds(filter, rest, page).execute(tx)).rows);
   }
-  for (const index of subject_indices) {
-    query = query.where('entry_id', 'in', eb =>
-      eb
-        .selectFrom('audit_subjects')
-        .select('entry_id')
-        .where('subject_index', '=', index)
-        .$if(reader !== undefined, found => found.where('reader_agency_id', '=', reader!)),
-    );
-  }
-  if (referral_index) {
-    query = query.where('entry_id', 'in', eb =>
-      eb
-        .selectFrom('audit_subject_referrals')
-        .select('entry_id')
-        .where('referral_index', '=', referral_index)
-        .$if(reader !== undefined, found => found.where('reader_agency_id', '=', reader!)),
-    );
-  }
-  if (from) query = query.where('at', '>=', from);
-  if (to) query = query.where('at', '<', to);
-  if (after !== undefined) query = query.where('index', order === 'newest' ? '<' : '>', after);
-  return query;
+  return found.slice(0, limit);
+}
+
+function divide({ from, to }: Stretch, order: Page['order'], length: number): [near: Stretch, beyond: Stretch] {
+  const at = order === 'newest' ? Math.max(from, to - length) : Math.min(to, from + length);
+  const [older, newer] = [
+    { from, to: at },
+    { from: at, to },
+  ];
+  return order === 'newest' ? [newer, older] : [older, newer];
+}
+
+/** Where in the log the entries of a page can be, by their times: whole spans of it, and its end, which is in none yet. */
+async function stretchOf(tx: Tx, { from, to }: EntryFilter, { order, after, below }: Page): Promise<Stretch> {
+  const page = {
+    from: order === 'oldest' && after !== undefined ? after + 1 : 0,
+    to: order === 'newest' && after !== undefined ? Math.min(after, below) : below,
+  };
+  if (!from && !to) return page;
+  const { rows } = await sql<{ from: number | null; to: number | null }>`
+    select min(first) as from, max(behind) as to from (
+      select index as first, index + ${sql.lit(SPAN)} as behind, earliest, latest from audit_spans
+      union all
+      select min(index), max(index) + 1, min(at), max(at) from audit_log
+      where index >= (select coalesce(max(index) + ${sql.lit(SPAN)}, 0) from audit_spans)
+    ) spans where (${from ?? null}::timestamptz is null or latest >= ${from ?? null})
+      and (${to ?? null}::timestamptz is null or earliest < ${to ?? null})`.execute(tx);
+  const times = rows[0]!;
+  return { from: Math.max(page.from, times.from ?? 0), to: Math.min(page.to, times.to ?? 0) };
+}
+
+/** One text whatever is asked for, so that it is planned once. */
+const isWanted = ({ reader_agency_id, ...filter }: EntryFilter, table: string) =>
+  sql<boolean>`${sql.join(
+    [...PLAIN.map(column => [column, filter[column]] as const), ['agency_id', reader_agency_id] as const].map(
+      ([column, value]) => sql`(${value ?? null}::text is null or ${sql.ref(`${table}.${column}`)} = ${value ?? null})`,
+    ),
+    sql` and `,
+  )}`;
+
+const isInTime = ({ from, to }: EntryFilter, table: string) =>
+  sql<boolean>`(${from ?? null}::timestamptz is null or ${sql.ref(`${table}.at`)} >= ${from ?? null})
+    and (${to ?? null}::timestamptz is null or ${sql.ref(`${table}.at`)} < ${to ?? null})`;
+
+const directionOf = ({ order }: Page) => (order === 'newest' ? 'desc' : 'asc');
+const mostOf = ({ limit }: Page) => sql.lit(limit <= SHORT_PAGE ? SHORT_PAGE : LONG_PAGE);
+
+async function countKinds(tx: Tx, filter: EntryFilter): Promise<number> {
+  const { rows } = await sql<{ n: number }>`select count(*) as n from audit_kinds k where ${isWanted(filter, 'k')}`.execute(tx);
+  return rows[0]!.n;
+}
+
+/** Those in a short stretch, looked at one after the other. */
+export const selectEntriesIn = (tx: Tx, filter: EntryFilter, { from, to }: Stretch, page: Page) =>
+  tx
+    .selectFrom('audit_log as l')
+    .select(ENTRY_COLUMNS)
+    .where('l.index', '>=', from)
+    .where('l.index', '<', to)
+    .where(isWanted(filter, 'l'))
+    .where(isInTime(filter, 'l'))
+    .orderBy('l.index', directionOf(page))
+    .limit(mostOf(page));
+
+/**
+ * Those in a stretch, however long, by the kinds that are wanted. The page is among those kinds of which the nearest entries are
+ * nearest, one for each entry of it.
+ */
+export function selectEntriesOfKinds(filter: EntryFilter, { from, to }: Stretch, page: Page) {
+  const [direction, most] = [sql.raw(directionOf(page)), mostOf(page)];
+  const nearest = (limit: typeof most) => sql`
+    select l.index from audit_log l
+    where l.kind = k.kind and l.index >= ${from} and l.index < ${to} and ${isWanted(filter, 'l')} and ${isInTime(filter, 'l')}
+    order by l.index ${direction} limit ${limit}`;
+  return sql<EntryRow>`
+    with wanted as materialized (
+      select distinct k.kind from audit_kinds k where ${isWanted(filter, 'k')}
+    ), near as materialized (
+      select k.kind from wanted k, lateral (${nearest(sql.lit(1))}) l order by l.index ${direction} limit ${most}
+    ), page as materialized (
+      select l.index from near k, lateral (${nearest(most)}) l order by l.index ${direction} limit ${most}
+    )
+    select ${sql.join(ENTRY_COLUMNS.map(column => sql.ref(column)))} from page p, lateral (
+      select * from audit_log where index = p.index) l order by l.index ${direction}`;
+}
+
+/** Those about cases, reports and a referral: looked up one by one, so that it costs as many as there are of these, wherever they lie. */
+export function selectEntriesAbout(filter: EntryFilter, { from, to }: Stretch, page: Page) {
+  const { reader_agency_id: reader, subject_indices, referral_index } = filter;
+  const readable = reader === undefined ? sql`true` : sql`reader_agency_id = ${reader}`;
+  const sets = subject_indices.map(
+    index => sql`select entry_id from audit_subjects where subject_index = ${index} and ${readable}`,
+  );
+  if (referral_index)
+    sets.push(sql`select entry_id from audit_subject_referrals where referral_index = ${referral_index} and ${readable}`);
+  return sql<EntryRow>`
+    select ${sql.join(ENTRY_COLUMNS.map(column => sql.ref(column)))} from audit_log l
+    where l.entry_id = any (array(${sql.join(sets, sql` intersect `)})) and l.index >= ${from} and l.index < ${to}
+      and ${isWanted(filter, 'l')} and ${isInTime(filter, 'l')}
+    order by l.index ${sql.raw(directionOf(page))} limit ${mostOf(page)}`;
 }
 
 /** The entry in this place of the log, where the reader may see it. */
 export const findEntry = (tx: Tx, index: number, reader_agency_id: string | undefined): Promise<EntryRow | undefined> =>
   tx
-    .selectFrom('audit_log')
-    .selectAll()
+    .selectFrom('audit_log as l')
+    .select(ENTRY_COLUMNS)
     .where('index', '=', index)
     .$if(reader_agency_id !== undefined, query => query.where('agency_id', '=', reader_agency_id!))
     .executeTakeFirst();
 
 /** The entries from one index to before another. */
 export const listEntriesFrom = (tx: Tx, from: number, to: number): Promise<EntryRow[]> =>
-  tx.selectFrom('audit_log').selectAll().where('index', '>=', from).where('index', '<', to).orderBy('index').execute();
+  tx
+    .selectFrom('audit_log as l')
+    .select(ENTRY_COLUMNS)
+    .where('index', '>=', from)
+    .where('index', '<', to)
+    .orderBy('index')
+    .execute();
 
 /** Agencies that watch over the trail. */
 export const listAuditBodies = async (tx: Tx): Promise<string[]> => {

@@ -58,6 +58,8 @@ export interface Tables {
   audit_subject_referrals: AuditSubjectReferralTable;
   audit_pending: AuditPendingTable;
   audit_log: AuditLogTable;
+  audit_kinds: AuditKindTable;
+  audit_spans: AuditSpanTable;
   audit_tiles: AuditTileTable;
   audit_head: AuditHeadTable;
   journal: JournalTable;
@@ -566,6 +568,22 @@ export interface AuditLogTable extends AuditRecord {
   number: number;
   /** Its place in the log. */
   index: number;
+  /** Of what {@link AuditKindTable} has of it. */
+  kind: GeneratedAlways<number>;
+}
+
+/** What entries of the log have in common by which auditors look for them; a few ten thousand, however long the log is. */
+export interface AuditKindTable
+  extends Pick<AuditRecord, 'agency_id' | 'client_id' | 'caseworker' | 'action' | 'outcome' | 'resource_type' | 'lawful_ground'> {
+  /** A hash, which two may share. */
+  kind: GeneratedAlways<number>;
+}
+
+/** A whole stretch of the log: 4,096 entries from `index` on. */
+export interface AuditSpanTable {
+  index: number;
+  earliest: Date;
+  latest: Date;
 }
 
 export interface AuditRecordView extends AuditRecord {

@@ -1,5 +1,12 @@
+import { type RawBuilder, sql } from 'kysely';
 import t from 'tap';
-import { selectEntries } from '../../src/audit/store.ts';
+import {
+  type EntryFilter,
+  listEntries,
+  selectEntriesAbout,
+  selectEntriesIn,
+  selectEntriesOfKinds,
+} from '../../src/audit/store.ts';
 import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { drain } from '../support/drain.ts';
@@ -242,16 +249,23 @@ t.test('erased subjects stay as commitments', async t => {
   }
 });
 
-t.test('each filter finds its rows by an index', async t => {
+t.test('whatever filters go together, all that they find is found, by indexes', async t => {
   const { agencies, services, kase, referral } = await startTrail(t);
+  const { vault } = services;
+  const filler = 20_000;
+  // Some caseworkers have left, some acts are no longer done, and `at` goes back now and then.
   await lookAsOwner(
     services,
     `insert into audit_log (index, number, entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, agency_id, client_id,
        caseworker, action, outcome, resource_type, code, lawful_ground)
-     select 1000000 + i, 1000000 + i, decode(md5(i::text), 'hex'), r.entry, r.meta, r.salt_meta, r.salt_personal, r.subject_commits,
-       r.at + i * interval '1 minute', 'agy_' || i % 40, 'cli_' || i % 80, 'W-' || i % 200, 'filler.act_' || i % 30, 'done',
-       'filler_' || i % 20, null, case when i % 500 = 0 then 'court_order' end
-     from generate_series(1, 20000) i, (select * from audit_records where action = 'case.open' limit 1) r`,
+     select begins + i, 1000000 + i, decode(md5(i::text), 'hex'), r.entry, r.meta, r.salt_meta, r.salt_personal, r.subject_commits,
+       r.at + i * interval '1 minute' - case when i % 700 = 0 then interval '3 days' else interval '0' end,
+       case when i % 3 = 0 then r.agency_id else 'agy_' || i % 40 end, 'cli_' || i % 80,
+       nullif('W-' || (i / 1000 + i % 5), 'W-3'), 'filler.act_' || (i / 4000 + i % 30),
+       case when i between 300 and 320 then 'failed' when i % 50 = 0 then 'denied' else 'done' end, 'filler_' || i % 20, null,
+       case when i % 500 = 0 then 'court_order' end
+     from generate_series(0, ${filler - 1}) i, (select coalesce(max(index) + 1, 0) as begins from audit_log) l,
+       (select * from audit_records where action = 'case.open' limit 1) r`,
   );
   await lookAsOwner(
     services,
@@ -261,42 +275,98 @@ t.test('each filter finds its rows by an index', async t => {
     services,
     `insert into audit_subject_referrals select sha256(entry_id), agency_id, entry_id, 0 from audit_log where action like 'filler%'`,
   );
-  await lookAsOwner(services, 'analyze audit_log, audit_subjects, audit_subject_referrals');
+  await lookAsOwner(services, 'analyze audit_log, audit_kinds, audit_subjects, audit_subject_referrals');
+  const all = await lookAsOwner<Record<string, string | Date> & { index: number; at: Date }>(
+    services,
+    `select index::int, at, agency_id, client_id, caseworker, action, outcome, resource_type, lawful_ground from audit_log order by index`,
+  );
+  t.equal(all.length, all.at(-1)!.index + 1);
 
-  const { vault } = services;
-  const subject_indices: Buffer[] = [];
-  const filters: [name: string, filter: Partial<Parameters<typeof selectEntries>[1]>, index: RegExp][] = [
-    ['nothing', {}, /audit_log_pkey/],
-    ['agency_id', { agency_id: agencies.helpline_a.id }, /audit_log_agency_id/],
-    ['client_id', { client_id: agencies.helpline_a.client_id }, /audit_log_client_id/],
-    ['caseworker', { caseworker: 'H-404' }, /audit_log_caseworker/],
-    ['action', { action: 'referral.make' }, /audit_log_action/],
-    ['outcome', { outcome: 'denied' }, /audit_log_refusals/],
-    ['resource_type', { resource_type: 'consent' }, /audit_log_resource_type/],
-    ['lawful_ground', { lawful_ground: 'court_order' }, /audit_log_lawful_ground/],
-    ['case_id', { subject_indices: [vault.subjectIndex(kase.id)] }, /audit_subjects_subject.*audit_log_entry_id_key/],
-    [
-      'referral_id',
-      { referral_index: vault.subjectIndex(referral.id) },
-      /audit_subject_referrals_referral.*audit_log_entry_id_key/,
-    ],
-    ['from, to', { from: new Date('2026-11-22T00:00Z'), to: new Date('2026-11-22T00:10Z') }, /audit_log_at/],
+  const begun = all.at(-1)!.at.getTime() - filler * 60_000;
+  const minutes = (n: number) => new Date(begun + n * 60_000);
+  const wanted: Partial<EntryFilter>[] = [
+    {},
+    { agency_id: agencies.helpline_a.id },
+    { agency_id: 'agy_7' },
+    { client_id: 'cli_12' },
+    { client_id: agencies.helpline_a.client_id },
+    { caseworker: 'W-2' },
+    { caseworker: 'W-20' },
+    { action: 'filler.act_1' },
+    { action: 'case.open' },
+    { outcome: 'failed' },
+    { outcome: 'denied' },
+    { resource_type: 'filler_10' },
+    { lawful_ground: 'court_order' },
+    { from: minutes(9_000), to: minutes(9_100) },
+    { from: minutes(2_000) },
+    { to: minutes(1_000) },
+    { from: minutes(-100_000), to: minutes(-90_000) },
   ];
+  const pairs = wanted.flatMap((one, i) => wanted.slice(i).map(two => ({ ...one, ...two })));
   const actors = await demoActors(services);
-  for (const [who, actor] of [
-    ['audit body', actors.audit_body],
-    ['agency', actors.helpline_a],
-  ] as const) {
-    const reader_agency_id = who === 'agency' ? actor.agency_id : undefined;
-    for (const [name, filter, index] of filters) {
-      for (const order of ['newest', 'oldest'] as const) {
-        const plan = await transact(services, actor, tx =>
-          selectEntries(tx, { subject_indices, ...filter, reader_agency_id }, { order, below: 2_000_000, limit: 51 }).explain(),
+  let found = 0;
+  for (const actor of [actors.audit_body, actors.helpline_a]) {
+    const reader_agency_id = actor === actors.helpline_a ? actor.agency_id : undefined;
+    await transact(services, actor, async tx => {
+      for (const [i, { from, to, ...plain }] of pairs.entries()) {
+        const order = i % 2 === 0 ? 'newest' : 'oldest';
+        const after = [undefined, 6_000, 15_000][i % 3];
+        const matching = all.filter(
+          row =>
+            row.index < all.length - 10 &&
+            (reader_agency_id === undefined || row.agency_id === reader_agency_id) &&
+            Object.entries(plain).every(([name, value]) => row[name] === value) &&
+            (!from || row.at >= from) &&
+            (!to || row.at < to) &&
+            (after === undefined || (order === 'newest' ? row.index < after : row.index > after)),
         );
-        const text = plan.map(row => Object.values(row as object).join()).join(' ');
-        t.notMatch(text, /Seq Scan on audit_/, `${who}, ${name}, ${order}`);
-        if (who === 'audit body') t.match(text, index, text);
+        const expected = (order === 'newest' ? matching.toReversed() : matching).slice(0, 51).map(({ index }) => index);
+        const filter = { subject_indices: [], reader_agency_id, from, to, ...plain };
+        const rows = await listEntries(tx, filter, { order, after, below: all.length - 10, limit: 51 });
+        found += rows.length;
+        t.strictSame(
+          rows.map(({ index }) => index),
+          expected,
+          `${JSON.stringify(pairs[i])} ${order} ${after}`,
+        );
       }
+    });
+  }
+  t.ok(found > 2_000, `${found} rows`);
+
+  const subject_indices: Buffer[] = [];
+  const about: [filter: Partial<EntryFilter>, index: RegExp][] = [
+    [{ subject_indices: [vault.subjectIndex(kase.id)] }, /(?=.*audit_subjects_subject).*audit_log_entry_id_key/],
+    [
+      { subject_indices: [vault.subjectIndex(kase.id)], referral_index: vault.subjectIndex(referral.id) },
+      /audit_log_entry_id_key/,
+    ],
+    [{ referral_index: vault.subjectIndex(referral.id) }, /(?=.*audit_subject_referrals_referral).*audit_log_entry_id_key/],
+  ];
+  for (const actor of [actors.audit_body, actors.helpline_a]) {
+    const reader_agency_id = actor === actors.helpline_a ? actor.agency_id : undefined;
+    for (const order of ['newest', 'oldest'] as const) {
+      const page = { order, below: 2_000_000, limit: 51 };
+      const stretch = { from: 0, to: all.length };
+      await transact(services, actor, async tx => {
+        const explain = async (query: RawBuilder<unknown>) => {
+          const { rows } = await sql<Record<string, string>>`explain ${query}`.execute(tx);
+          const plan = rows.map(row => Object.values(row)[0]).join(' ');
+          t.notMatch(plan, /Seq Scan on audit_(log|subject)/);
+          return plan;
+        };
+        const common = { subject_indices, reader_agency_id };
+        const near = selectEntriesIn(tx, common, { from: all.length - 4_096, to: all.length }, page);
+        t.match(await explain(sql`${near}`), /audit_log_pkey/);
+        for (const filter of wanted)
+          t.match(
+            await explain(selectEntriesOfKinds({ ...common, ...filter }, stretch, page)),
+            /audit_log_kind|One-Time Filter: false/,
+          );
+        for (const [filter, index] of about)
+          t.match(await explain(selectEntriesAbout({ ...common, ...filter }, stretch, page)), index);
+      });
     }
   }
 });

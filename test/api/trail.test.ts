@@ -203,9 +203,19 @@ t.test('a token leaves an entry, and those who guess are counted', async t => {
 
 t.test('nobody of the service can alter an entry', async t => {
   const { services } = await startTrail(t);
-  for (const table of ['audit_pending', 'audit_log', 'audit_tiles', 'audit_head', 'audit_subjects', 'audit_subject_referrals']) {
+  const columns = {
+    audit_pending: 'entry_id',
+    audit_log: 'entry_id',
+    audit_kinds: 'action',
+    audit_spans: 'latest',
+    audit_tiles: 'root',
+    audit_head: 'root',
+    audit_subjects: 'entry_id',
+    audit_subject_referrals: 'entry_id',
+  };
+  for (const [table, column] of Object.entries(columns)) {
     for (const statement of [
-      `update ${table} set ${table === 'audit_tiles' || table === 'audit_head' ? 'root = root' : 'entry_id = entry_id'}`,
+      `update ${table} set ${column} = ${column}`,
       `delete from ${table}`,
       `truncate ${table}`,
       `alter table ${table} disable row level security`,

@@ -77,3 +77,33 @@ t.test('a queue that was emptied, with what it says of itself, is made again', a
   await t.rejects(migrate(url), /already exists/, 'as far as the schema of the service, which is there');
   t.same((await client.query(versions)).rows, rows);
 });
+
+t.test('0016: what the log holds already is found by its kinds and spans, too', async t => {
+  const names = (await readdir(FOLDER)).filter(file => /^\d{4}-.*\.ts$/.test(file)).map(file => file.slice(0, -3));
+  const before = names.filter(name => name < '0016').sort();
+  const { owner, superuser } = await databaseAt(t, before.at(-1)!, before);
+  const client = new pg.Client(superuser);
+  await client.connect();
+  t.teardown(() => client.end());
+  const add = (from: number, to: number) =>
+    client.query(
+      `insert into audit_log (index, number, entry_id, entry, meta, salt_meta, salt_personal, subject_commits, at, agency_id, action,
+         outcome, resource_type)
+       select n, n, decode(lpad(to_hex(n), 32, '0'), 'hex'), '', '{}', '', '', '{}', '2026-01-01Z'::timestamptz + n * interval '1 s',
+         nullif('agy_' || n % 3, 'agy_0'), 'case.open', 'done', 'case' from generate_series($1::int, $2::int) n`,
+      [from, to],
+    );
+  await add(0, 4_999);
+  await migrate(owner);
+  const kinds = async () =>
+    (await client.query('select agency_id, count(*)::int as n from audit_kinds group by 1 order by 1')).rows;
+  const three = ['agy_1', 'agy_2', null].map(agency_id => ({ agency_id, n: 1 }));
+  t.same(await kinds(), three);
+  await add(5_000, 8_191);
+  t.same(await kinds(), three, 'each once');
+  const spans = await client.query(`select index::int, extract(epoch from latest - earliest)::int as seconds from audit_spans`);
+  t.same(spans.rows, [
+    { index: 0, seconds: 4_095 },
+    { index: 4_096, seconds: 4_095 },
+  ]);
+});
