@@ -64,29 +64,37 @@ const LONG_PAGE = 201;
 
 /**
  * The entries of the log that the reader may see, in its order or backwards. Whatever the filters are, and whether they find
- * anything, it costs some thousand rows: what is common is found next to where the page begins, what is rare by its kinds.
+ * anything, it costs some ten thousand rows: what is common is found next to where the page begins, what is rare by its kinds.
  */
 export async function listEntries(tx: Tx, filter: EntryFilter, page: Page): Promise<EntryRow[]> {
-  const { order, limit } = page;
-  const all = await stretchOf(tx, filter, page);
-  if (filter.subject_indices.length > 0 || filter.referral_index)
-    return (await selectEntriesAbout(filter, all, page).execute(tx)).rows.slice(0, limit);
   const found: EntryRow[] = [];
-  let rest = all;
+  for (const stretch of await listStretches(tx, filter, page)) {
+    if (found.length >= page.limit) break;
+    found.push(...(await listEntriesIn(tx, filter, stretch, page)));
+  }
+  return found.slice(0, page.limit);
+}
+
+async function listEntriesIn(tx: Tx, filter: EntryFilter, stretch: Stretch, page: Page): Promise<EntryRow[]> {
+  if (isAbout(filter)) return (await selectEntriesAbout(filter, stretch, page).execute(tx)).rows;
+  const found: EntryRow[] = [];
+  let rest = stretch;
   const lookThrough = async (length: number) => {
-    const [near, beyond] = divide(rest, order, length);
+    const [near, beyond] = divide(rest, page.order, length);
     found.push(...(await selectEntriesIn(tx, filter, near, page).execute()));
     rest = beyond;
-    return found.length >= limit || beyond.from >= beyond.to;
+    return found.length >= page.limit || beyond.from >= beyond.to;
   };
-  const done = (await lookThrough(NEAR)) || ((await countKinds(tx, filter)) > MANY_KINDS && (await lookThrough(FARTHER)));
-  if (!done) {
-    // One row after the other from the index, instead of all of a kind to sort them: a kind may have millions.
-    await sql`select set_config('enable_bitmapscan', 'off', true)`.execute(tx);
-    found.push(...(await selectEntriesOfKinds(filter, rest, page).execute(tx)).rows);
-  }
-  return found.slice(0, limit);
+  if (await lookThrough(NEAR)) return found;
+  if ((await countKinds(tx, filter)) > MANY_KINDS && (await lookThrough(FARTHER))) return found;
+  // One row after the other from the index, instead of all of a kind to sort them: a kind may have millions.
+  await sql`select set_config('enable_bitmapscan', 'off', true)`.execute(tx);
+  found.push(...(await selectEntriesOfKinds(filter, rest, page).execute(tx)).rows);
+  await sql`select set_config('enable_bitmapscan', 'on', true)`.execute(tx);
+  return found;
 }
+
+const isAbout = ({ subject_indices, referral_index }: EntryFilter) => subject_indices.length > 0 || referral_index !== undefined;
 
 function divide({ from, to }: Stretch, order: Page['order'], length: number): [near: Stretch, beyond: Stretch] {
   const at = order === 'newest' ? Math.max(from, to - length) : Math.min(to, from + length);
@@ -97,23 +105,33 @@ function divide({ from, to }: Stretch, order: Page['order'], length: number): [n
   return order === 'newest' ? [newer, older] : [older, newer];
 }
 
-/** Where in the log the entries of a page can be, by their times: whole spans of it, and its end, which is in none yet. */
-async function stretchOf(tx: Tx, { from, to }: EntryFilter, { order, after, below }: Page): Promise<Stretch> {
+/**
+ * Where in the log the entries of a page can be, in its order. By times these are runs of spans, and the end of the log, which is in
+ * no span yet: one run, but for what was recorded by a clock that was wrong, or got its place late.
+ */
+async function listStretches(tx: Tx, filter: EntryFilter, { order, after, below }: Page): Promise<Stretch[]> {
+  const { from, to } = filter;
   const page = {
     from: order === 'oldest' && after !== undefined ? after + 1 : 0,
     to: order === 'newest' && after !== undefined ? Math.min(after, below) : below,
   };
-  if (!from && !to) return page;
-  const { rows } = await sql<{ from: number | null; to: number | null }>`
+  // Each of those about a case is looked at wherever it lies.
+  if ((!from && !to) || isAbout(filter)) return [page];
+  const { rows } = await sql<Stretch>`
     select min(first) as from, max(behind) as to from (
-      select index as first, index + ${sql.lit(SPAN)} as behind, earliest, latest from audit_spans
-      union all
-      select min(index), max(index) + 1, min(at), max(at) from audit_log
-      where index >= (select coalesce(max(index) + ${sql.lit(SPAN)}, 0) from audit_spans)
-    ) spans where (${from ?? null}::timestamptz is null or latest >= ${from ?? null})
-      and (${to ?? null}::timestamptz is null or earliest < ${to ?? null})`.execute(tx);
-  const times = rows[0]!;
-  return { from: Math.max(page.from, times.from ?? 0), to: Math.min(page.to, times.to ?? 0) };
+      select first, behind, sum(apart) over (order by first) as run from (
+        select first, behind, (first is distinct from lag(behind) over (order by first))::int as apart from (
+          select index as first, index + ${sql.lit(SPAN)} as behind, earliest, latest from audit_spans
+          union all
+          select min(index), max(index) + 1, min(at), max(at) from audit_log
+          where index >= (select coalesce(max(index) + ${sql.lit(SPAN)}, 0) from audit_spans)
+        ) spans where (${from ?? null}::timestamptz is null or latest >= ${from ?? null})
+          and (${to ?? null}::timestamptz is null or earliest < ${to ?? null})
+      ) spans
+    ) runs group by run order by 1 ${sql.raw(directionOf({ order }))}`.execute(tx);
+  return rows
+    .map(run => ({ from: Math.max(page.from, run.from), to: Math.min(page.to, run.to) }))
+    .filter(run => run.from < run.to);
 }
 
 /** One text whatever is asked for, so that it is planned once. */
@@ -129,7 +147,7 @@ const isInTime = ({ from, to }: EntryFilter, table: string) =>
   sql<boolean>`(${from ?? null}::timestamptz is null or ${sql.ref(`${table}.at`)} >= ${from ?? null})
     and (${to ?? null}::timestamptz is null or ${sql.ref(`${table}.at`)} < ${to ?? null})`;
 
-const directionOf = ({ order }: Page) => (order === 'newest' ? 'desc' : 'asc');
+const directionOf = ({ order }: Pick<Page, 'order'>) => (order === 'newest' ? 'desc' : 'asc');
 const mostOf = ({ limit }: Page) => sql.lit(limit <= SHORT_PAGE ? SHORT_PAGE : LONG_PAGE);
 
 async function countKinds(tx: Tx, filter: EntryFilter): Promise<number> {
