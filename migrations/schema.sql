@@ -474,6 +474,8 @@ CREATE POLICY sequencer_adds ON audit_kinds AS PERMISSIVE FOR INSERT TO aman_seq
   WITH CHECK (true);
 CREATE POLICY sequencer_reads ON audit_kinds AS PERMISSIVE FOR SELECT TO aman_sequencer
   USING (true);
+CREATE POLICY timeline ON audit_kinds AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['timeline'::text]) AS acting_as));
 GRANT SELECT ON audit_kinds TO aman_app;
 GRANT INSERT, SELECT ON audit_kinds TO aman_sequencer;
 

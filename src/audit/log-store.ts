@@ -109,15 +109,11 @@ export const ROTATE = 'audit.rotate_key';
 
 /** Whether an entry among the first `size` names this key. */
 export async function isNamed(tx: Tx, verifier_key: string, size: number): Promise<boolean> {
-  const row = await tx
-    .selectFrom('audit_log')
-    .select('index')
-    .where('action', '=', ROTATE)
-    .where('code', '=', verifier_key)
-    .where('index', '<', size)
-    .limit(1)
-    .executeTakeFirst();
-  return row !== undefined;
+  const { rows } = await sql`
+    select from audit_kinds k, lateral (
+      select from audit_log l where l.kind = k.kind and l.code = ${verifier_key} and l.index < ${size} limit 1) named
+    where k.action = ${ROTATE} limit 1`.execute(tx);
+  return rows.length > 0;
 }
 
 export interface Moved {

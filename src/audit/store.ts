@@ -256,15 +256,13 @@ export async function wasRecorded(
   { action, code, since }: { action: string; code: string; since?: Date },
 ): Promise<boolean> {
   await sql`select pg_advisory_xact_lock(hashtextextended('aman once', 0))`.execute(tx);
-  const row = await tx
-    .selectFrom('audit_records')
-    .select('number')
-    .where('action', '=', action)
-    .where('code', '=', code)
-    .$if(since !== undefined, query => query.where('at', '>', since!))
-    .limit(1)
-    .executeTakeFirst();
-  return row !== undefined;
+  const isIt = (table: string) => sql`${sql.ref(table)}.action = ${action} and ${sql.ref(table)}.code = ${code}
+    and (${since ?? null}::timestamptz is null or ${sql.ref(table)}.at > ${since ?? null})`;
+  const { rows } = await sql<{ was: boolean }>`
+    select exists (select from audit_pending p where ${isIt('p')}) or exists (
+      select from audit_kinds k, lateral (select from audit_log l where l.kind = k.kind and ${isIt('l')} limit 1) recorded
+      where k.action = ${action}) as was`.execute(tx);
+  return rows[0]!.was;
 }
 
 /** Subjects of these entries that the reader may open. */
