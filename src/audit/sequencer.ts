@@ -108,7 +108,9 @@ export function createSequencer({ database, ledger, key, previous = null, now, l
   /** Step 4 and 5: what is committed goes into the ledger, and only then to the public. */
   async function publish({ from, to, checkpoint }: Owed): Promise<void> {
     await ledger.swap(from, to, checkpoint);
+    // A crash here: the ledger and the head agree, and the next step publishes what they say.
     await transact(database, SEQUENCER, tx => savePublished(tx, to.size, checkpoint, now()));
+    // A crash here: nothing is owed.
   }
 
   /** Why nothing may be signed on top of this head; what is owed to the ledger before anything is. */
@@ -172,6 +174,7 @@ export function createSequencer({ database, ledger, key, previous = null, now, l
       return false;
     }
     known = done.edge ? { head: done.owed.to, edge: done.edge } : null;
+    // A crash here: the head is ahead of the ledger. The next step swaps it in, signed as it was, before it signs anything else.
     try {
       await publish(done.owed);
     } catch (error) {
@@ -215,6 +218,7 @@ export function createSequencer({ database, ledger, key, previous = null, now, l
     floor = Math.max(0, number - MAY_COMMIT_LATE);
     if (refused > 0) log.error({ refusals: refused }, 'entries that are in the log already were written again, and left out');
     if (entries.length === 0) return null;
+    // A crash from here to the commit: nothing was done. What waits waits, and the locks went with the connection.
     const grown = appendLeaves(edge, head.size, entries.map(leafHash));
     const whole = grown.tiles.filter(isWhole);
     if (whole.length > 0) await insertTiles(tx, whole.map(tileRow));
