@@ -47,9 +47,9 @@ async function main(): Promise<void> {
     now: () => new Date(),
     log: line => console.error(JSON.stringify({ time: new Date().toISOString(), ...line })),
   });
-  console.log(`witness at ${witness.url} with the key ${witness.verifier_key}`);
   // A terminal's Ctrl-C arrives twice under npm.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => witness.close());
+  console.log(`witness at ${witness.url} with the key ${witness.verifier_key}`);
 }
 
 function toLogKey(text: string) {
