@@ -57,6 +57,7 @@ export async function holdInvariants(t: Test, facts: Facts): Promise<void> {
  */
 export async function settle(database: string, within_ms = 180_000): Promise<number> {
   const started = performance.now();
+  await analyze(database);
   for (;;) {
     // What began a moment ago counts as well.
     const left = await onDatabase(database, client => look(client, { database, slack_ms: 0 }, SETTLED));
@@ -67,15 +68,22 @@ export async function settle(database: string, within_ms = 180_000): Promise<num
   }
 }
 
-export const findBroken = (facts: Facts): Promise<Broken> =>
-  onDatabase(facts.database, client => look(client, facts, facts.settled === false ? ALWAYS : RULES));
+export async function findBroken(facts: Facts): Promise<Broken> {
+  await analyze(facts.database);
+  return onDatabase(facts.database, client => look(client, facts, facts.settled === false ? ALWAYS : RULES));
+}
+
+/** The cluster of the tests does not do it by itself, and what is planned for an empty database takes minutes on a full one. */
+async function analyze(database: string): Promise<void> {
+  const client = new pg.Client(database);
+  await client.connect();
+  await client.query('analyze').finally(() => client.end());
+}
 
 async function onDatabase<T>(database: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client(database);
   await client.connect();
   try {
-    // The cluster of the tests does not do it by itself, and what is planned for an empty database takes minutes on a full one.
-    await client.query('analyze');
     await client.query('begin isolation level repeatable read');
     return await work(client);
   } finally {
