@@ -81,8 +81,8 @@ export async function openFiller(server: Server, database: string, population: P
         const checkpoint = signNote(formatCheckpoint({ origin: ORIGIN, size: to, root }), key);
         await client.query('truncate audit_head');
         await client.query(
-          `insert into audit_head (origin, verifier_key, size, root, checkpoint, at, published_size, published, published_at, compared_since)
-           values ($1, $2, $3, $4, $5, now(), $3, $5, now(), pg_postmaster_start_time())`,
+          `insert into audit_head (origin, verifier_key, size, root, checkpoint, at, published_size, published, published_at, compared_in)
+           values ($1, $2, $3, $4, $5, now(), $3, $5, now(), this_database())`,
           [ORIGIN, key.verifier_key, to, root, checkpoint],
         );
         await client.query('vacuum analyze');
