@@ -1,7 +1,9 @@
 import { revokeAgain } from './access/commands.ts';
+import { listClientIds, listRevokedClients } from './access/store.ts';
 import { eraseByIndex } from './audit/erasure.ts';
 import { type JournalLine, journalPath, noteInJournal, readJournal, sameLine } from './audit/journal.ts';
-import { listJournal } from './audit/journal-store.ts';
+import { insertLine, listJournal } from './audit/journal-store.ts';
+import { listConsentIds, listWithdrawnConsents } from './cases/consent-store.ts';
 import { withdrawAgain } from './cases/consents.ts';
 import { type Actor, systemActor } from './core/access.ts';
 import { ConfigError } from './platform/config.ts';
@@ -33,7 +35,7 @@ export async function applyJournal(services: Services): Promise<number> {
     const { kind, id_hash, details, at } = line;
     const applied = transact(services, ACTORS[kind], async tx => {
       await apply(services, tx, line, ids.get(id_hash.toString('base64')));
-      await tx.insertInto('journal').values({ kind, id_hash, details, at, kept_at: services.now() }).execute();
+      await insertLine(tx, { kind, id_hash, details, at, kept_at: services.now() });
     });
     // One that fails must not hold up the others.
     await applied.catch(error => {
@@ -50,12 +52,9 @@ export async function applyJournal(services: Services): Promise<number> {
 /** A journal begins with what had been withdrawn and revoked before there was one. */
 const noteWhatIsSo = (services: Services): Promise<void> =>
   transact(services, SETUP, async tx => {
-    const consents = await asSystem(tx, 'clock', tx =>
-      tx.selectFrom('consents').select(['id', 'withdrawn_at as at']).where('withdrawn_at', 'is not', null).execute(),
-    );
-    const clients = await tx.selectFrom('clients').select(['id', 'updated_at as at']).where('status', '=', 'revoked').execute();
-    for (const { id, at } of consents) noteInJournal(services, tx, { kind: 'withdrawn', id, at: at! });
-    for (const { id, at } of clients) noteInJournal(services, tx, { kind: 'revoked', id, at });
+    for (const { id, at } of await asSystem(tx, 'clock', listWithdrawnConsents))
+      noteInJournal(services, tx, { kind: 'withdrawn', id, at });
+    for (const { id, at } of await listRevokedClients(tx)) noteInJournal(services, tx, { kind: 'revoked', id, at });
   });
 
 const SETUP = systemActor('setup');
@@ -74,9 +73,7 @@ async function idsOf({ pool, vault }: Services, lines: readonly JournalLine[]): 
   const found = new Map<string, string>();
   if (wanted.size === 0) return found;
   const ids = await transact({ pool }, SETUP, async tx => {
-    const consents = await asSystem(tx, 'trail', tx => tx.selectFrom('consents').select('id').execute());
-    const clients = await tx.selectFrom('clients').select('id').execute();
-    return [...consents, ...clients].map(({ id }) => id);
+    return [...(await asSystem(tx, 'trail', listConsentIds)), ...(await listClientIds(tx))].map(({ id }) => id);
   });
   for (const id of ids) {
     const hash = vault.subjectIndex(id).toString('base64');

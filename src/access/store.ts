@@ -64,6 +64,12 @@ export async function saveClient(tx: Tx, id: string, change: Updateable<ClientTa
     .execute();
 }
 
+export const listClientIds = (tx: Tx) => tx.selectFrom('clients').select('id').execute();
+
+/** With when they were, at the latest. */
+export const listRevokedClients = (tx: Tx) =>
+  tx.selectFrom('clients').select(['id', 'updated_at as at']).where('status', '=', 'revoked').execute();
+
 /** Whether any client has `scope` and was not revoked. */
 export async function scopeIsHeld(tx: Tx, scope: Scope): Promise<boolean> {
   const found = await tx
@@ -148,6 +154,14 @@ export async function insertAssertion(tx: Tx, assertion: Insertable<ClientAssert
 
 export const findCaseworker = (tx: Tx, id: string): Promise<CaseworkerRow | undefined> =>
   tx.selectFrom('caseworkers').selectAll().where('id', '=', id).executeTakeFirst() as Promise<CaseworkerRow | undefined>;
+
+export const findCaseworkerByCode = (tx: Tx, agency_id: string, staff_code: string): Promise<CaseworkerRow | undefined> =>
+  tx
+    .selectFrom('caseworkers')
+    .selectAll()
+    .where('agency_id', '=', agency_id)
+    .where('staff_code', '=', staff_code)
+    .executeTakeFirst() as Promise<CaseworkerRow | undefined>;
 
 export const lockCaseworker = (tx: Tx, id: string): Promise<CaseworkerRow | undefined> =>
   tx.selectFrom('caseworkers').selectAll().where('id', '=', id).forUpdate().executeTakeFirst() as Promise<

@@ -84,13 +84,16 @@ export function createCosigning({ database, witnesses, quorum, now, log }: Means
   }
 
   /** Said when it begins, when it becomes another thing, and when it is over. */
-  function tell(name: string, error: unknown): void {
-    const reason = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : '';
+  function tell(name: string, error: NodeJS.ErrnoException | null): void {
+    if (error === null) {
+      if (failing.delete(name)) log.info({ witness: name }, 'a witness cosigns again');
+      return;
+    }
+    const reason = error.code ?? error.message;
     if (failing.get(name) === reason) return;
     failing.set(name, reason);
     const what = { witness: name, reason };
-    if (error === null) log.info(what, 'a witness cosigns again');
-    else if (error instanceof OtherHistory) log.error(what, 'a witness says that its history of the log is another');
+    if (error instanceof OtherHistory) log.error(what, 'a witness says that its history of the log is another');
     else log.warn(what, 'a witness did not cosign');
   }
 
@@ -104,11 +107,10 @@ export function createCosigning({ database, witnesses, quorum, now, log }: Means
       const { name } = parseVerifierKey(witness.verifier_key);
       try {
         const line = await ask(witness, published);
-        if (failing.has(name)) tell(name, null);
-        failing.delete(name);
+        tell(name, null);
         return line;
       } catch (error) {
-        tell(name, error);
+        tell(name, error as Error);
         return null;
       }
     });

@@ -2,6 +2,7 @@ import { requireLogSettings } from '../platform/config.ts';
 import { asSystem, openDatabase, requireRole, SEQUENCER_ROLE, type Tx, transact } from '../platform/database.ts';
 import { type Loop, startLoop } from '../platform/loop.ts';
 import type { Services } from '../services.ts';
+import { alarmNotice } from './alarm.ts';
 import { createCosigning } from './cosigning.ts';
 import { loopFailed } from './failures.ts';
 import { journalPath, keepAgain, keepJournal } from './journal.ts';
@@ -11,7 +12,7 @@ import { openLogKey } from './log-key.ts';
 import { findHead, ROTATE } from './log-store.ts';
 import { record } from './record.ts';
 import { createSequencer, type Halt, SEQUENCER, type Sequencer } from './sequencer.ts';
-import { findOldestUnpublished, listAuditBodies, wasRecorded } from './store.ts';
+import { findOldestUnpublished, wasRecorded } from './store.ts';
 
 /** The contract's tick: what an act left is in the published log within a second. */
 const SEQUENCE_EVERY_MS = 200;
@@ -193,20 +194,12 @@ async function raiseAlarm(services: Services, why: Alarm): Promise<void> {
     );
     if (told) return;
     services.log.fatal({ reason: why }, SAYS[why]);
-    const bodies = await listAuditBodies(tx);
     await record(services, tx, SEQUENCER, {
       action: 'audit.alarm',
       outcome: 'failed',
       resource_type: 'audit',
       code: why,
-      events: [
-        {
-          type: 'audit.alarm',
-          subject_id: 'trail',
-          urgent: true,
-          recipients: bodies.map(agency_id => ({ agency_id, body: { code: why, at: now.toISOString() } })),
-        },
-      ],
+      events: [await alarmNotice(tx, why, now)],
     });
   });
   here.set(why, services.now().getTime());

@@ -1,8 +1,10 @@
-import { type Selectable, sql } from 'kysely';
+import { type Insertable, type Selectable, sql } from 'kysely';
 import type { Tx } from '../platform/database.ts';
 import type { JournalTable } from '../platform/tables.ts';
 
 export type JournalRow = Selectable<JournalTable>;
+
+export const insertLine = (tx: Tx, line: Insertable<JournalTable>) => tx.insertInto('journal').values(line).execute();
 
 /** What the file does not have yet, in the order in which it was noted. Runs as the sequencer. */
 export const listNotKept = (tx: Tx, limit: number): Promise<JournalRow[]> =>

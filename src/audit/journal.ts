@@ -3,8 +3,9 @@ import { dirname } from 'node:path';
 import { ConfigError } from '../platform/config.ts';
 import { post, type Tx } from '../platform/database.ts';
 import { syncFolder } from '../platform/new-file.ts';
+import type { JournalTable } from '../platform/tables.ts';
 import type { Vault } from '../platform/vault.ts';
-import { listJournal, listNotKept, saveKept } from './journal-store.ts';
+import { insertLine, listJournal, listNotKept, saveKept } from './journal-store.ts';
 
 /**
  * What must hold again in a database that was restored from a backup: who was erased, which grants were withdrawn, which clients
@@ -12,7 +13,7 @@ import { listJournal, listNotKept, saveKept } from './journal-store.ts';
  * restore reaches. Both hold keyed hashes of ids, which tell nothing without the keyring.
  */
 
-export type JournalKind = 'erased' | 'withdrawn' | 'revoked';
+export type JournalKind = JournalTable['kind'];
 
 export interface JournalLine {
   kind: JournalKind;
@@ -32,13 +33,7 @@ export function noteInJournal(
   tx: Tx,
   { kind, id, details = [], at }: { kind: JournalKind; id: string; details?: string[]; at: Date },
 ): void {
-  post(
-    tx,
-    tx
-      .insertInto('journal')
-      .values({ kind, id_hash: vault.subjectIndex(id), details, at })
-      .execute(),
-  );
+  post(tx, insertLine(tx, { kind, id_hash: vault.subjectIndex(id), details, at }));
 }
 
 /** Two lines that say the same. */

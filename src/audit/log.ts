@@ -2,10 +2,10 @@ import { type AgencyActor, authorise } from '../core/access.ts';
 import { consistencyProof, inclusionProof, parseTilePath, TILE_WIDTH, tileWidth } from '../core/merkle.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { formatTlogProof } from '../core/tlog-proof.ts';
-import { asSystem, type Tx, transact } from '../platform/database.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { findHead, haltOf, listEntryBytes, nodeReader, readTile } from './log-store.ts';
-import { record } from './record.ts';
+import { type Read, read } from './read.ts';
 
 /**
  * The published log, for whoever checks it: hashes, signatures and 93-byte entries, which say nothing of anybody. So every
@@ -13,29 +13,24 @@ import { record } from './record.ts';
  * entry itself.
  */
 
-export interface Looked<T> {
-  view: T;
-  receipt: string;
-}
-
 /**
  * The newest signed note that was published, or the newest that the quorum of witnesses cosigned.
  * @throws Problem `forbidden`, `not_found` before the first
  */
-export const readCheckpoint = (services: Services, actor: AgencyActor, query: { witnessed?: boolean }): Promise<Looked<string>> =>
+export const readCheckpoint = (services: Services, actor: AgencyActor, query: { witnessed?: boolean }): Promise<Read<string>> =>
   look(services, actor, async (_, { published, witnessed }) =>
     query.witnessed ? (witnessed?.note ?? raise('not_found')) : published,
   );
 
 /** The line that auditors pin, for convenience: whoever serves it could serve another. @throws Problem `forbidden`, `not_found` */
-export const readVerifierKey = (services: Services, actor: AgencyActor): Promise<Looked<string>> =>
+export const readVerifierKey = (services: Services, actor: AgencyActor): Promise<Read<string>> =>
   look(services, actor, async (_, head) => `${head.verifier_key}\n`);
 
 /**
  * A tile, or a bundle of entries (u16 big-endian length ‖ entry), by its path below `tile/` (c2sp.org/tlog-tiles).
  * @throws Problem `forbidden`, `not_found` for what the published log does not have, or not so wide
  */
-export const readTileAt = (services: Services, actor: AgencyActor, path: string): Promise<Looked<Buffer>> =>
+export const readTileAt = (services: Services, actor: AgencyActor, path: string): Promise<Read<Buffer>> =>
   look(services, actor, async (tx, { size }) => {
     const tile = parseTilePath(`tile/${path}`) ?? raise('not_found');
     const { level, index, width } = tile;
@@ -47,7 +42,7 @@ export const readTileAt = (services: Services, actor: AgencyActor, path: string)
   });
 
 /** That the entry at `index` is in the published log, as c2sp.org/tlog-proof@v1. @throws Problem `forbidden`, `not_found` */
-export const readInclusionProof = (services: Services, actor: AgencyActor, index: number): Promise<Looked<string>> =>
+export const readInclusionProof = (services: Services, actor: AgencyActor, index: number): Promise<Read<string>> =>
   look(services, actor, async (tx, { size, published }) => {
     if (index >= size) raise('not_found');
     return formatTlogProof({ index, proof: await inclusionProof(index, size, nodeReader(tx, size)), checkpoint: published });
@@ -72,14 +67,11 @@ interface Published {
   witnessed: { size: number; note: string } | null;
 }
 
-function look<T>(services: Services, actor: AgencyActor, read: (tx: Tx, published: Published) => Promise<T>): Promise<Looked<T>> {
-  return transact(services, actor, async tx => {
+const look = <T>(services: Services, actor: AgencyActor, look: (tx: Tx, published: Published) => Promise<T>): Promise<Read<T>> =>
+  read(services, actor, 'audit.verify', null, tx => {
     authorise(actor, 'audit.verify', ['self']);
-    const view = await asSystem(tx, 'tree', async tx => read(tx, publishedOf(await findHead(tx))));
-    const receipt = await record(services, tx, actor, { action: 'audit.verify', outcome: 'read', resource_type: 'audit' });
-    return { view, receipt };
+    return asSystem(tx, 'tree', async tx => look(tx, publishedOf(await findHead(tx))));
   });
-}
 
 /** @throws Problem `not_found` before the first checkpoint, `service_unavailable` while nobody knows whether what lies here is the newest */
 export function publishedOf(head: Awaited<ReturnType<typeof findHead>>): Published {

@@ -1,5 +1,6 @@
-import { sql } from 'kysely';
 import pg from 'pg';
+import { findCaseworkerByCode } from '../access/store.ts';
+import { findAgency } from '../agencies/store.ts';
 import { systemActor } from '../core/access.ts';
 import { formatCheckpoint } from '../core/checkpoint.ts';
 import { EMPTY_ROOT } from '../core/merkle.ts';
@@ -7,11 +8,11 @@ import { signNote } from '../core/signed-note.ts';
 import { ConfigError } from '../platform/config.ts';
 import { transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
+import { alarmNotice } from './alarm.ts';
 import { openFileLedger, sameHead, type TreeHead } from './ledger.ts';
 import { openLogKey } from './log-key.ts';
 import { RECORD_COLUMNS } from './log-store.ts';
 import { type Act, record } from './record.ts';
-import { listAuditBodies } from './store.ts';
 
 /**
  * The log begins anew under another origin ("Tree, sequencing, checkpoint", step 5): where acknowledged history was lost, nothing may
@@ -33,6 +34,8 @@ const SETUP = systemActor('setup');
 interface Proposal {
   origin: string;
   by: string;
+  /** Whether of the audit body: whoever relies on the log has to know that it was broken off. */
+  is_auditor: boolean;
   at: string;
   heads: string;
 }
@@ -49,7 +52,7 @@ export async function openNewOrigin(
   { origin, person }: { origin: string; person: Person },
 ): Promise<string | null> {
   const { config, now } = services;
-  const by = await nameOf(services, person);
+  const { by, is_auditor } = await requirePerson(services, person);
   const owner = new pg.Client({ connectionString: owner_url });
   await owner.connect();
   try {
@@ -60,7 +63,7 @@ export async function openNewOrigin(
     const proposal = rows[0]?.value;
     const is_open = proposal && now().getTime() - new Date(proposal.at).getTime() < CONFIRMED_WITHIN_MS;
     if (!is_open || proposal.origin !== origin || proposal.heads !== heads) {
-      const value: Proposal = { origin, by, at: now().toISOString(), heads };
+      const value: Proposal = { origin, by, is_auditor, at: now().toISOString(), heads };
       await owner.query(
         `insert into deployment (name, value) values ($1, $2) on conflict (name) do update set value = excluded.value`,
         [PROPOSAL, JSON.stringify(value)],
@@ -73,7 +76,7 @@ export async function openNewOrigin(
       return null;
     }
     if (proposal.by === by) throw new ConfigError('it takes two people: somebody else must say the same');
-    await requireAuditBody(services, [proposal.by, by]);
+    if (!proposal.is_auditor && !is_auditor) throw new ConfigError('one of the two must be of the audit body');
     const key = openLogKey(config.log.key_path, origin, { create: false });
     const subjects = [{ subject_id: 'trail', old_origin, proposed_by: proposal.by, confirmed_by: by }];
     await tellAuditBodies(services, { action: 'audit.new_origin', code: heads, subjects });
@@ -86,15 +89,12 @@ export async function openNewOrigin(
 }
 
 /** Recorded, and told to every audit body: the names are what whoever runs the command says. */
-async function tellAuditBodies(services: Services, said: Pick<Act, 'action' | 'code' | 'subjects'>): Promise<void> {
-  const code = said.action.slice(said.action.indexOf('.') + 1);
-  const body = { code, at: services.now().toISOString() };
-  await transact(services, SETUP, async tx => {
-    const recipients = (await listAuditBodies(tx)).map(agency_id => ({ agency_id, body }));
-    const events = [{ type: 'audit.alarm' as const, subject_id: 'trail', urgent: true, recipients }];
+const tellAuditBodies = (services: Services, said: Pick<Act, 'action' | 'code' | 'subjects'>): Promise<unknown> =>
+  transact(services, SETUP, async tx => {
+    const code = said.action.slice(said.action.indexOf('.') + 1);
+    const events = [await alarmNotice(tx, code, services.now())];
     await record(services, tx, SETUP, { ...said, resource_type: 'audit', subjects_withheld: true, events });
   });
-}
 
 /** @throws ConfigError where the login may not move what is in the log */
 async function requireOwner(owner: pg.Client): Promise<void> {
@@ -104,30 +104,17 @@ async function requireOwner(owner: pg.Client): Promise<void> {
   if (!rows[0]!.owns) throw new ConfigError('MIGRATE_DATABASE_URL must be the login that owns the tables');
 }
 
-/** @throws ConfigError where nobody of this name may act */
-async function nameOf(services: Services, { agency_id, staff_code }: Person): Promise<string> {
-  const found = await transact(services, SETUP, tx =>
-    tx
-      .selectFrom('caseworkers')
-      .innerJoin('agencies', 'agencies.id', 'caseworkers.agency_id')
-      .select('caseworkers.id')
-      .where('agency_id', '=', agency_id)
-      .where('staff_code', '=', staff_code)
-      .where('caseworkers.status', '=', 'active')
-      .where('agencies.status', '=', 'active')
-      .executeTakeFirst(),
+/** Whoever may act there under this name. @throws ConfigError where nobody may */
+async function requirePerson(
+  services: Services,
+  { agency_id, staff_code }: Person,
+): Promise<{ by: string; is_auditor: boolean }> {
+  const [agency, caseworker] = await transact(services, SETUP, tx =>
+    Promise.all([findAgency(tx, agency_id), findCaseworkerByCode(tx, agency_id, staff_code)]),
   );
-  if (!found) throw new ConfigError(`${agency_id} has no active caseworker ${staff_code}`);
-  return `${agency_id}/${staff_code}`;
-}
-
-/** Whoever relies on the log has to know that it was broken off. @throws ConfigError */
-async function requireAuditBody(services: Services, people: readonly string[]): Promise<void> {
-  const agencies = people.map(person => person.slice(0, person.indexOf('/')));
-  const { rows } = await transact(services, SETUP, tx =>
-    sql`select from agencies where id = any(${agencies}) and kind = 'audit_body'`.execute(tx),
-  );
-  if (rows.length === 0) throw new ConfigError('one of the two must be of the audit body');
+  if (agency?.status !== 'active' || caseworker?.status !== 'active')
+    throw new ConfigError(`${agency_id} has no active caseworker ${staff_code}`);
+  return { by: `${agency_id}/${staff_code}`, is_auditor: agency.kind === 'audit_body' };
 }
 
 /** What the ledger knew, and what the database has. @throws ConfigError where they agree: then nothing was lost */

@@ -46,7 +46,7 @@ export const listAuditEntries = (services: Services, actor: AgencyActor, query: 
         rows,
         limit,
         row => encodeCursor(row.index),
-        row => entryView(row, opened),
+        row => entryView(row, opened, reader_agency_id),
       );
       return { view, receipt };
     });
@@ -66,7 +66,7 @@ export const readAuditEntry = (services: Services, actor: AgencyActor, index: nu
     return asSystem(tx, 'trail', async tx => {
       const opened = await openedOf(services, tx, subject_rows);
       const receipt = await record(services, tx, actor, { action: 'audit.query', outcome: 'read', resource_type: 'audit' });
-      return { view: entryView(row, opened), receipt };
+      return { view: entryView(row, opened, reader_agency_id), receipt };
     });
   });
 
@@ -111,7 +111,8 @@ const invalid = (name: string, detail: string) =>
 const placeOf = ({ entry_id, ordinal }: { entry_id: Buffer; ordinal: number }): string =>
   `${entry_id.toString('hex')} ${ordinal}`;
 
-const entryView = (row: EntryRow, opened: Map<string, OpenedSubject>): EntryView => ({
+/** A row that the audit body does not find is no more; one that an agency does not find may be withheld. */
+const entryView = (row: EntryRow, opened: Map<string, OpenedSubject>, reader_agency_id: string | undefined): EntryView => ({
   index: row.index,
   entry_id: row.entry_id.toString('base64'),
   entry: row.entry.toString('base64'),
@@ -121,6 +122,6 @@ const entryView = (row: EntryRow, opened: Map<string, OpenedSubject>): EntryView
   salt_personal: row.salt_personal.toString('base64'),
   subjects: row.subject_commits.map((commit, ordinal) => ({
     commit: commit.toString('base64'),
-    ...opened.get(placeOf({ entry_id: row.entry_id, ordinal })),
+    ...(opened.get(placeOf({ entry_id: row.entry_id, ordinal })) ?? (reader_agency_id === undefined ? { erased: true } : {})),
   })),
 });

@@ -8,8 +8,9 @@ import { pageOf } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
 import { exportLog } from './export.ts';
 import { confirmInquiry, openInquiry, readInquiry } from './inquiries.ts';
-import { type Looked, readCheckpoint, readConsistencyProof, readInclusionProof, readTileAt, readVerifierKey } from './log.ts';
+import { readCheckpoint, readConsistencyProof, readInclusionProof, readTileAt, readVerifierKey } from './log.ts';
 import { listAuditEntries, readAuditEntry } from './query.ts';
+import type { Read } from './read.ts';
 import { AuditQuery, EntryView, ExportQuery, InquiryBody, InquiryView, Place, Size } from './schema.ts';
 
 const auditor = { tag: 'Trail', recorded: true, scopes: ['audit.read'], caseworker: true } as const;
@@ -201,7 +202,7 @@ function logRoutes(app: App, services: Services): void {
 function send(
   reply: FastifyReply,
   type: string,
-  { view, receipt }: Looked<string | Buffer | Readable>,
+  { view, receipt }: Read<string | Buffer | Readable>,
   caches: 'private' | 'no-store' = 'private',
 ): FastifyReply {
   return reply.header('audit-receipt', receipt).header('cache-control', caches).type(type).send(view);

@@ -14,21 +14,9 @@ import { applyConsentChange } from '../referrals/coverage.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
 import { closed, lockOwnCase, ownerNotice } from './commands.ts';
+import { insertConsent, listExpiredConsents, listExpiringConsents, saveConsent, saveExpiryWarned } from './consent-store.ts';
 import type { ConsentBody, ConsentView, WithdrawBody } from './schema.ts';
-import {
-  type CaseRow,
-  type ConsentRow,
-  findCase,
-  findConsent,
-  insertConsent,
-  listConsents,
-  listExpiredConsents,
-  listExpiringConsents,
-  lockCase,
-  lockVisibleCase,
-  saveConsent,
-  saveExpiryWarned,
-} from './store.ts';
+import { type CaseRow, type ConsentRow, findCase, findConsent, listConsents, lockCase, lockVisibleCase } from './store.ts';
 import { caseRelations } from './view.ts';
 
 type Circumstances = Pick<

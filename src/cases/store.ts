@@ -245,60 +245,6 @@ export const listGrants = (tx: Tx, of: CaseOf): Promise<Grant[]> => listConsents
 export const findConsent = (tx: Tx, id: string): Promise<ConsentRow | undefined> =>
   tx.selectFrom('consents').selectAll().where('id', '=', id).executeTakeFirst();
 
-export function insertConsent(
-  tx: Tx,
-  row: Omit<ConsentRow, 'version' | 'expired_at' | 'withdrawn_at' | 'expiry_warned_at'>,
-): void {
-  post(tx, tx.insertInto('consents').values(row).execute());
-}
-
-export function saveConsent(
-  tx: Tx,
-  id: string,
-  change: Partial<Pick<ConsentRow, 'categories' | 'withdrawn_at' | 'expired_at'>>,
-  now: Date,
-): void {
-  post(
-    tx,
-    tx
-      .updateTable('consents')
-      .set(eb => ({ ...change, updated_at: now, version: eb('version', '+', 1) }))
-      .where('id', '=', id)
-      .execute(),
-  );
-}
-
-/** Grants whose time is over and whose consequences were not drawn yet. */
-export const listExpiredConsents = (tx: Tx, now: Date, limit: number) =>
-  tx
-    .selectFrom('consents')
-    .select(['id', 'case_id'])
-    .where('expires_at', '<=', now)
-    .where('withdrawn_at', 'is', null)
-    .where('expired_at', 'is', null)
-    .orderBy('expires_at')
-    .limit(limit)
-    .execute();
-
-/** Live grants that end after `from` and by `to`, and whose owner was not told yet. */
-export const listExpiringConsents = (tx: Tx, from: Date, to: Date, limit: number) =>
-  tx
-    .selectFrom('consents')
-    .select(['id', 'case_id'])
-    .where('expires_at', '>=', from)
-    .where('expires_at', '<=', to)
-    .where('withdrawn_at', 'is', null)
-    .where('expired_at', 'is', null)
-    .where('expiry_warned_at', 'is', null)
-    .orderBy('expires_at')
-    .limit(limit)
-    .execute();
-
-/** That the owner was told; the grant itself is what it was. */
-export function saveExpiryWarned(tx: Tx, id: string, now: Date): void {
-  post(tx, tx.updateTable('consents').set({ expiry_warned_at: now }).where('id', '=', id).execute());
-}
-
 export type AssigneesRow = Selectable<CaseAssigneesTable>;
 
 /** Whom the agency assigned to the case; undefined until it first did. */

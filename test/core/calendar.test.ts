@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { type Calendar, checkCalendar, compileCalendar, type Days, type Interval, openSpans } from '../../src/core/calendar.ts';
+import { calendar, OFFICE, SUN_TO_THU } from '../support/calendars.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -8,19 +9,6 @@ const DAY = 24 * 60 * MINUTE;
 const every = (hours: readonly Interval[], ...weekdays: (keyof Days)[]): Days =>
   Object.fromEntries(weekdays.map(weekday => [weekday, hours]));
 const ALL = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
-const OFFICE: Interval[] = [['08:00', '15:00']];
-const SUN_TO_THU = every(OFFICE, 'sun', 'mon', 'tue', 'wed', 'thu');
-
-const calendar = (more: Partial<Calendar> = {}): Calendar => ({
-  id: 'cal_1',
-  name: 'Test',
-  time_zone: 'Africa/Cairo',
-  weeks: [{ valid_from: '2000-01-01', days: SUN_TO_THU }],
-  holidays: [],
-  seasons: [],
-  holiday_rules: [],
-  ...more,
-});
 
 /** A week that is the same on all days. */
 const always = (time_zone: string, hours: readonly Interval[]) =>

@@ -1,33 +1,14 @@
 import fc from 'fast-check';
 import t from 'tap';
-import {
-  type Calendar,
-  type CompiledCalendar,
-  compileCalendar,
-  dateOf,
-  type Interval,
-  openSpans,
-} from '../../src/core/calendar.ts';
+import { type CompiledCalendar, compileCalendar, dateOf, type Interval, openSpans } from '../../src/core/calendar.ts';
 import { dueAt, type Policy, resumeSchedule, schedule } from '../../src/core/clock.ts';
 import { type ClockRule, explain, type Pause, reckon } from '../../src/core/reckoning.ts';
+import { calendar, OFFICE, SUN_TO_THU } from '../support/calendars.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const OFFICE: Interval[] = [['08:00', '15:00']];
-const SUN_TO_THU = { sun: OFFICE, mon: OFFICE, tue: OFFICE, wed: OFFICE, thu: OFFICE };
-
-const calendar = (more: Partial<Calendar> = {}): Calendar => ({
-  id: 'cal_1',
-  name: 'Test',
-  time_zone: 'Africa/Cairo',
-  weeks: [{ valid_from: '2000-01-01', days: SUN_TO_THU }],
-  holidays: [],
-  seasons: [],
-  holiday_rules: [],
-  ...more,
-});
 const holiday = (date: string, hours: Interval[] = []) => ({ date, name: date, hours, status: 'fixed' as const });
 const OPEN = compileCalendar(calendar());
 

@@ -200,9 +200,7 @@ t.test('nobody is believed but a witness', async t => {
   for (const [name, lie] of Object.entries(lies)) {
     answer = lie;
     await act();
-    const started = performance.now();
     await cosign();
-    t.ok(performance.now() - started < 10_000, `${name}: is not waited for long`);
     t.equal((await head()).witnessed_size, null, `${name}: is no cosignature`);
   }
   answer = by(NAMES[1]);

@@ -1,4 +1,5 @@
 import { appendFileSync, readFileSync, rmSync } from 'node:fs';
+import { sql } from 'kysely';
 import t, { type Test } from 'tap';
 import { buildApi } from '../../src/api.ts';
 import { eraseFromTrail } from '../../src/audit/erasure.ts';
@@ -107,10 +108,7 @@ t.test('a case is erased from the trail, and nothing else is', async t => {
       for (const role of ['setup', 'erasure', 'trail'] as const)
         await t.rejects(transact(services, systemActor(role), change), { code: '42501' });
     for (const role of ['setup', 'trail', 'retention'] as const) {
-      const called = transact(services, systemActor(role), async tx => {
-        const { sql } = await import('kysely');
-        await sql`select erase_subject(${index})`.execute(tx);
-      });
+      const called = transact(services, systemActor(role), tx => sql`select erase_subject(${index})`.execute(tx));
       await t.rejects(called, { code: '42501' }, role);
     }
     t.ok((await entriesFor(body, `case_id=${other.id}`)).length > 0);

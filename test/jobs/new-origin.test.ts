@@ -40,7 +40,7 @@ t.test('the log begins anew, and says why', async t => {
     return { head: head!, log, pending };
   };
   const agencies = async (database: string) => {
-    const services = { config: { database_url: database } } as never;
+    const services = { config: { database_url: database } };
     const [row] = await lookAsOwner(services, `select value from deployment where name = 'test_credentials'`);
     return (row!.value as DemoCredentials).agencies;
   };
@@ -92,7 +92,7 @@ t.test('the log begins anew, and says why', async t => {
   t.match(head, { origin: NEW.LOG_ORIGIN, halted: null });
   t.equal(pending.length, 0);
   const told = await lookAsOwner<{ code: string }>(
-    { config: { database_url: old } } as never,
+    { config: { database_url: old } },
     `select distinct body ->> 'code' as code from events where type = 'audit.alarm' order by 1`,
   );
   t.strictSame(

@@ -15,7 +15,7 @@ export interface TrailRow {
 
 /** What the database holds, past both walls: as its owner. */
 export async function lookAsOwner<Row extends pg.QueryResultRow>(
-  services: Services,
+  services: { config: Pick<Services['config'], 'database_url'> },
   text: string,
   values: unknown[] = [],
 ): Promise<Row[]> {

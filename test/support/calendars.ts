@@ -1,0 +1,16 @@
+import type { Calendar, Interval } from '../../src/core/calendar.ts';
+
+export const OFFICE: Interval[] = [['08:00', '15:00']];
+export const SUN_TO_THU = { sun: OFFICE, mon: OFFICE, tue: OFFICE, wed: OFFICE, thu: OFFICE };
+
+/** That of the reckoning table of the page on clocks, but for `more`. */
+export const calendar = (more: Partial<Calendar> = {}): Calendar => ({
+  id: 'cal_1',
+  name: 'Test',
+  time_zone: 'Africa/Cairo',
+  weeks: [{ valid_from: '2000-01-01', days: SUN_TO_THU }],
+  holidays: [],
+  seasons: [],
+  holiday_rules: [],
+  ...more,
+});
