@@ -74,6 +74,8 @@ export const STAGES = list(
   'withdrawn',
   'closed',
 );
+/** What a competent authority finds. */
+export const DECISION_KINDS = list('initial', 'reasonable_grounds', 'conclusive_grounds', 'reconsideration');
 export const CHANNELS = list(
   'hotline',
   'phone',
@@ -238,6 +240,7 @@ export type Category = (typeof CATEGORIES)[number];
 export type Urgency = (typeof URGENCIES)[number];
 export type Risk = (typeof RISKS)[number];
 export type Stage = (typeof STAGES)[number];
+export type DecisionKind = (typeof DECISION_KINDS)[number];
 export type Sex = (typeof SEXES)[number];
 export type ProtectionStatus = (typeof PROTECTION_STATUSES)[number];
 export type DangerFlag = (typeof DANGER_FLAGS)[number];
@@ -260,6 +263,7 @@ export const CODE_LISTS = {
   risk: RISKS,
   track: TRACKS,
   stage: STAGES,
+  decision_kind: DECISION_KINDS,
   channel: CHANNELS,
   sex: SEXES,
   contact_method: CONTACT_METHODS,
