@@ -355,6 +355,7 @@ CREATE TABLE agencies (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT agencies_calendar_id_fkey FOREIGN KEY (calendar_id) REFERENCES calendars(id) NOT VALID,
   CONSTRAINT agencies_pkey PRIMARY KEY (id)
 );
 CREATE INDEX agencies_jurisdictions ON agencies USING gin (jurisdictions);
@@ -667,6 +668,62 @@ CREATE TABLE audit_tiles (
 );
 GRANT SELECT ON audit_tiles TO aman_app;
 GRANT INSERT, SELECT ON audit_tiles TO aman_sequencer;
+
+CREATE TABLE calendar_moves (
+  calendar_id text COLLATE "C" NOT NULL,
+  version integer NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  moved integer NOT NULL,
+  first_due_at timestamp with time zone NOT NULL,
+  last_due_at timestamp with time zone NOT NULL,
+  told_at timestamp with time zone,
+  CONSTRAINT calendar_moves_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT calendar_moves_calendar_id_fkey FOREIGN KEY (calendar_id) REFERENCES calendars(id),
+  CONSTRAINT calendar_moves_pkey PRIMARY KEY (calendar_id, version, agency_id)
+);
+CREATE INDEX calendar_moves_untold ON calendar_moves USING btree (calendar_id, version) WHERE told_at IS NULL;
+ALTER TABLE calendar_moves ENABLE ROW LEVEL SECURITY;
+ALTER TABLE calendar_moves FORCE ROW LEVEL SECURITY;
+CREATE POLICY read_admin ON calendar_moves AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT is_admin() AS is_admin));
+CREATE POLICY system ON calendar_moves AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['clock'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['clock'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON calendar_moves TO aman_app;
+
+CREATE TABLE calendar_versions (
+  calendar_id text COLLATE "C" NOT NULL,
+  version integer NOT NULL,
+  document jsonb NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT calendar_versions_calendar_id_fkey FOREIGN KEY (calendar_id) REFERENCES calendars(id),
+  CONSTRAINT calendar_versions_pkey PRIMARY KEY (calendar_id, version)
+);
+ALTER TABLE calendar_versions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE calendar_versions FORCE ROW LEVEL SECURITY;
+CREATE POLICY add_admin ON calendar_versions AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (( SELECT is_admin() AS is_admin));
+CREATE POLICY read_all ON calendar_versions AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (true);
+GRANT INSERT, SELECT ON calendar_versions TO aman_app;
+
+CREATE TABLE calendars (
+  id text COLLATE "C" NOT NULL,
+  version integer NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT calendars_pkey PRIMARY KEY (id)
+);
+ALTER TABLE calendars ENABLE ROW LEVEL SECURITY;
+ALTER TABLE calendars FORCE ROW LEVEL SECURITY;
+CREATE POLICY add_admin ON calendars AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (( SELECT is_admin() AS is_admin));
+CREATE POLICY change_admin ON calendars AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (( SELECT is_admin() AS is_admin))
+  WITH CHECK (( SELECT is_admin() AS is_admin));
+CREATE POLICY read_all ON calendars AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (true);
+GRANT INSERT, SELECT, UPDATE ON calendars TO aman_app;
 
 CREATE TABLE capacities (
   agency_id text COLLATE "C" NOT NULL,
@@ -1391,11 +1448,18 @@ CREATE TABLE timers (
   pause_reason text,
   paused_by_agency_id text COLLATE "C",
   forgotten boolean NOT NULL DEFAULT false,
+  duration text,
+  pauses jsonb NOT NULL DEFAULT '[]'::jsonb,
+  calendar_id text COLLATE "C",
+  calendar_version integer,
+  guards text[],
+  CONSTRAINT timers_calendar_id_fkey FOREIGN KEY (calendar_id) REFERENCES calendars(id),
   CONSTRAINT timers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT timers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
   CONSTRAINT timers_pkey PRIMARY KEY (id),
   CONSTRAINT timers_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
 );
+CREATE INDEX timers_calendar ON timers USING btree (calendar_id, calendar_version) WHERE state = 'running'::text AND calendar_id IS NOT NULL;
 CREATE INDEX timers_case ON timers USING btree (case_id);
 CREATE INDEX timers_due ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL;
 CREATE INDEX timers_jurisdiction_rest ON timers USING btree (jurisdiction, due_at) WHERE state <> 'running'::text;

@@ -139,6 +139,7 @@ const PERMISSIONS = {
   'client.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },
   'client.enable': { relations: ['self'], roles: SUPERVISOR },
   'service.manage': { relations: ['self'], roles: SUPERVISOR },
+  'calendar.manage': { relations: ['admin'], roles: [] },
   'webhook_endpoint.manage': { relations: ['self'], roles: SUPERVISOR },
   'audit.query': { relations: ['self'], roles: ['auditor'] },
   'audit.verify': { relations: ['self'], roles: ['auditor'] },

@@ -244,6 +244,17 @@ export function compileCalendar(calendar: Calendar): CompiledCalendar {
   };
 }
 
+/** For clocks that look at no calendar. */
+export const TIME_LINE: CompiledCalendar = compileCalendar({
+  id: '',
+  name: '',
+  time_zone: 'UTC',
+  weeks: [],
+  holidays: [],
+  seasons: [],
+  holiday_rules: [],
+});
+
 /** When it is open on an ISO date, in order; `to` is the first instant at which it is closed. */
 export const openSpans = (calendar: CompiledCalendar, date: string): { from: Date; to: Date }[] =>
   calendar.hoursOf(dayNumber(date)).spans.map(({ from, to }) => ({ from: new Date(from), to: new Date(to) }));

@@ -1,6 +1,7 @@
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely';
+import type { Calendar } from '../core/calendar.ts';
 import type { AssertionAlgorithm } from '../core/client-assertion.ts';
-import type { BreachEffect, Clock, TimerStep } from '../core/clock.ts';
+import type { TimerStep } from '../core/clock.ts';
 import type {
   AgencyKind,
   Category,
@@ -18,6 +19,8 @@ import type {
   Urgency,
 } from '../core/codes.ts';
 import type { EventType } from '../core/events.ts';
+import type { BreachEffect, GuardedAct } from '../core/policy.ts';
+import type { ClockRule } from '../core/reckoning.ts';
 
 /** The tables as Kysely sees them; `migrations/` makes them, `migrations/schema.sql` shows them whole. */
 export interface Tables {
@@ -45,6 +48,9 @@ export interface Tables {
   disclosures: DisclosureTable;
   messages: MessageTable;
   timers: TimerTable;
+  calendars: CalendarTable;
+  calendar_versions: CalendarVersionTable;
+  calendar_moves: CalendarMoveTable;
   heartbeats: HeartbeatTable;
   events: EventTable;
   event_positions: EventPositionTable;
@@ -390,7 +396,7 @@ export interface TimerTable {
   id: string;
   name: string;
   kind: 'deadline' | 'floor';
-  clock: Clock;
+  clock: ClockRule['clock'];
   subject_type: 'case' | 'referral' | 'offer';
   subject_id: string;
   case_id: string;
@@ -419,16 +425,50 @@ export interface TimerTable {
   next_step_at: Date | null;
   /** JSON: `{pack, version, source}` */
   rule: { pack: string; version: number; source: string };
-  /** Of the day clocks: along which zone's days they count, and whether the starting day is the first. */
-  time_zone: string;
+  /** ISO 8601; null where somebody named the instant. */
+  duration: string | null;
   count_first_day: boolean;
-  /** How long it rested, in all pauses that are over. */
-  rested_ms: Generated<number>;
+  /** JSON: the pauses that are over, in order. */
+  pauses: { from: string; to: string }[];
+  /** Along which it is reckoned, and in which version; null for a clock that looks at none. */
+  calendar_id: string | null;
+  calendar_version: number | null;
+  /** Of a floor: what may not be done before it is due. */
+  guards: GuardedAct[] | null;
   pause_reason: PauseCode | null;
   paused_by_agency_id: string | null;
   version: Generated<number>;
   /** Of an offer that its receiver no longer knows of. */
   forgotten: Generated<boolean>;
+}
+
+export interface CalendarTable {
+  id: string;
+  /** The one in force. */
+  version: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export interface CalendarVersionTable {
+  calendar_id: string;
+  version: number;
+  /** JSON: the calendar without its id. */
+  document: ColumnType<Omit<Calendar, 'id'>, string, never>;
+  created_at: Date;
+}
+
+/** How many timers of an agency a version of a calendar moved. */
+export interface CalendarMoveTable {
+  calendar_id: string;
+  version: number;
+  agency_id: string;
+  moved: number;
+  /** Of what moved: the earliest and the latest new instant. */
+  first_due_at: Date;
+  last_due_at: Date;
+  /** When the agency was told of them. */
+  told_at: Date | null;
 }
 
 export interface HeartbeatTable {

@@ -2,9 +2,11 @@ import { type CandidateRow, listCandidates, takePlaces } from '../agencies/store
 import { act } from '../audit/act.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
-import { findPolicy, schedule } from '../core/clock.ts';
+import { TIME_LINE } from '../core/calendar.ts';
 import { mayBeAsked } from '../core/consent.ts';
+import { findPolicy } from '../core/policy.ts';
 import { Problem } from '../core/problem.ts';
+import { reckon } from '../core/reckoning.ts';
 import {
   decide,
   furthestOffer,
@@ -222,8 +224,7 @@ function requireDay({ referral, pack }: LockedReferral, name: TimerName, pointer
   if (named_at.getTime() > now.getTime() + LATEST_MS) throw fault('lies more than a year ahead');
   const { service, urgency } = referral;
   const policy = urgency === 'emergency' && findPolicy(pack.policies, name, { service, urgency });
-  if (policy && named_at > schedule(policy, now, pack.time_zone).due_at)
-    throw fault('is later than the rule for emergencies allows');
+  if (policy && named_at > reckon(policy, now, TIME_LINE)) throw fault('is later than the rule for emergencies allows');
 }
 
 export const completeReferral = (

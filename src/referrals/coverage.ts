@@ -6,6 +6,7 @@ import type { Category } from '../core/codes.ts';
 import { concerns, coveredCategories, type Grant, mayBeAsked, withheldFromOwner } from '../core/consent.ts';
 import { decide, isLive, isTaken } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
+import { calendarsOf } from '../rules/calendars/store.ts';
 import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { endDeletionTimers, endReferralTimers, REFERRAL_CLOCKS, startTimers } from '../timers/apply.ts';
@@ -116,7 +117,7 @@ export async function tellHolders(
 async function askToAcknowledge(services: Services, tx: Tx, { referral_id, offer_id }: DisclosureRow, now: Date): Promise<void> {
   const locked = await loadLocked(services, tx, referral_id);
   const offer = locked.offers.find(({ id }) => id === offer_id)!;
-  startTimers(tx, { ...timerContext(locked, offer, now), urgency: 'emergency' }, ['safety_ack']);
+  await startTimers(tx, { ...timerContext(locked, offer, now), urgency: 'emergency' }, ['safety_ack']);
 }
 
 export type ConsentChange =
@@ -242,7 +243,7 @@ async function refreshDisclosures(tx: Tx, locked: LockedReferral, ended: readonl
     const lost = disclosure.categories.filter(category => !categories.includes(category));
     const gained = categories.filter(category => !disclosure.categories.includes(category));
     if (lost.length === 0 && gained.length === 0) continue;
-    const deletion = lost.length > 0 ? startDeletion(tx, locked, offer, disclosure.id, now) : undefined;
+    const deletion = lost.length > 0 ? await startDeletion(tx, locked, offer, disclosure.id, now) : undefined;
     // Given again all that it had: there is nothing to delete any more.
     const whole_again = disclosure.categories_held.every(category => categories.includes(category));
     if (whole_again) endDeletionTimers(tx, locked.timers, { offer_id: offer.id, holder_id: offer.agency_id }, 'cancel', now);
@@ -297,10 +298,11 @@ async function askCovered(
 async function startWelfareCheck(services: Services, tx: Tx, found: CaseRow, now: Date): Promise<void> {
   const [coordinator = null] = await listCoordinators(tx, found.jurisdiction);
   const pack = await getCurrentRulePack(services, tx, found.jurisdiction);
-  startTimers(
+  await startTimers(
     tx,
     {
       pack,
+      calendars: calendarsOf(services),
       now,
       open: [],
       case_id: found.id,

@@ -22,6 +22,6 @@ export const endFollowUps = (tx: Tx, case_id: string, now: Date): Promise<void> 
 export const startFollowUps = (services: Services, tx: Tx, case_id: string, now: Date): Promise<void> =>
   asSystem(tx, 'router', async tx => {
     for (const { id, followed_up } of await listFollowedUp(tx, case_id)) {
-      if (!followed_up) startTimers(tx, referralTimerContext(await loadLocked(services, tx, id), now), ['follow_up']);
+      if (!followed_up) await startTimers(tx, referralTimerContext(await loadLocked(services, tx, id), now), ['follow_up']);
     }
   });

@@ -7,6 +7,7 @@ import type { Service } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
+import { type Calendars, calendarsOf } from '../rules/calendars/store.ts';
 import type { RulePack } from '../rules/packs.ts';
 import { getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
@@ -29,6 +30,7 @@ export interface LockedReferral {
   timers: TimerRow[];
   grants: Grant[];
   pack: RulePack;
+  calendars: Calendars;
   /** What of the person routing looks at. */
   profile: () => RoutingProfile | undefined;
   /** The coordination committees of its jurisdiction. */
@@ -81,6 +83,7 @@ export async function loadLocked(services: Services, tx: Tx, id: string): Promis
     timers,
     grants,
     profile,
+    calendars: calendarsOf(services),
     pack: await getRulePack(services, tx, referral.jurisdiction, pack_version),
     ...partiesOf(parties),
     freed: new Set(),

@@ -21,6 +21,7 @@ import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { seal } from '../platform/vault.ts';
+import { calendarsOf } from '../rules/calendars/store.ts';
 import { findPackVersion, getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { startTimers } from '../timers/apply.ts';
@@ -83,7 +84,8 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       const missing = leastMissing(locked, possible.length > 0 ? possible : providers, now);
       if (missing) throw consentMissing(missing, groundsFor(missing, grounds));
 
-      if (body.lawful_ground) asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
+      if (body.lawful_ground)
+        await asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
       const receipt = await record(services, tx, actor, {
         action: 'referral.make',
         resource_type: 'referral',
@@ -248,5 +250,5 @@ async function insertWithNeed(
     }),
   );
   const { assigned: _assigned, ...facts } = known;
-  return { ...facts, referral, offers: [], timers: [], freed: new Set() };
+  return { ...facts, referral, calendars: calendarsOf(services), offers: [], timers: [], freed: new Set() };
 }

@@ -157,7 +157,7 @@ async function saveStep(
     ...(takes ? { accepted_at: now, ended_at: null, reason_code: null } : {}),
     ...(ends ? { ended_at: now } : {}),
   });
-  applyTimers(tx, { ...timerContext(locked, offer, now), due_at }, step.timers);
+  await applyTimers(tx, { ...timerContext(locked, offer, now), due_at }, step.timers);
   if (takes) {
     // Whoever takes the case itself owns it; that is no disclosure.
     if (offer.service !== 'case_management') openDisclosure(tx, locked, offer, now);
@@ -190,7 +190,7 @@ async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Dat
   const open = disclosures.find(disclosure => disclosure.offer_id === offer.id && disclosure.ended_at === null);
   const notices: Notice[] = [];
   if (open) {
-    const { due_at, notice } = startDeletion(tx, locked, offer, open.id, now);
+    const { due_at, notice } = await startDeletion(tx, locked, offer, open.id, now);
     saveDisclosure(tx, open, { categories: [], ended_at: now, deletion_due_at: due_at });
     notices.push(...notice);
   }
@@ -207,13 +207,13 @@ async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Dat
  * owns the case has nothing to delete.
  * @param offer whose receiver it was, or the offer by which the case went over, with the agency that owned it
  */
-export function startDeletion(
+export async function startDeletion(
   tx: Tx,
   locked: LockedReferral,
   offer: Pick<OfferRow, 'id' | 'agency_id' | 'location_protected'>,
   disclosure_id: string,
   now: Date,
-): { due_at: Date | null; notice: Notice[] } {
+): Promise<{ due_at: Date | null; notice: Notice[] }> {
   if (offer.agency_id === locked.referral.owner_agency_id) return { due_at: null, notice: [] };
   const running = locked.timers.find(
     ({ name, state, offer_id, responsible_agency_id }) =>
@@ -223,7 +223,7 @@ export function startDeletion(
       responsible_agency_id === offer.agency_id,
   );
   if (running) return { due_at: running.due_at, notice: [] };
-  const due_at = startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
+  const due_at = await startTimers(tx, timerContext(locked, offer, now), ['deletion_confirmation']);
   const notice = noticeOf('disclosure.deletion_due', locked, {
     parties: [],
     also: [offer.agency_id],
@@ -243,11 +243,12 @@ function dueOf({ timers }: LockedReferral, offer: OfferRow): Date | null {
 }
 
 export const timerContext = (
-  { referral, pack, timers, coordinators, agencies }: LockedReferral,
+  { referral, pack, calendars, timers, coordinators, agencies }: LockedReferral,
   offer: Pick<OfferRow, 'id' | 'agency_id' | 'location_protected'>,
   now: Date,
 ): TimerContext & { offer_id: string } => ({
   pack,
+  calendars,
   now,
   open: timers,
   case_id: referral.case_id,

@@ -87,7 +87,7 @@ export const placesNeeded = ({ profile }: Pick<LockedReferral, 'profile'>): numb
 
 /** No agency is asked now, and none will be by itself unless something changes. */
 export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
-  asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']));
+  await asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['unplaced_review']));
   await record(
     services,
     tx,
@@ -166,7 +166,7 @@ export async function makeOffer(
   };
   const { agency_id: id, kind, duty_contact } = provider;
   agencies.set(id, { id, kind, duty_contact });
-  const due_at = asSystem(tx, 'router', tx => {
+  const due_at = await asSystem(tx, 'router', tx => {
     insertOffer(tx, offer, offers);
     endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
     return startTimers(tx, timerContext(locked, offer, now), OFFER_TIMERS);

@@ -29,7 +29,7 @@ const referralSubject = (services: Services, locked: LockedReferral): Subject =>
   on_breach: (tx, timer, now) => onBreach(services, tx, locked, timer, now),
   async start_again(tx, timer, now) {
     const { stage } = (await findCase(tx, timer.case_id))!;
-    if (stage !== 'closed') startTimers(tx, referralTimerContext(locked, now), [timer.name]);
+    if (stage !== 'closed') await startTimers(tx, referralTimerContext(locked, now), [timer.name]);
   },
   notice(type, timer, step) {
     const offer = locked.offers.find(({ id }) => id === timer.offer_id) ?? null;
@@ -127,7 +127,7 @@ async function onBreach(services: Services, tx: Tx, locked: LockedReferral, time
   if (timer.on_breach === null || !offer) return;
   if (timer.on_breach === 'resume_respond') {
     const open = locked.timers.filter(({ name, offer_id }) => name === 'respond' && offer_id === offer.id);
-    for (const paused of open) resumeAnswered(tx, paused, now);
+    for (const paused of open) await resumeAnswered(tx, locked.calendars, paused, now);
     return;
   }
   // A timer outlives an answer by no more than this transaction; whoever answered first has won.

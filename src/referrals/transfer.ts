@@ -90,7 +90,7 @@ async function transferCase(
       ended_at: now,
     });
     const kept = (await listOwnerships(tx, offer.id)).find(({ agency_id }) => agency_id === former_id)!;
-    const { due_at, notice } = startDeletion(
+    const { due_at, notice } = await startDeletion(
       tx,
       locked,
       { id: offer.id, agency_id: former_id, location_protected: false },

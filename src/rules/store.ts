@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely';
-import type { BreachEffect, Policy } from '../core/clock.ts';
+import type { BreachEffect, Policy } from '../core/policy.ts';
 import type { Tx } from '../platform/database.ts';
 import { illustrativePack, type RulePack, requireSoundClocks } from './packs.ts';
 
@@ -52,16 +52,21 @@ export async function getCurrentRulePack(of: { pool: object }, tx: Tx, jurisdict
   return getRulePack(of, tx, jurisdiction, rows[0]!.version);
 }
 
-/** As this version or an earlier one wrote it: that had one effect of a breach, and neither time zone nor grace. */
-type StoredPack = Omit<RulePack, 'policies' | 'time_zone' | 'outage_grace'> &
-  Partial<RulePack> & { policies: (Omit<Policy, 'on_breach'> & { on_breach?: Policy['on_breach'] | BreachEffect })[] };
+/** As this version or an earlier one wrote it: that had one effect of a breach, and neither calendars nor grace. */
+type StoredPack = Omit<RulePack, 'policies' | 'calendar_id' | 'outage_grace'> &
+  Partial<RulePack> & {
+    policies: (Omit<Policy, 'on_breach' | 'calendar'> & { on_breach?: Policy['on_breach'] | BreachEffect } & Partial<
+        Pick<Policy, 'calendar'>
+      >)[];
+  };
 
-const asWrittenNow = (document: StoredPack, { time_zone, outage_grace }: RulePack): RulePack => ({
-  time_zone,
+const asWrittenNow = (document: StoredPack, { calendar_id, outage_grace }: RulePack): RulePack => ({
+  calendar_id,
   outage_grace,
   ...document,
   policies: document.policies.map(({ on_breach, ...policy }) => ({
     ...policy,
+    calendar: policy.calendar ?? 'jurisdiction',
     ...(on_breach === undefined ? {} : { on_breach: [on_breach].flat() as BreachEffect[] }),
   })),
 });

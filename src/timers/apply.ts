@@ -1,8 +1,11 @@
-import { findPolicy, type Policy, resumeSchedule, schedule } from '../core/clock.ts';
-import type { AgencyKind, PauseCode, Service, Urgency } from '../core/codes.ts';
+import { TIME_LINE } from '../core/calendar.ts';
+import { resumeSchedule, schedule } from '../core/clock.ts';
+import type { AgencyKind, PauseCode, Service, Stage, Urgency } from '../core/codes.ts';
+import { findPolicy, type Policy } from '../core/policy.ts';
 import type { TimerChange } from '../core/referral.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
+import type { Calendars, CurrentCalendar } from '../rules/calendars/store.ts';
 import type { RulePack } from '../rules/packs.ts';
 import { insertTimers, saveTimer, type TimerRow } from './store.ts';
 
@@ -12,7 +15,10 @@ import { insertTimers, saveTimer, type TimerRow } from './store.ts';
 
 export interface TimerContext {
   pack: RulePack;
+  calendars: Calendars;
   now: Date;
+  /** From when the timers that start count, where that is not now. */
+  started_at?: Date;
   /** The timers of the referral that may still change, locked; those that start are added. */
   open: TimerRow[];
   case_id: string;
@@ -28,6 +34,7 @@ export interface TimerContext {
   jurisdiction: string;
   service?: Service;
   urgency: Urgency;
+  stage?: Stage;
   /** When the timers that start fall due, where the act names it. */
   due_at?: Date | null;
 }
@@ -71,31 +78,35 @@ const ONE_AT_A_TIME = ['safety_ack', 'missing_person_check'];
  * Starts the timers of these names, each under the most specific policy of the pack; one without a policy is not kept.
  * @returns when the last of them falls due
  */
-export function startTimers(tx: Tx, context: TimerContext, names: readonly string[]): Date | null {
-  const facts = { service: context.service, urgency: context.urgency, agency_kind: context.receiver_kind };
+export async function startTimers(tx: Tx, context: TimerContext, names: readonly string[]): Promise<Date | null> {
+  const { service, urgency, stage, receiver_kind: agency_kind } = context;
   const running = context.open.filter(timer => standsIn(timer, context));
-  const wanted = names.flatMap(name => {
-    const policy = findPolicy(context.pack.policies, name, facts);
-    return running.find(timer => timer.name === name) ?? (policy ? timerRow(context, name, policy) : []);
-  });
-  context.open.push(
-    ...insertTimers(
-      tx,
-      wanted.filter(timer => !('version' in timer)),
-    ),
-  );
-  return wanted.at(-1)?.due_at ?? null;
+  let due_at: Date | null = null;
+  for (const name of names) {
+    const stands = running.find(timer => timer.name === name);
+    const policy = findPolicy(context.pack.policies, name, { service, urgency, agency_kind, stage });
+    if (stands) due_at = stands.due_at;
+    else if (policy) {
+      const [timer] = insertTimers(tx, [await timerRow(tx, context, name, policy)]);
+      context.open.push(timer!);
+      due_at = timer!.due_at;
+    }
+  }
+  return due_at;
 }
 
 const standsIn = ({ name, state, subject_type, subject_id }: TimerRow, { offer_id }: TimerContext): boolean =>
   ONE_AT_A_TIME.includes(name) && state === 'running' && (subject_type === 'referral' || subject_id === offer_id);
 
-function timerRow(context: TimerContext, name: string, policy: Policy) {
+async function timerRow(tx: Tx, context: TimerContext, name: string, policy: Policy) {
   const {
     pack,
+    calendars,
     now,
+    started_at = now,
     open: _open,
     service: _service,
+    stage: _stage,
     receiver_kind: _kind,
     coordinator_agency_id,
     due_at = null,
@@ -112,30 +123,41 @@ function timerRow(context: TimerContext, name: string, policy: Policy) {
     : OF_REFERRAL.includes(name)
       ? (['referral', context.referral_id!] as const)
       : (['offer', context.offer_id!] as const);
+  const responsible_agency_id = responsible[partyResponsible(name)] ?? context.owner_agency_id;
+  const calendar = due_at ? null : await calendarOf(tx, { pack, calendars, responsible_agency_id }, policy);
   return {
     ...columns,
-    ...schedule(policy, now, pack.time_zone, due_at),
-    time_zone: pack.time_zone,
-    count_first_day: policy.count_first_day ?? false,
+    ...schedule(policy, started_at, calendar?.compiled ?? TIME_LINE, due_at),
+    calendar_id: calendar?.id ?? null,
+    calendar_version: calendar?.version ?? null,
     id: newId('tmr'),
     name,
     kind: policy.kind,
+    guards: policy.guards ? [...policy.guards] : null,
     subject_type,
     subject_id,
     ...(subject_type === 'offer' ? {} : { offer_id: null, receiver_agency_id: null, location_protected: false }),
-    responsible_agency_id: responsible[partyResponsible(name)] ?? context.owner_agency_id,
+    responsible_agency_id,
     on_breach: policy.on_breach?.[0] ?? null,
-    rule: {
-      pack: pack.name,
-      version: pack.version,
-      source: policy.stands_for ? `${policy.source}; stands for ${policy.stands_for}` : policy.source,
-    },
+    rule: { pack: pack.name, version: pack.version, source: policy.source },
   };
 }
 
+/** Along which a policy is reckoned; null for `elapsed`, which looks at none. */
+async function calendarOf(
+  tx: Tx,
+  { pack, calendars, responsible_agency_id }: Pick<TimerContext, 'pack' | 'calendars'> & { responsible_agency_id: string },
+  { clock, calendar }: Policy,
+): Promise<CurrentCalendar | null> {
+  if (clock === 'elapsed') return null;
+  return calendar === 'responsible_agency'
+    ? calendars.getOfAgency(tx, responsible_agency_id, pack.calendar_id)
+    : calendars.get(tx, pack.calendar_id);
+}
+
 /** Does to the timers of one offer what the lifecycle table says. */
-export function applyTimers(tx: Tx, context: TimerContext & { offer_id: string }, change: TimerChange): void {
-  const { now } = context;
+export async function applyTimers(tx: Tx, context: TimerContext & { offer_id: string }, change: TimerChange): Promise<void> {
+  const { calendars, now } = context;
   for (const timer of context.open.filter(timer => timer.offer_id === context.offer_id && isOpen(timer))) {
     // The end of a service is no answer to whether a warning was read.
     if (change.meet === 'rest' && timer.name === 'safety_ack') setCancelled(tx, timer);
@@ -143,9 +165,9 @@ export function applyTimers(tx: Tx, context: TimerContext & { offer_id: string }
     else if (names(change.cancel, timer)) setCancelled(tx, timer);
     else if (names(change.pause, timer) && context.urgency !== 'emergency') {
       setPaused(tx, timer, { reason: 'information_requested', by_agency_id: context.receiver_agency_id }, now);
-    } else if (names(change.resume, timer)) resumeAnswered(tx, timer, now);
+    } else if (names(change.resume, timer)) await resumeAnswered(tx, calendars, timer, now);
   }
-  if (change.start) startTimers(tx, context, change.start);
+  if (change.start) await startTimers(tx, context, change.start);
 }
 
 /** Whether it may still change. */
@@ -212,19 +234,22 @@ export function setPaused(
   });
 }
 
-/** Goes on with what was left; without effect on one that is not paused. */
-export function setRunning(tx: Tx, timer: TimerRow, now: Date): void {
-  if (timer.state !== 'paused' || !timer.paused_at) return;
+/** Goes on with what was left, along its calendar as it now stands; without effect on one that is not paused. */
+export async function setRunning(tx: Tx, calendars: Calendars, timer: TimerRow, now: Date): Promise<void> {
+  const { state, paused_at, calendar_id } = timer;
+  if (state !== 'paused' || !paused_at) return;
+  const calendar = calendar_id === null ? null : await calendars.get(tx, calendar_id);
   saveTimer(tx, timer, {
     ...NOT_PAUSED,
-    ...resumeSchedule({ ...timer, paused_at: timer.paused_at }, now),
+    ...resumeSchedule({ ...timer, paused_at }, calendar?.compiled ?? TIME_LINE, now),
+    calendar_version: calendar?.version ?? null,
     state: 'running',
   });
 }
 
 /** Ends the lifecycle's own pause: a question was answered, or not in time. One that people made stays. */
-export function resumeAnswered(tx: Tx, timer: TimerRow, now: Date): void {
-  if (timer.pause_reason === 'information_requested') setRunning(tx, timer, now);
+export async function resumeAnswered(tx: Tx, calendars: Calendars, timer: TimerRow, now: Date): Promise<void> {
+  if (timer.pause_reason === 'information_requested') await setRunning(tx, calendars, timer, now);
 }
 
 /**

@@ -6,6 +6,7 @@ import type { PauseReason } from '../core/codes.ts';
 import { raise } from '../core/problem.ts';
 import { recurs, requireTimerAction, type TimerAction } from '../core/timer.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
+import { calendarsOf } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
 import { partyResponsible, setMet, setPaused, setRunning } from './apply.ts';
 import { findTimer, lockTimer, type TimerRow } from './store.ts';
@@ -38,7 +39,7 @@ export const pauseTimer = (
 export const resumeTimer = (services: Services, effects: TimerEffects, actor: AgencyActor, id: string) =>
   actOn(services, effects, actor, id, 'resume', async (tx, { timer, subject, now }) => {
     const { pause_reason } = timer;
-    setRunning(tx, timer, now);
+    await setRunning(tx, calendarsOf(services), timer, now);
     return { code: pause_reason, events: [subject.notice('timer.resumed', timer)] };
   });
 

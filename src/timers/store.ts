@@ -21,7 +21,7 @@ const BEGINS = {
   paused_at: null,
   pause_reason: null,
   paused_by_agency_id: null,
-  rested_ms: 0,
+  pauses: [] as { from: string; to: string }[],
   warned_at: null,
   breached_at: null,
   met_at: null,
@@ -56,9 +56,12 @@ const TIMERS = gatheredRows('timers', 3, {
   steps: true,
   next_step_at: true,
   rule: false,
-  time_zone: false,
+  duration: false,
   count_first_day: false,
-  rested_ms: true,
+  pauses: true,
+  calendar_id: false,
+  calendar_version: true,
+  guards: false,
   pause_reason: true,
   paused_by_agency_id: true,
   version: true,
@@ -103,7 +106,7 @@ export function saveTimer(
       | 'paused_at'
       | 'pause_reason'
       | 'paused_by_agency_id'
-      | 'rested_ms'
+      | 'calendar_version'
       | 'warned_at'
       | 'breached_at'
       | 'met_at'
@@ -111,6 +114,7 @@ export function saveTimer(
     >
   > & {
     steps?: TimerStep[];
+    pauses?: readonly { from: string; to: string }[];
   },
 ): void {
   Object.assign(timer, change, { version: timer.version + 1 });

@@ -114,7 +114,9 @@ const TELLS = {
   warn: { action: 'timer.warn', type: 'timer.warned' },
   breach: { action: 'timer.breach', type: 'timer.breached' },
   escalate: { action: 'timer.escalate', type: 'timer.escalated' },
-} as const satisfies Record<string, { action: string; type: EventType }>;
+  // Whoever waited for a floor was told when it ends.
+  reach: { action: 'timer.reach', type: null },
+} as const satisfies Record<string, { action: string; type: EventType | null }>;
 
 async function tell(
   services: Services,
@@ -132,17 +134,19 @@ async function tell(
     subjects: [
       { subject_id: timer.case_id, resource_id: timer.id, ...(timer.referral_id ? { referral_id: timer.referral_id } : {}) },
     ],
-    events: [subject.notice(type, timer, step)],
+    events: type ? [subject.notice(type, timer, step)] : [],
   });
 }
 
 /** Breaches are recorded as they fell due, however late the sweep comes. */
 function stateAfter(timer: TimerRow, steps: readonly TimerStep[]) {
   const breach = steps.find(step => step.kind === 'breach');
+  const reached = steps.find(step => step.kind === 'reach');
   const warned = steps.find(step => step.kind === 'warn');
   const escalated = steps.findLast(step => step.kind === 'escalate');
   return {
     ...(breach ? { state: 'breached' as const, breached_at: new Date(breach.at) } : {}),
+    ...(reached ? { state: 'met' as const, met_at: new Date(reached.at) } : {}),
     ...(warned ? { warned_at: timer.warned_at ?? new Date(warned.at) } : {}),
     ...(escalated ? { escalation_level: escalated.level! } : {}),
   };

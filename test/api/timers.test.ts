@@ -2,6 +2,7 @@ import t from 'tap';
 import { systemActor } from '../../src/core/access.ts';
 import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
+import { calendarsOf } from '../../src/rules/calendars/store.ts';
 import { illustrativePack } from '../../src/rules/packs.ts';
 import { startTimers } from '../../src/timers/apply.ts';
 import type { TimerRow } from '../../src/timers/store.ts';
@@ -343,6 +344,7 @@ t.test('timers by hand', async t => {
         tx,
         {
           pack: illustrativePack('XA'),
+          calendars: calendarsOf(services),
           now: services.now(),
           open: await lockOpenTimers(tx, { referral_id }),
           case_id,

@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { compileCalendar } from '../../src/core/calendar.ts';
 import {
-  dueAt,
-  findPolicy,
   keptOpenUntil,
-  type Paused,
-  type Policy,
+  moveSchedule,
+  type Reckoned,
   resumeSchedule,
   schedule,
   type TimerStep,
@@ -14,8 +13,10 @@ import {
   withExpiry,
 } from '../../src/core/clock.ts';
 import { AGENCY_KINDS, SERVICES, URGENCIES } from '../../src/core/codes.ts';
-import { durationMs } from '../../src/core/reckoning.ts';
+import { findPolicy, type Policy } from '../../src/core/policy.ts';
+import { durationMs, reckon } from '../../src/core/reckoning.ts';
 import { fastPack, illustrativePack, type RulePack, requireSoundClocks } from '../../src/rules/packs.ts';
+import { calendar, zoned } from '../support/calendars.ts';
 
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
@@ -30,6 +31,7 @@ const policy = (more: Partial<Policy> = {}): Policy => ({
   kind: 'deadline',
   clock: 'elapsed',
   duration: 'PT1H',
+  calendar: 'jurisdiction',
   warn_at: ['50%', '80%'],
   escalate: [
     { after: '0%', to: 'responsible' },
@@ -60,7 +62,7 @@ t.test('durations are of days and smaller', async t => {
 });
 
 t.test('a timer warns, falls due and escalates', async t => {
-  const { started_at, due_at, steps, next_step_at } = schedule(policy(), START, 'UTC');
+  const { started_at, due_at, steps, next_step_at } = schedule(policy(), START, zoned('UTC'));
   t.strictSame(started_at, START);
   t.strictSame(due_at, at(HOUR));
   t.strictSame(steps, [
@@ -72,7 +74,7 @@ t.test('a timer warns, falls due and escalates', async t => {
     { at: at(120 * MINUTE).toISOString(), kind: 'escalate', share: 2, level: 3, to: 'coordinator' },
   ]);
   t.strictSame(next_step_at, at(30 * MINUTE));
-  const bare = schedule(policy({ warn_at: [], escalate: [] }), START, 'UTC');
+  const bare = schedule(policy({ warn_at: [], escalate: [] }), START, zoned('UTC'));
   t.strictSame(bare.steps, [{ at: at(HOUR).toISOString(), kind: 'breach', share: 1 }]);
   t.strictSame(bare.next_step_at, at(HOUR));
 });
@@ -81,13 +83,13 @@ t.test('steps come earliest first, however the policy lists them', async t => {
   const { steps, next_step_at } = schedule(
     policy({ warn_at: ['80%', '50%'], escalate: policy().escalate.toReversed() }),
     START,
-    'UTC',
+    zoned('UTC'),
   );
-  t.strictSame({ steps, next_step_at }, { steps: schedule(policy(), START, 'UTC').steps, next_step_at: at(30 * MINUTE) });
+  t.strictSame({ steps, next_step_at }, { steps: schedule(policy(), START, zoned('UTC')).steps, next_step_at: at(30 * MINUTE) });
 });
 
 t.test('what has fallen due is taken, once', async t => {
-  const { steps } = schedule(policy(), START, 'UTC');
+  const { steps } = schedule(policy(), START, zoned('UTC'));
   const rows: [number, number, number | null][] = [
     [30 * MINUTE - 1, 0, 30],
     [30 * MINUTE, 1, 48],
@@ -107,50 +109,50 @@ t.test('what has fallen due is taken, once', async t => {
 });
 
 /** A timer that rests since `paused_at`, of which the steps by then are gone. */
-const paused = (of: Policy, started_at: Date, paused_at: Date, time_zone: string, more: Partial<Paused> = {}): Paused => {
-  const { clock, due_at, steps } = schedule(of, started_at, time_zone);
-  const { left } = takeDue(steps, paused_at);
-  const count_first_day = of.count_first_day ?? false;
-  return { clock, started_at, due_at, steps: left, paused_at, rested_ms: 0, count_first_day, time_zone, ...more };
+const paused = (of: Policy, started_at: Date, paused_at: Date, time_zone: string) => {
+  const reckoned = schedule(of, started_at, zoned(time_zone));
+  return { ...reckoned, steps: takeDue(reckoned.steps, paused_at).left, paused_at };
 };
 
 t.test('a pause shifts all that is ahead by its length', async t => {
-  const resting = paused(policy(), START, at(40 * MINUTE), 'UTC');
-  const without_shares = resting.steps.map(({ share: _, ...step }) => step);
-  for (const steps of [resting.steps, without_shares]) {
-    const resumed = resumeSchedule({ ...resting, steps }, at(100 * MINUTE));
+  const by_rule = paused(policy(), START, at(40 * MINUTE), 'UTC');
+  const { due_at, steps } = schedule(policy(), START, zoned('UTC'), at(HOUR));
+  const by_name = { ...by_rule, due_at, duration: null, steps: takeDue(steps, at(40 * MINUTE)).left };
+  for (const resting of [by_rule, by_name]) {
+    const resumed = resumeSchedule(resting, zoned('UTC'), at(100 * MINUTE));
     t.strictSame(resumed.due_at, at(120 * MINUTE));
     t.strictSame(
       resumed.steps.map(({ at }) => at),
       [108, 120, 120, 135, 180].map(minutes => at(minutes * MINUTE).toISOString()),
     );
     t.strictSame(resumed.next_step_at, at(108 * MINUTE));
-    t.equal(resumed.rested_ms, HOUR);
+    t.strictSame(resumed.pauses, [{ from: at(40 * MINUTE).toISOString(), to: at(100 * MINUTE).toISOString() }]);
     t.strictSame(
       resumed.steps.map(({ at: _, ...step }) => step),
-      steps.map(({ at: _, ...step }) => step),
+      resting.steps.map(({ at: _, ...step }) => step),
       'what they are stays',
     );
   }
-  t.strictSame(resumeSchedule({ ...resting, steps: [] }, at(HOUR)).next_step_at, null);
+  t.strictSame(resumeSchedule({ ...by_rule, steps: [] }, zoned('UTC'), at(HOUR)).next_step_at, null);
+  t.strictSame(resumeSchedule(by_rule, zoned('UTC'), at(40 * MINUTE)).pauses, [], 'one that lasts no time is none');
 });
 
 t.test('what is left is the same before and after any number of pauses', async () => {
   const pause = fc.record({ runs: fc.nat(20 * MINUTE), rests: fc.nat(10 * DAY) });
   fc.assert(
     fc.property(fc.array(pause, { maxLength: 5 }), pauses => {
-      let { due_at, steps }: { due_at: Date; steps: TimerStep[] } = schedule(policy(), START, 'UTC');
+      let timer: Reckoned = schedule(policy(), START, zoned('UTC'));
       let now = START.getTime();
       let run = 0;
-      let rested_ms = 0;
       for (const { runs, rests } of pauses) {
         now += runs;
         run += runs;
         const paused_at = new Date(now);
-        const { left } = takeDue(steps, paused_at);
+        if (paused_at >= timer.due_at) return true;
+        const { left } = takeDue(timer.steps, paused_at);
         now += rests;
-        const resting = { ...paused(policy(), START, paused_at, 'UTC'), due_at, steps: left, rested_ms };
-        ({ due_at, steps, rested_ms } = resumeSchedule(resting, new Date(now)));
+        timer = { ...timer, ...resumeSchedule({ ...timer, steps: left, paused_at }, zoned('UTC'), new Date(now)) };
+        const { due_at, steps } = timer;
         if (due_at.getTime() - now !== HOUR - run) return false;
         const half = steps.find(({ share }) => share === 0.5);
         if (half && Date.parse(half.at) - now !== 30 * MINUTE - run) return false;
@@ -159,6 +161,9 @@ t.test('what is left is the same before and after any number of pauses', async (
     }),
   );
 });
+
+/** When a policy that looks at no hours falls due. */
+const dueAt = (of: Policy, started_at: Date, time_zone: string) => reckon(of, started_at, zoned(time_zone));
 
 /** An instant from what the clock on the wall says. */
 const local = (text: string, time_zone = 'Africa/Cairo') =>
@@ -271,12 +276,12 @@ t.test('a day clock keeps the days not yet completed', async t => {
   ];
   for (const [name, from, to, due, more] of rows) {
     const resting = paused(ten_days(more), local('2026-11-21T09:00'), local(from), 'Africa/Cairo');
-    t.strictSame(resumeSchedule(resting, local(to)).due_at, local(due), name);
+    t.strictSame(resumeSchedule(resting, zoned('Africa/Cairo'), local(to)).due_at, local(due), name);
   }
   const month = policy({ clock: 'calendar_months', duration: 'P1M' });
   const resting = paused(month, local('2026-01-31T09:00'), local('2026-02-20T09:00'), 'Africa/Cairo');
   t.strictSame(
-    resumeSchedule(resting, local('2026-03-01T09:00')).due_at,
+    resumeSchedule(resting, zoned('Africa/Cairo'), local('2026-03-01T09:00')).due_at,
     local('2026-03-09T23:59:59.999'),
     'nine days of a month',
   );
@@ -290,7 +295,7 @@ t.test('a paused day clock warns at its share of the time that it ran', async t 
     local('2026-11-23T00:00'),
     'Africa/Cairo',
   );
-  const resumed = resumeSchedule(resting, local('2026-12-23T00:00'));
+  const resumed = resumeSchedule(resting, zoned('Africa/Cairo'), local('2026-12-23T00:00'));
   t.strictSame(resumed.due_at, local('2026-12-31T23:59:59.999'));
   // It ran two days before and runs nine after: eleven in all.
   t.strictSame(
@@ -304,7 +309,11 @@ t.test('a paused day clock warns at its share of the time that it ran', async t 
       ['escalate', 528],
     ],
   );
-  const passed = resumeSchedule({ ...resting, steps: [{ at: '', kind: 'warn', share: 0.01 }] }, local('2026-12-23T00:00'));
+  const passed = resumeSchedule(
+    { ...resting, steps: [{ at: '', kind: 'warn', share: 0.01 }] },
+    zoned('Africa/Cairo'),
+    local('2026-12-23T00:00'),
+  );
   t.strictSame(passed.next_step_at, local('2026-12-23T00:00'), 'never in the pause');
 });
 
@@ -313,16 +322,16 @@ t.test('no pause brings a deadline forward, and each keeps as many days as were 
   fc.assert(
     fc.property(zone, instant, fc.boolean(), fc.array(gap, { maxLength: 4 }), (name, started_at, count_first_day, gaps) => {
       const of = policy({ clock: 'calendar_days', duration: 'P12D', count_first_day });
-      let { due_at, steps }: { due_at: Date; steps: TimerStep[] } = schedule(of, started_at, name);
-      let rested_ms = 0;
+      let timer: Reckoned = schedule(of, started_at, zoned(name));
       let now = started_at.getTime();
       for (const { runs, rests } of gaps) {
-        const before = due_at;
+        const before = timer.due_at;
         const paused_at = new Date(now + runs);
         now += runs + rests;
-        if (paused_at >= due_at) return true;
-        const resting = { ...paused(of, started_at, paused_at, name), due_at, steps: takeDue(steps, paused_at).left, rested_ms };
-        ({ due_at, steps, rested_ms } = resumeSchedule(resting, new Date(now)));
+        if (paused_at >= before) return true;
+        const { left } = takeDue(timer.steps, paused_at);
+        timer = { ...timer, ...resumeSchedule({ ...timer, steps: left, paused_at }, zoned(name), new Date(now)) };
+        const { due_at, steps } = timer;
         if (due_at < before || !isLastOf(due_at, wallDay(due_at, name), name)) return false;
         const days = (from: Date, to: Date) =>
           Math.round((Date.parse(wallDay(to, name)) - Date.parse(wallDay(from, name))) / DAY);
@@ -335,6 +344,51 @@ t.test('no pause brings a deadline forward, and each keeps as many days as were 
       return true;
     }),
   );
+});
+
+t.test('a calendar that changes moves what is ahead, and nothing that has happened', async t => {
+  const of = policy({ clock: 'working_days', duration: 'P3D' });
+  const before = compileCalendar(calendar());
+  const timer = schedule(of, local('2026-11-19T10:00'), before);
+  t.strictSame(timer.due_at, local('2026-11-24T15:00'));
+  const holiday = { date: '2026-11-23', name: 'Founding day', hours: [], status: 'announced' as const };
+  const after = compileCalendar(calendar({ holidays: [holiday] }));
+  const now = local('2026-11-22T20:00');
+  const { left } = takeDue(timer.steps, now);
+  t.strictSame(
+    left.map(({ kind }) => kind),
+    ['warn', 'breach', 'escalate', 'escalate', 'escalate'],
+    'one warning was before',
+  );
+  const moved = moveSchedule({ ...timer, steps: left }, after, now);
+  t.strictSame(moved.due_at, local('2026-11-25T15:00'));
+  const span = moved.due_at.getTime() - timer.started_at.getTime();
+  t.strictSame(
+    moved.steps.map(({ at }) => (Date.parse(at) - timer.started_at.getTime()) / span),
+    [0.8, 1, 1, 1.25, 2],
+  );
+  t.strictSame(moved.next_step_at, new Date(moved.steps[0]!.at));
+  const back = moveSchedule({ ...timer, ...moved }, before, local('2026-11-24T14:00'));
+  t.strictSame(back.due_at, timer.due_at, 'and back');
+  t.strictSame(
+    back.steps[0],
+    { at: local('2026-11-24T14:00').toISOString(), kind: 'warn', share: 0.8 },
+    'not warned in the past',
+  );
+  const late = moveSchedule({ ...timer, ...moved }, before, local('2026-11-24T20:00'));
+  t.strictSame(
+    late.steps.slice(0, 2).map(({ kind, at }) => [kind, at]),
+    ['warn', 'breach'].map(kind => [kind, timer.due_at.toISOString()]),
+    'fell due before it was known',
+  );
+  const named = schedule(of, local('2026-11-19T10:00'), before, local('2026-11-24T09:00'));
+  t.strictSame(moveSchedule(named, after, now).due_at, named.due_at, 'what somebody named stands');
+});
+
+t.test('a floor is reached, and neither warns nor escalates', async t => {
+  const { steps, next_step_at, due_at } = schedule(policy({ kind: 'floor', duration: 'P30D' }), START, zoned('UTC'));
+  t.strictSame(steps, [{ at: at(30 * DAY).toISOString(), kind: 'reach', share: 1 }]);
+  t.strictSame([next_step_at, due_at], [at(30 * DAY), at(30 * DAY)]);
 });
 
 t.test('an offer that fell due while the service was down is kept open', async t => {
@@ -398,37 +452,37 @@ t.test('the most specific policy wins', async t => {
 t.test('the illustrative defaults are those of the page on clocks', async t => {
   const E = ['PT15M', 'expire_offer'] as const;
   const page: Record<string, readonly (readonly [string, string?, string?])[]> = {
-    // emergency, urgent, routine; working days as so many days of 24 hours, until calendars with opening hours come
-    acknowledge: [E, ['PT2H'], ['P1D']],
+    // emergency, urgent, routine
+    acknowledge: [E, ['PT2H'], ['P1D', undefined, 'working_days']],
     respond: [
       ['PT1H', 'expire_offer'],
       ['PT24H', 'expire_offer'],
-      ['P3D', 'expire_offer'],
+      ['P3D', 'expire_offer', 'working_days'],
     ],
-    inform: [['PT15M'], ['PT4H', 'resume_respond'], ['P2D', 'resume_respond']],
+    inform: [['PT15M'], ['PT4H', 'resume_respond'], ['P2D', 'resume_respond', 'working_days']],
     waitlist_review: [
       ['PT1H', 'expire_offer'],
       ['PT24H', 'expire_offer'],
-      ['P5D', 'expire_offer'],
+      ['P5D', 'expire_offer', 'working_days'],
     ],
-    handover: [['PT6H'], ['PT48H'], ['P5D']],
+    handover: [['PT6H'], ['PT48H'], ['P5D', undefined, 'working_days']],
     review: [['PT72H'], ['P14D', undefined, 'calendar_days'], ['P30D', undefined, 'calendar_days']],
-    unplaced_review: [['PT15M'], ['PT4H'], ['P1D']],
+    unplaced_review: [['PT15M'], ['PT4H'], ['P1D', undefined, 'working_days']],
     missing_person_check: [['PT1H'], ['PT1H'], ['PT1H']],
     safety_ack: [['PT15M'], ['PT15M'], ['PT15M']],
-    deletion_confirmation: [['P10D'], ['P10D'], ['P10D']],
+    deletion_confirmation: [['P10D'], ['P10D', undefined, 'working_days'], ['P10D', undefined, 'working_days']],
     follow_up: [['P30D'], ['P30D', undefined, 'calendar_days'], ['P30D', undefined, 'calendar_days']],
     ground_review: [['PT24H'], ['PT24H'], ['PT24H']],
     welfare_check: [['PT24H'], ['PT24H'], ['PT24H']],
   };
-  const { policies, time_zone, outage_grace } = illustrativePack('XA');
-  t.strictSame([time_zone, outage_grace], ['Africa/Cairo', 'PT10M']);
+  const { policies, outage_grace } = illustrativePack('XA');
+  t.equal(outage_grace, 'PT10M');
   t.strictSame([...new Set(policies.map(({ name }) => name))].sort(), Object.keys(page).sort());
   for (const [name, durations] of Object.entries(page)) {
     for (const [i, urgency] of URGENCIES.entries()) {
       const found = findPolicy(policies, name, { urgency, service: 'medical', agency_kind: 'health' })!;
       const [duration, on_breach, clock = 'elapsed'] = durations[i]!;
-      t.equal(durationMs(found.duration), durationMs(duration), `${name}, ${urgency}`);
+      t.equal(found.duration, duration, `${name}, ${urgency}`);
       t.equal(found.clock, clock, `${name}, ${urgency}: its clock`);
       t.strictSame(found.on_breach, on_breach && [on_breach], `${name}, ${urgency}: what its breach does`);
       t.match(found.source, /illustrative/);
@@ -497,7 +551,6 @@ t.test('a pack that the clocks could not run under is refused', async t => {
     ['no duration', { policies: [policy({ duration: '' })] }],
     ['hours of a day clock', { policies: [policy({ ...days, ...urgent, duration: 'PT24H' })] }],
     ['two effects', { policies: [policy({ on_breach: ['expire_offer', 'resume_respond'] })] }],
-    ['no such zone', { time_zone: 'Nowhere/Never' }],
     ['no such grace', { outage_grace: 'soon' }],
   ];
   for (const [name, more] of rows) t.throws(() => requireSoundClocks(pack(more)), RangeError, name);

@@ -1,4 +1,4 @@
-import type { Calendar, Interval } from '../../src/core/calendar.ts';
+import { type Calendar, type CompiledCalendar, compileCalendar, type Interval } from '../../src/core/calendar.ts';
 
 export const OFFICE: Interval[] = [['08:00', '15:00']];
 export const SUN_TO_THU = { sun: OFFICE, mon: OFFICE, tue: OFFICE, wed: OFFICE, thu: OFFICE };
@@ -14,3 +14,12 @@ export const calendar = (more: Partial<Calendar> = {}): Calendar => ({
   holiday_rules: [],
   ...more,
 });
+
+const zones = new Map<string, CompiledCalendar>();
+
+/** For clocks that look at no hours. */
+export function zoned(time_zone: string): CompiledCalendar {
+  const known = zones.get(time_zone) ?? compileCalendar(calendar({ time_zone, weeks: [] }));
+  zones.set(time_zone, known);
+  return known;
+}

@@ -1,0 +1,130 @@
+import { act } from '../../audit/act.ts';
+import { type Read, read } from '../../audit/read.ts';
+import { record } from '../../audit/record.ts';
+import { type AgencyActor, authorise, expectVersion } from '../../core/access.ts';
+import { type Calendar, checkCalendar } from '../../core/calendar.ts';
+import { Problem, raise } from '../../core/problem.ts';
+import type { Tx } from '../../platform/database.ts';
+import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../../platform/http/paging.ts';
+import { newId } from '../../platform/ids.ts';
+import type { Services } from '../../services.ts';
+import type { CalendarBody, CalendarView, HolidayBody } from './schema.ts';
+import { type CalendarRow, findCalendar, insertCalendar, listCalendars, lockCalendar, saveCalendar } from './store.ts';
+
+/**
+ * Calendars: everybody may look, administrators change them. A change is a new version and holds at once for whatever starts;
+ * what runs is moved behind it (`timers/moves.ts`).
+ */
+
+const view = ({ calendar, version, created_at, updated_at }: CalendarRow): CalendarView => ({
+  ...calendar,
+  version,
+  created_at: created_at.toISOString(),
+  updated_at: updated_at.toISOString(),
+});
+
+const viewCalendar = async (tx: Tx, id: string): Promise<CalendarView> =>
+  view((await findCalendar(tx, id)) ?? raise('not_found'));
+
+const relationsOf = (actor: AgencyActor) => ['reader', ...(actor.scopes.has('admin') ? (['admin'] as const) : [])] as const;
+
+/** @throws Problem `forbidden`, `unprocessable` */
+export const createCalendar = (services: Services, actor: AgencyActor, body: CalendarBody) =>
+  act(services, actor, 'calendar.create', viewCalendar, async (tx, now) => {
+    authorise(actor, 'calendar.manage', relationsOf(actor));
+    const calendar = { id: newId('cal'), ...body };
+    requireSound(calendar);
+    await insertCalendar(tx, calendar, now);
+    const receipt = await record(services, tx, actor, {
+      action: 'calendar.create',
+      resource_type: 'calendar',
+      subjects: [{ subject_id: calendar.id }],
+    });
+    return { id: calendar.id, receipt };
+  });
+
+/** @throws Problem `not_found` */
+export const getCalendar = (services: Services, actor: AgencyActor, id: string): Promise<Read<CalendarView>> =>
+  read(services, actor, 'calendar.read', { subject_id: id }, tx => viewCalendar(tx, id));
+
+export const listAllCalendars = (
+  services: Services,
+  actor: AgencyActor,
+  query: { limit?: number; cursor?: string },
+): Promise<Read<Page<CalendarView>>> =>
+  read(services, actor, 'calendar.list', null, async tx => {
+    const limit = pageLimit(query);
+    const [id] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
+    const rows = await listCalendars(tx, id === undefined ? undefined : { id }, limit + 1);
+    return toPage(rows, limit, row => encodeCursor(row.id), view);
+  });
+
+/**
+ * Says anew what a calendar is, whole.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_required`, `precondition_failed`
+ */
+export const setCalendar = (services: Services, actor: AgencyActor, id: string, body: CalendarBody) =>
+  change(services, actor, id, 'calendar.set', { required: true }, () => ({ after: { id, ...body } }));
+
+/**
+ * Says what a date is: announced, unless said otherwise, and in place of whatever was said of it.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_required` for a date of which something was said,
+ *   `precondition_failed`
+ */
+export const setHoliday = (services: Services, actor: AgencyActor, id: string, date: string, body: HolidayBody) =>
+  change(services, actor, id, 'calendar.set_holiday', { required: date }, ({ calendar }) => ({
+    after: {
+      ...calendar,
+      holidays: [
+        ...without(calendar, date),
+        { date, name: body.name, hours: body.hours ?? [], status: body.status ?? 'announced' },
+      ].sort((a, b) => (a.date < b.date ? -1 : 1)),
+    },
+    date,
+  }));
+
+/**
+ * Takes back whatever was said of a date; what a rule makes of it stands.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`
+ */
+export const removeHoliday = (services: Services, actor: AgencyActor, id: string, date: string) =>
+  change(services, actor, id, 'calendar.remove_holiday', { required: false }, ({ calendar }) => {
+    const holidays = without(calendar, date);
+    if (holidays.length === calendar.holidays.length) throw new Problem('not_found');
+    return { after: { ...calendar, holidays }, date };
+  });
+
+const without = ({ holidays }: Calendar, date: string) => holidays.filter(holiday => holiday.date !== date);
+
+/** @param ifMatch.required whether the version must be named; a date: where something was said of it */
+const change = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  action: string,
+  ifMatch: { required: boolean | string },
+  to: (row: CalendarRow) => { after: Calendar; date?: string },
+) =>
+  act(services, actor, action, viewCalendar, async (tx, now) => {
+    const relations = relationsOf(actor);
+    // Locking is writing to row-level security, which hides the row from whoever may only read.
+    const row = (relations.length > 1 ? await lockCalendar(tx, id) : await findCalendar(tx, id)) ?? raise('not_found');
+    authorise(actor, 'calendar.manage', relations);
+    const { after, date } = to(row);
+    requireSound(after);
+    const { required } = ifMatch;
+    const is_known = typeof required === 'string' ? row.calendar.holidays.some(holiday => holiday.date === required) : required;
+    expectVersion(actor, row.version, { required: is_known });
+    await saveCalendar(tx, row, after, now);
+    const receipt = await record(services, tx, actor, {
+      action,
+      resource_type: 'calendar',
+      subjects: [{ subject_id: id, calendar_version: String(row.version + 1), ...(date ? { date } : {}) }],
+    });
+    return { id, receipt };
+  });
+
+function requireSound(calendar: Calendar): void {
+  const errors = checkCalendar(calendar);
+  if (errors.length > 0) throw new Problem('unprocessable', { errors });
+}
