@@ -6,6 +6,7 @@ import { type Loop, startLoop } from './platform/loop.ts';
 import { routeUnplaced } from './referrals/router.ts';
 import { timerEffects } from './referrals/timer-effects.ts';
 import type { Services } from './services.ts';
+import { moveTimers } from './timers/moves.ts';
 import { fireDueTimers } from './timers/sweep.ts';
 import { startWebhookJobs } from './webhooks/jobs.ts';
 
@@ -16,6 +17,8 @@ export interface Worker {
 
 /** The contract's tick for what falls due; any number of processes may tick at once. */
 const SWEEP_EVERY_MS = 200;
+/** How soon what runs follows a calendar that has changed. */
+const MOVE_EVERY_MS = 1_000;
 /** Of what lies days ahead. */
 const WARN_EVERY_MS = 10_000;
 
@@ -33,6 +36,7 @@ export function startWorker(services: Services): Worker {
       { every_ms: SWEEP_EVERY_MS, log, failed },
       async () => heartbeat.started && fireDueTimers(services, effects),
     ),
+    startLoop('moves', { every_ms: MOVE_EVERY_MS, log, failed }, () => moveTimers(services)),
     startLoop('consents', { every_ms: SWEEP_EVERY_MS, log, failed }, () => expireConsents(services)),
     startLoop('ends of consents', { every_ms: WARN_EVERY_MS, log, failed }, () => warnExpiringConsents(services)),
     startLogWatch(services),

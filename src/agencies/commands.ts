@@ -8,6 +8,7 @@ import { asSystem, type Tx } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import { refreshProtection, requestRouting } from '../referrals/store.ts';
+import { findCalendar } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
 import {
   type AgencyFilter,
@@ -85,6 +86,7 @@ export const createAgency = (
   act(services, actor, 'agency.create', viewAgency(actor), async (tx, now) => {
     authorise(actor, 'agency.create', relationsTo(actor, ''));
     requireWithin(body.jurisdictions, body.regions);
+    await requireCalendar(tx, body.calendar_id);
     const id = newId('agy');
     await insertAgency(tx, {
       id,
@@ -127,6 +129,7 @@ export const changeAgency = (
     if (!relations.includes('admin') && !changed.every(field => OWN_FIELDS.has(field))) throw new Problem('forbidden');
     const after = { ...agency, ...patch };
     requireWithin(after.jurisdictions, after.regions);
+    await requireCalendar(tx, patch.calendar_id);
     expectVersion(actor, agency.version, { required: true });
 
     await saveAgency(tx, id, patch, now);
@@ -177,6 +180,12 @@ const UNLIMITED: Required<ServiceInput> = {
   status: 'active',
   suspended_reason: null,
 };
+
+/** @throws Problem `unprocessable` */
+async function requireCalendar(tx: Tx, id: string | null | undefined): Promise<void> {
+  if (!id || (await findCalendar(tx, id))) return;
+  throw new Problem('unprocessable', { errors: [{ pointer: '/calendar_id', detail: 'is not the id of a calendar' }] });
+}
 
 const viewService = (agency_id: string, service: Service) => async (tx: Tx) =>
   (await findService(tx, agency_id, service)) ?? raise('not_found');

@@ -49,7 +49,7 @@ const MOST_CLOSED_DAYS = 3_653;
 /** Milliseconds of a duration on the time line. @throws RangeError for one that is not of days and smaller */
 export function durationMs(duration: string): number {
   const match = /^P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?$/.exec(duration);
-  if (!match || duration.endsWith('P') || duration.endsWith('T')) throw new RangeError(`not an elapsed duration: ${duration}`);
+  if (!match || duration.endsWith('P') || duration.endsWith('T')) throw new RangeError('not a duration of days and smaller');
   const [weeks = 0, days = 0, hours = 0, minutes = 0, seconds = 0] = match.slice(1).map(part => Number(part ?? 0));
   return ((((weeks * 7 + days) * 24 + hours) * 60 + minutes) * 60 + seconds) * 1_000;
 }
@@ -68,7 +68,7 @@ export function countOf({ clock, duration }: { clock: DayClock; duration: string
   const [pattern, size] = UNITS[clock];
   const [larger = 0, smaller = 0] = (pattern.exec(duration) ?? []).slice(1).map(part => Number(part ?? 0));
   const count = larger * size + smaller;
-  if (count === 0) throw new RangeError(`not a duration of ${clock}: ${duration}`);
+  if (count === 0) throw new RangeError(`not a duration of ${clock}`);
   return count;
 }
 

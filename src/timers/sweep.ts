@@ -7,6 +7,7 @@ import { durationMs } from '../core/reckoning.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
+import { moveStale } from './moves.ts';
 import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow } from './store.ts';
 
 /**
@@ -84,6 +85,7 @@ const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Pr
     const subject = await effects.lock(tx, due);
     const timer = subject.timers.find(({ id }) => id === due.id);
     const now = services.now();
+    if (timer?.state === 'running') await moveStale(services, tx, [timer], now);
     if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return null;
 
     const { due: steps, left } = takeDue(timer.steps, now);

@@ -35,6 +35,7 @@ const PUBLIC: Record<string, string> = {
 };
 
 const DIRECTORY = 'the directory is open to every agency';
+const CALENDARS = 'when somebody is open is part of the directory';
 const LOG = 'hashes, and entries without what they commit to, are for every auditor: only so can they check it';
 const NOTHING_NAMED = 'names nothing that could be foreign; that lists hold nothing foreign is looked at by itself';
 const NOT_HELD = 'whoever is asked does not hold the case, so it has assigned it to nobody';
@@ -44,6 +45,13 @@ const EXEMPT = {
   scope: { listCodes: 'coded lists are for every client' },
   caseworker: {
     createAgency: 'an administrator acts by its scope',
+    createCalendar: 'an administrator acts by its scope',
+    setCalendar: 'an administrator acts by its scope',
+    setHoliday: 'an administrator acts by its scope',
+    removeHoliday: 'an administrator acts by its scope',
+    listCalendars: CALENDARS,
+    getCalendar: CALENDARS,
+    previewClock: CALENDARS,
     listAgencies: DIRECTORY,
     getAgency: DIRECTORY,
     listServices: DIRECTORY,
@@ -54,6 +62,13 @@ const EXEMPT = {
   },
   foreign: {
     createAgency: NOTHING_NAMED,
+    createCalendar: NOTHING_NAMED,
+    listCalendars: CALENDARS,
+    getCalendar: CALENDARS,
+    setCalendar: CALENDARS,
+    setHoliday: CALENDARS,
+    removeHoliday: CALENDARS,
+    previewClock: CALENDARS,
     listAgencies: DIRECTORY,
     getAgency: DIRECTORY,
     changeAgency: DIRECTORY,
@@ -80,6 +95,9 @@ const EXEMPT = {
     getConsistencyProof: LOG,
   },
   role: {
+    listCalendars: CALENDARS,
+    getCalendar: CALENDARS,
+    previewClock: CALENDARS,
     listAgencies: DIRECTORY,
     getAgency: DIRECTORY,
     listServices: DIRECTORY,
@@ -294,10 +312,10 @@ t.test('every operation, as everybody', async t => {
   });
 
   await t.test('lists nothing foreign', async t => {
-    const lists = walled.filter(({ id, method, params }) => method === 'GET' && !params && !/Agencies|Codes/.test(id));
+    const lists = walled.filter(({ id, method, params }) => method === 'GET' && !params && !/Agencies|Codes|Calendars/.test(id));
     const ids = new Set(walled.flatMap(({ params = {}, case_id = [] }) => Object.values(params).concat(case_id)));
     // Ids; not codes, nor places in the log.
-    const theirs = [...ids].filter(id => /^[a-z]{3}_[0-9a-z]{26}$/.test(id) && !/^(agy|cwk)_/.test(id));
+    const theirs = [...ids].filter(id => /^[a-z]{3}_[0-9a-z]{26}$/.test(id) && !/^(agy|cwk|cal)_/.test(id));
     t.ok(lists.length > 5 && theirs.length > 40);
     for (const key of keys.filter(key => !['helpline_a', 'health', 'committee'].includes(key))) {
       for (const operation of lists) {

@@ -41,6 +41,9 @@ interface Row {
   receipt: string;
 }
 
+/** Asks with a body, and changes nothing. */
+const READ_BY_POST = ['previewClock'];
+
 t.test('every operation leaves its entry', async t => {
   /** What the process's own log says of each request. */
   const logged = new Map<string, { action: string }>();
@@ -135,7 +138,7 @@ t.test('every operation leaves its entry', async t => {
       t.ok(reply.status < 300, `${id}: ${reply.status}`);
       const entry = {
         action: await actionOf(reply),
-        outcome: method === 'GET' ? 'read' : 'done',
+        outcome: method === 'GET' || READ_BY_POST.includes(id) ? 'read' : 'done',
         client_id: agencies[caller.key].client_id,
         request_id: reply.request_id,
         receipt: reply.headers['audit-receipt'],

@@ -3,15 +3,19 @@ import { type Test, test } from 'tap';
 import { loopFailed } from '../../src/audit/failures.ts';
 import { keepAlive, startSequencing, watchLog } from '../../src/audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
+import { dateOf, dayNumber } from '../../src/core/calendar.ts';
 import { startLoop } from '../../src/platform/loop.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
+import { ILLUSTRATIVE_CALENDAR_ID } from '../../src/rules/packs.ts';
 import type { Services } from '../../src/services.ts';
+import { moveTimers } from '../../src/timers/moves.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { startWebhookJobs } from '../../src/webhooks/jobs.ts';
 import { relayEvents } from '../../src/webhooks/relay.ts';
 import { deleteExpired, wipeExpiredSecrets } from '../../src/webhooks/retention.ts';
 import { startTestApp } from '../support/app.ts';
+import { bodyOf, calendar, holiday } from '../support/calendars.ts';
 import { drain } from '../support/drain.ts';
 import { entriesFor } from '../support/entries.ts';
 import { clinic, DAY, HOUR, MEDICAL, MINUTE } from '../support/journey.ts';
@@ -28,6 +32,7 @@ import { startReceiver } from '../support/webhooks.ts';
 /** Each loop by its name, the consumer of each queue, each interval by its file, with what it leaves; or why nothing. */
 const JOBS: Record<string, string[] | string> = {
   timers: ['timer.warn', 'timer.breach', 'timer.escalate', 'referral.expire'],
+  moves: ['timer.move', 'calendar.move_timers'],
   consents: ['consent.expire'],
   'ends of consents': ['consent.warn'],
   routing: ['referral.offer'],
@@ -135,6 +140,26 @@ test('clocks, consents and routing', async t => {
       await drain(services);
     });
     for (const action of JOBS.timers as string[]) t.ok(left.includes(`clock done ${action}`), action);
+  });
+
+  await t.test('a calendar that changes', async t => {
+    const { kase } = await ask({ urgency: 'routine' });
+    const day = clock.now().toISOString().slice(0, 10);
+    const announce = (name: string) =>
+      as('committee', 'nobody').put(
+        `/v1/calendars/${ILLUSTRATIVE_CALENDAR_ID}`,
+        { ...bodyOf(calendar()), name, holidays: [0, 1, 2, 3].map(n => holiday(dateOf(dayNumber(day) + n))) },
+        { 'if-match': '*' },
+      );
+    ok(await announce('Closed for days'));
+    const moves = async () => {
+      while (await moveTimers(services));
+    };
+    t.strictSame(await leftBy(moves), ['clock done calendar.move_timers', 'clock done timer.move']);
+    await sequence();
+    const [moved] = await entriesFor(as('audit_body'), 'action=timer.move');
+    t.strictSame([...new Set(moved!.subjects.map(({ record }) => record!.subject_id))], [kase.id]);
+    t.strictSame(await leftBy(moves), [], 'once');
   });
 
   await t.test('the end of a consent', async t => {

@@ -23,3 +23,17 @@ export function zoned(time_zone: string): CompiledCalendar {
   zones.set(time_zone, known);
   return known;
 }
+
+/** As it is sent. */
+export function bodyOf({ id: _, ...body }: Calendar): Omit<Calendar, 'id'> {
+  return body;
+}
+
+/** Closed all day. */
+export const holiday = (date: string, more: Partial<Calendar['holidays'][number]> = {}): Calendar['holidays'][number] => ({
+  date,
+  name: 'Founding day',
+  hours: [],
+  status: 'announced',
+  ...more,
+});

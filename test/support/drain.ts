@@ -2,6 +2,7 @@ import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.t
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import type { Services } from '../../src/services.ts';
+import { moveTimers } from '../../src/timers/moves.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { relayEvents } from '../../src/webhooks/relay.ts';
 
@@ -10,6 +11,7 @@ export async function drain(services: Services): Promise<void> {
   const effects = timerEffects(services);
   while (await expireConsents(services));
   while (await warnExpiringConsents(services));
+  while (await moveTimers(services));
   while (await fireDueTimers(services, effects));
   while (await routeUnplaced(services));
   while (await relayEvents(services));

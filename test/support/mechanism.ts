@@ -18,6 +18,7 @@ export interface Client {
   get(path: string, headers?: Headers): Promise<Answer>;
   post(path: string, body?: unknown, headers?: Headers): Promise<Answer>;
   patch(path: string, body?: unknown, headers?: Headers): Promise<Answer>;
+  delete(path: string, headers?: Headers): Promise<Answer>;
   put(path: string, body?: unknown, headers?: Headers): Promise<Answer>;
   del(path: string, headers?: Headers): Promise<Answer>;
 }
@@ -44,6 +45,7 @@ export const clientOf = (agency: DemoAgency, send: Send): Client => ({
   get: (path, headers) => send('GET', path, undefined, headers),
   post: (path, body, headers) => send('POST', path, body, headers),
   patch: (path, body, headers) => send('PATCH', path, body, headers),
+  delete: (path, headers) => send('DELETE', path, undefined, headers),
   put: (path, body, headers) => send('PUT', path, body, headers),
   del: (path, headers) => send('DELETE', path, undefined, headers),
 });

@@ -1,7 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto';
+import type { Calendar } from '../../src/core/calendar.ts';
 import type { OfferStatus, Role, Scope } from '../../src/core/codes.ts';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import type { TestApp } from './app.ts';
+import { bodyOf, calendar, holiday } from './calendars.ts';
 import { drain } from './drain.ts';
 import { clinic } from './journey.ts';
 import type { Answer, Mechanism } from './mechanism.ts';
@@ -46,6 +48,11 @@ export const ANYBODY: readonly Role[] = ['operator', 'caseworker', 'screener', '
 
 const MATCH = { 'if-match': '*' };
 
+const CALENDARS = {
+  scopes: ['clocks', 'directory', 'directory.read', 'admin'],
+  may: { health: ANYBODY, others: ANYBODY },
+} as const;
+const ADMINISTRATOR = { scopes: ['admin'], may: { administrator: ANYBODY, others: NOT } } as const;
 const READ_DIRECTORY = { scopes: ['directory', 'directory.read'], may: { health: ANYBODY, others: ANYBODY } } as const;
 const ACCESS = ['directory', 'admin'] as const;
 const READ_CASES = ['cases', 'cases.read'] as const;
@@ -61,6 +68,8 @@ const LISTS = { helpline_a: READERS, committee: [...COORDINATOR, ...READERS], ot
 const AUDITORS = { scopes: ['audit.read'], may: { helpline_a: ['auditor'], others: ['auditor'] } } as const;
 const INQUIRY = { scopes: AUDITORS.scopes, may: { audit_body: ['auditor'] } } as const;
 const ENDPOINT = { scopes: ['webhooks'], may: { health: SUPERVISOR } } as const;
+
+const calendarBody = (more: Partial<Calendar> = {}) => bodyOf(calendar(more));
 
 /** What the operations are done to, made when the first of them asks for it. */
 export function prepared(test: TestApp, them: Mechanism) {
@@ -109,6 +118,9 @@ export function prepared(test: TestApp, them: Mechanism) {
     /** Opened by a supervisor, so that anybody else confirms it. */
     newInquiry: async () =>
       ok(await as('audit_body', 'supervisor').post('/v1/audit/inquiries', { reference: 'INQ-7' })).id as string,
+    /** With something said of a date, which may be taken back. */
+    newCalendar: async () =>
+      ok(await as('committee', 'nobody').post('/v1/calendars', calendarBody({ holidays: [holiday('2026-11-24')] }))).id as string,
     disclosureOf,
     /** Accepted, and left so: what is only read, and what is refused. */
     held: once(() => night('accepted')),
@@ -132,6 +144,9 @@ const onReferral =
     const { kase, referral } = await held();
     return { params: { id: referral.id }, body, case_id: kase.id };
   };
+const onCalendar =
+  (more: Omit<Example, 'params'> = {}, params: Record<string, string> = {}) =>
+  async ({ newCalendar }: Prepared): Promise<Example> => ({ params: { id: await newCalendar(), ...params }, ...more });
 const onEndpoint =
   (body?: object, headers?: Record<string, string>) =>
   async ({ endpoint }: Prepared): Promise<Example> => ({ params: { id: (await endpoint()).id }, body, headers });
@@ -229,6 +244,26 @@ export const OPERATIONS: Record<string, Described> = {
     scopes: ['directory'],
     may: { health: SUPERVISOR, others: NOT },
     example: ofHealth({ body: { total: 90 } }, { service: 'medical' }),
+  },
+  createCalendar: { ...ADMINISTRATOR, example: nothingNamed(calendarBody()) },
+  listCalendars: { ...CALENDARS, example: nothingNamed() },
+  getCalendar: { ...CALENDARS, example: onCalendar() },
+  setCalendar: { ...ADMINISTRATOR, example: onCalendar({ body: calendarBody(), headers: MATCH }) },
+  setHoliday: { ...ADMINISTRATOR, example: onCalendar({ body: { name: 'Founding day' } }, { date: '2026-11-23' }) },
+  removeHoliday: {
+    ...ADMINISTRATOR,
+    example: onCalendar({}, { date: '2026-11-24' }),
+  },
+  previewClock: {
+    ...CALENDARS,
+    example: async it => ({
+      body: {
+        clock: 'working_days',
+        duration: 'P3D',
+        calendar_id: (await onCalendar()(it)).params!.id,
+        started_at: '2026-11-19T08:00:00.000Z',
+      },
+    }),
   },
   listCodes: { scopes: [], may: { health: ANYBODY, others: ANYBODY }, example: nothingNamed() },
 

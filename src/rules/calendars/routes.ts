@@ -7,7 +7,7 @@ import { createCalendar, getCalendar, listAllCalendars, removeHoliday, setCalend
 import { previewClock } from './preview.ts';
 import { CalendarBody, CalendarView, ClockPreview, ClockPreviewBody, HolidayBody, HolidayParams } from './schema.ts';
 
-const read = { tag: 'Clocks', recorded: true } as const;
+const read = { tag: 'Clocks', recorded: true, scopes: ['clocks', 'directory', 'directory.read', 'admin'] } as const;
 const write = { tag: 'Clocks', scopes: ['admin'] } as const;
 const params = Closed({ id: Id('cal') });
 
