@@ -1,4 +1,4 @@
-import type { Fault } from './problem.ts';
+import type { Fault, Report } from './problem.ts';
 import { dayOf, endOfDay, readingOf } from './wall-clock.ts';
 
 /**
@@ -264,8 +264,6 @@ const OPENS_WITHIN_DAYS = 3_653;
 /** Enough for each month of each calendar to have had its greatest length. */
 const SAMPLE_YEARS = 40;
 
-type Report = (pointer: string, detail: string) => void;
-
 /**
  * What is wrong with a calendar: nothing, or each fault with a JSON pointer. Takes one of the right shape, and holds its values to
  * what they mean; whether it is ever open is looked at when all else is right.
@@ -282,6 +280,8 @@ export function checkCalendar(calendar: Calendar): Fault[] {
   }
   for (const [i, { date, hours, status }] of calendar.holidays.entries()) {
     if (!isDate(date)) report(`/holidays/${i}/date`, 'is not a date');
+    if (calendar.holidays.slice(0, i).some(other => other.date === date && other.status === status))
+      report(`/holidays/${i}/date`, 'is that of another holiday of this status');
     if (!HOLIDAY_STATUSES.includes(status)) report(`/holidays/${i}/status`, 'is not fixed, estimated or announced');
     checkHours(`/holidays/${i}/hours`, hours, report);
   }

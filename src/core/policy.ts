@@ -19,6 +19,39 @@ export type EscalationTarget = (typeof ESCALATION_TARGETS)[number];
 export const GUARDED_ACTS = ['conclusive_grounds', 'end_service', 'close_case'] as const;
 export type GuardedAct = (typeof GUARDED_ACTS)[number];
 
+/** The clocks of a referral: a jurisdiction without one of them for an urgency would not keep that timer at all. */
+export const REFERRAL_TIMERS = [
+  'acknowledge',
+  'respond',
+  'inform',
+  'waitlist_review',
+  'handover',
+  'review',
+  'unplaced_review',
+  'missing_person_check',
+  'safety_ack',
+  'deletion_confirmation',
+  'follow_up',
+  'welfare_check',
+  'ground_review',
+] as const;
+
+/** The clocks of a case's way through the stages, of which a jurisdiction keeps those that it knows. */
+export const CASE_TIMERS = [
+  'safe_callback',
+  'screening',
+  'immediate_needs',
+  'reasonable_grounds_decision',
+  'recovery_period',
+  'conclusive_decision',
+  'reconsideration_window',
+  'authority_notification',
+  'stay_review',
+] as const;
+
+export const TIMER_NAMES = [...REFERRAL_TIMERS, ...CASE_TIMERS] as const;
+export type TimerName = (typeof TIMER_NAMES)[number];
+
 /** Whose calendar a clock follows; an agency without one has that of the jurisdiction. */
 export const WHOSE_CALENDAR = ['responsible_agency', 'jurisdiction'] as const;
 

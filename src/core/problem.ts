@@ -69,6 +69,9 @@ export interface Fault {
   detail: string;
 }
 
+/** Takes one fault that a check has found. */
+export type Report = (pointer: string, detail: string) => void;
+
 export interface ProblemExtras {
   /** One sentence for a developer; never personal data, never text that the caller sent. */
   detail?: string;

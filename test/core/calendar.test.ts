@@ -376,7 +376,7 @@ t.test('a calendar that is right has no faults', async t => {
     { weeks: [], seasons: [{ name: 'Summer', from: '2026-06-01', to: '2026-08-31', days: SUN_TO_THU }] },
     { holiday_rules: [EID, { name: 'Leap', calendar: 'iso8601', month: 2, day: 29, length: 300 }] },
     { holiday_rules: [{ name: 'Thirteenth', calendar: 'hebrew', month: 13, day: 29, length: 1 }] },
-    { holidays: [holiday('2028-02-29', 'Leap day', 'fixed'), holiday('2028-02-29', 'Another', 'fixed')] },
+    { holidays: [holiday('2028-02-29', 'Leap day', 'fixed'), holiday('2028-02-29', 'Another', 'estimated')] },
   ];
   for (const more of sound) t.strictSame(checkCalendar(calendar(more)), [], JSON.stringify(more));
 });
@@ -402,6 +402,11 @@ t.test('each fault of a calendar is said, and where', async t => {
       'two weeks from one day',
       { weeks: [0, 1].map(() => ({ valid_from: '2026-02-02', days: SUN_TO_THU })) },
       ['/weeks/1/valid_from'],
+    ],
+    [
+      'a holiday twice',
+      { holidays: [holiday('2028-02-29', 'Leap day', 'fixed'), holiday('2028-02-29', 'Another', 'fixed')] },
+      ['/holidays/1/date'],
     ],
     ['no such weekday', week({ sun: OFFICE, 'a/b~': [] }), ['/weeks/0/days/a~1b~0']],
     [
