@@ -7,7 +7,8 @@ import type { FastifyInstance, FastifySchema } from 'fastify';
 import { type TObject, type TProperties, type TSchema, Type } from 'typebox';
 import { CATEGORIES, LAWFUL_GROUNDS, SCOPES, type Scope } from '../../core/codes.ts';
 import { idPattern, type Prefix } from '../../core/ids.ts';
-import { PROBLEMS, type ProblemCode } from '../../core/problem.ts';
+import { type Fault, PROBLEMS, type ProblemCode } from '../../core/problem.ts';
+import { faultOf, type ValidationFault } from './problems.ts';
 import { HEADERS as ANSWER_HEADERS, type Described, responsesOf } from './responses.ts';
 
 /**
@@ -192,6 +193,12 @@ function validatorOf(ajv: Ajv, schema: object, text: string): ValidateFunction {
   const compiled = known.get(text) ?? ajv.compile(schema);
   known.set(text, compiled);
   return compiled;
+}
+
+/** What a request's body would be told of `value`, were it sent as one. */
+export function faultsIn(schema: TSchema, value: unknown): Fault[] {
+  const validate = validatorOf(strict, schema, JSON.stringify(schema));
+  return validate(value) ? [] : validate.errors!.map(fault => faultOf(fault as ValidationFault, 'body'));
 }
 
 /** What a header or a status means is told once, here, for every operation that has it. */

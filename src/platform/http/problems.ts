@@ -133,7 +133,7 @@ function toProblem(error: unknown, request: FastifyRequest): Problem {
   return new Problem('internal_error');
 }
 
-interface ValidationFault {
+export interface ValidationFault {
   instancePath: string;
   keyword: string;
   message?: string;
@@ -144,7 +144,7 @@ interface ValidationFault {
 export const pointerStep = (name: string): string => (/^[\w.-]{1,64}$/.test(name) ? name : '?');
 
 /** Where it is wrong, in words made of the schema alone. */
-function faultOf(fault: ValidationFault, context: string): Fault {
+export function faultOf(fault: ValidationFault, context: string): Fault {
   const named = fault.params.missingProperty ?? fault.params.additionalProperty ?? fault.params.propertyName;
   const name = typeof named === 'string' ? `/${pointerStep(named)}` : '';
   const pointer = `${fault.instancePath}${name}`;
