@@ -32,7 +32,7 @@ import { messageRoutes } from './referrals/messages/routes.ts';
 import { referralRoutes } from './referrals/routes.ts';
 import { timerEffects } from './referrals/timer-effects.ts';
 import { calendarRoutes } from './rules/calendars/routes.ts';
-import { codeRoutes } from './rules/routes.ts';
+import { codeRoutes, rulePackRoutes } from './rules/routes.ts';
 import type { Services } from './services.ts';
 import { timerRoutes } from './timers/routes.ts';
 import { webhookRoutes } from './webhooks/routes.ts';
@@ -127,6 +127,7 @@ export async function buildApi(services: Services): Promise<App> {
   accessRoutes(app, services, refusals);
   agencyRoutes(app, services);
   codeRoutes(app, services);
+  rulePackRoutes(app, services);
   calendarRoutes(app, services);
   caseRoutes(app, services);
   referralRoutes(app, services);

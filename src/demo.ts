@@ -11,7 +11,7 @@ import { type AgencyKind, type Role, SCOPES, type Scope, type Service } from './
 import { ConfigError } from './platform/config.ts';
 import { type Db, type Tx, transact } from './platform/database.ts';
 import { newId } from './platform/ids.ts';
-import { fastPack } from './rules/packs.ts';
+import { fastPack, illustrativePack } from './rules/packs.ts';
 import { insertRulePack } from './rules/store.ts';
 import type { Services } from './services.ts';
 
@@ -184,7 +184,7 @@ export async function prepareDemo(
     for (const [i, key] of keys.entries()) agencies[key] = await insertDemoAgency(tx, MECHANISM[key], i, secrets[i]!, now);
     const credentials = { jurisdictions: { normal: NORMAL, fast: FAST }, agencies: agencies as DemoCredentials['agencies'] };
 
-    await insertRulePack(tx, fastPack(FAST), now);
+    for (const pack of [illustrativePack(NORMAL), fastPack(FAST)]) await insertRulePack(tx, pack, 1, now);
     await tx
       .insertInto('deployment')
       .values({ name: 'demo', value: JSON.stringify({ loaded_at: now }) })

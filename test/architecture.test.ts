@@ -50,7 +50,6 @@ const DOORS = [
   'src/referrals/coverage.ts',
   'src/referrals/disclosures.ts',
   'src/referrals/follow-up.ts',
-  'src/rules/packs.ts',
   'src/timers/apply.ts',
   'src/timers/schema.ts',
   'src/timers/sweep.ts',

@@ -1,7 +1,7 @@
 import { act, type Outcome } from '../audit/act.ts';
 import { type Read, read } from '../audit/read.ts';
 import { record } from '../audit/record.ts';
-import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
+import { type AgencyActor, authorise, expectFirstOrVersion, expectVersion, type Relation } from '../core/access.ts';
 import type { AgencyKind, Service } from '../core/codes.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
@@ -320,14 +320,6 @@ async function requireOwn(tx: Tx, actor: AgencyActor, agency_id: string): Promis
   const agency = (await findAgency(tx, agency_id)) ?? raise('not_found');
   authorise(actor, 'service.manage', relationsTo(actor, agency_id));
   return agency;
-}
-
-/** What exists is replaced only by whoever read it; `If-None-Match: *` asks for there to be nothing. */
-function expectFirstOrVersion(actor: AgencyActor, before: { version: number } | undefined): void {
-  const { if_match, if_none_match } = actor.request;
-  if (before && if_none_match) throw new Problem('precondition_failed');
-  if (before) expectVersion(actor, before.version, { required: true });
-  else if (if_match !== undefined) throw new Problem('precondition_failed');
 }
 
 /** Regions lie in a country of the agency. */

@@ -140,6 +140,7 @@ const PERMISSIONS = {
   'client.enable': { relations: ['self'], roles: SUPERVISOR },
   'service.manage': { relations: ['self'], roles: SUPERVISOR },
   'calendar.manage': { relations: ['admin'], roles: [] },
+  'rule_pack.put': { relations: ['admin'], roles: [] },
   'webhook_endpoint.manage': { relations: ['self'], roles: SUPERVISOR },
   'audit.query': { relations: ['self'], roles: ['auditor'] },
   'audit.verify': { relations: ['self'], roles: ['auditor'] },
@@ -197,4 +198,12 @@ export function expectVersion(actor: AgencyActor, version: number, { required = 
     return;
   }
   if (expected !== 'any' && !expected.includes(version)) throw new Problem('precondition_failed');
+}
+
+/** What exists is replaced only by whoever read it; `If-None-Match: *` asks for there to be nothing. @throws as {@link expectVersion} */
+export function expectFirstOrVersion(actor: AgencyActor, before: { version: number } | undefined): void {
+  const { if_match, if_none_match } = actor.request;
+  if (before && if_none_match) throw new Problem('precondition_failed');
+  if (before) expectVersion(actor, before.version, { required: true });
+  else if (if_match !== undefined) throw new Problem('precondition_failed');
 }

@@ -6,9 +6,9 @@ import type { RoutingProfile } from '../core/case.ts';
 import type { Service } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
+import type { PackInForce } from '../core/rule-pack.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { type Calendars, calendarsOf } from '../rules/calendars/store.ts';
-import type { RulePack } from '../rules/packs.ts';
 import { getRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { lockOpenTimers, type TimerRow } from '../timers/store.ts';
@@ -29,7 +29,7 @@ export interface LockedReferral {
   /** Its timers and those of its offers that may still change. */
   timers: TimerRow[];
   grants: Grant[];
-  pack: RulePack;
+  pack: PackInForce;
   calendars: Calendars;
   /** What of the person routing looks at. */
   profile: () => RoutingProfile | undefined;

@@ -25,7 +25,7 @@ export const timerEffects = (services: Services): TimerEffects => ({
 
 const referralSubject = (services: Services, locked: LockedReferral): Subject => ({
   timers: locked.timers,
-  outage_grace: locked.pack.outage_grace,
+  outage_grace: locked.pack.outage_grace.duration,
   on_breach: (tx, timer, now) => onBreach(services, tx, locked, timer, now),
   async start_again(tx, timer, now) {
     const { stage } = (await findCase(tx, timer.case_id))!;

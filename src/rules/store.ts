@@ -1,10 +1,16 @@
 import { type RawBuilder, sql } from 'kysely';
+import type { Calendar } from '../core/calendar.ts';
 import type { BreachEffect, Policy } from '../core/policy.ts';
+import { checkRulePack, inForce, type PackInForce, type RulePack } from '../core/rule-pack.ts';
 import type { Tx } from '../platform/database.ts';
-import { illustrativePack, type RulePack, requireSoundClocks } from './packs.ts';
+import { insertCalendar, listKnownCalendars } from './calendars/store.ts';
+import { illustrativePack } from './packs.ts';
+
+/** What no jurisdiction has put has no version of its own. */
+export const ILLUSTRATIVE_VERSION = 0;
 
 /** A version of a pack never changes, so whatever was read of one database is good for as long as the process runs. */
-const read = new WeakMap<object, Map<string, RulePack>>();
+const read = new WeakMap<object, Map<string, PackInForce>>();
 
 /** The version in force in the jurisdiction that `jurisdiction` refers to, for a statement that asks for it beside other things. */
 export const versionInForce = (jurisdiction: string): RawBuilder<number | null> =>
@@ -14,17 +20,23 @@ export const versionInForce = (jurisdiction: string): RawBuilder<number | null> 
  * The pack of a version; `null`: the illustrative one, where none was put.
  * @param of.pool whose database it is
  */
-export async function getRulePack(of: { pool: object }, tx: Tx, jurisdiction: string, version: number | null): Promise<RulePack> {
-  const known = read.get(of.pool) ?? new Map<string, RulePack>();
+export async function getRulePack(
+  of: { pool: object },
+  tx: Tx,
+  jurisdiction: string,
+  version: number | null,
+): Promise<PackInForce> {
+  const known = read.get(of.pool) ?? new Map<string, PackInForce>();
   read.set(of.pool, known);
   const name = `${jurisdiction} ${version}`;
-  const pack = known.get(name) ?? (await readPack(tx, jurisdiction, version));
+  const pack = known.get(name) ?? (await readRulePack(tx, jurisdiction, version));
   known.set(name, pack);
   return pack;
 }
 
-async function readPack(tx: Tx, jurisdiction: string, version: number | null): Promise<RulePack> {
-  const standard = illustrativePack(jurisdiction);
+/** The same, as this transaction sees it: one that may yet be rolled back must not be kept. */
+export async function readRulePack(tx: Tx, jurisdiction: string, version: number | null): Promise<PackInForce> {
+  const standard = inForce(illustrativePack(jurisdiction), ILLUSTRATIVE_VERSION);
   if (version === null) return standard;
   const { document } = await tx
     .selectFrom('rule_packs')
@@ -32,7 +44,7 @@ async function readPack(tx: Tx, jurisdiction: string, version: number | null): P
     .where('jurisdiction', '=', jurisdiction)
     .where('version', '=', version)
     .executeTakeFirstOrThrow();
-  return asWrittenNow(document as StoredPack, standard);
+  return { ...asWrittenNow(document as StoredPack, standard), version };
 }
 
 /** The version in force in the jurisdiction of a case. */
@@ -46,37 +58,72 @@ export async function findPackVersion(tx: Tx, { case_id }: { case_id: string }):
 }
 
 /** The pack in force in `jurisdiction`. */
-export async function getCurrentRulePack(of: { pool: object }, tx: Tx, jurisdiction: string): Promise<RulePack> {
+export async function getCurrentRulePack(of: { pool: object }, tx: Tx, jurisdiction: string): Promise<PackInForce> {
   const { rows } = await sql<{ version: number | null }>`
     select max(version) as version from rule_packs where jurisdiction = ${jurisdiction}`.execute(tx);
   return getRulePack(of, tx, jurisdiction, rows[0]!.version);
 }
 
-/** As this version or an earlier one wrote it: that had one effect of a breach, and neither calendars nor grace. */
-type StoredPack = Omit<RulePack, 'policies' | 'calendar_id' | 'outage_grace'> &
-  Partial<RulePack> & {
-    policies: (Omit<Policy, 'on_breach' | 'calendar'> & { on_breach?: Policy['on_breach'] | BreachEffect } & Partial<
-        Pick<Policy, 'calendar'>
-      >)[];
-  };
+/** When the version in force was put; undefined where none was. With `lock`, no other is put before this transaction ends. */
+export async function findNewestPack(
+  tx: Tx,
+  jurisdiction: string,
+  { lock = false } = {},
+): Promise<{ version: number; created_at: Date } | undefined> {
+  // One lock for all, for packs may share calendars.
+  if (lock) await sql`select pg_advisory_xact_lock(hashtextextended('rule packs', 0))`.execute(tx);
+  return tx
+    .selectFrom('rule_packs')
+    .select(['version', 'created_at'])
+    .where('jurisdiction', '=', jurisdiction)
+    .orderBy('version', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
 
-const asWrittenNow = (document: StoredPack, { calendar_id, outage_grace }: RulePack): RulePack => ({
-  calendar_id,
-  outage_grace,
+/** As this version or an earlier one wrote it: that had one effect of a breach, and no more than clocks and grounds. */
+type StoredPack = Partial<Omit<PackInForce, 'policies' | 'outage_grace'>> & {
+  outage_grace?: PackInForce['outage_grace'] | string;
+  policies: (Omit<Policy, 'on_breach' | 'calendar'> & { on_breach?: Policy['on_breach'] | BreachEffect } & Partial<
+      Pick<Policy, 'calendar'>
+    >)[];
+};
+
+const asWrittenNow = ({ policies, outage_grace, ...document }: StoredPack, standard: PackInForce): PackInForce => ({
+  ...standard,
   ...document,
-  policies: document.policies.map(({ on_breach, ...policy }) => ({
+  outage_grace:
+    typeof outage_grace === 'string'
+      ? { ...standard.outage_grace, duration: outage_grace }
+      : (outage_grace ?? standard.outage_grace),
+  policies: policies.map(({ on_breach, ...policy }) => ({
     ...policy,
     calendar: policy.calendar ?? 'jurisdiction',
     ...(on_breach === undefined ? {} : { on_breach: [on_breach].flat() as BreachEffect[] }),
   })),
 });
 
-/** @throws RangeError for a pack that the clocks could not run under */
-export async function insertRulePack(tx: Tx, pack: RulePack, now: Date): Promise<void> {
-  requireSoundClocks(pack);
-  const { jurisdiction, version } = pack;
+/**
+ * A pack's next version, and those of its calendars that do not exist yet.
+ * @param known calendars that exist and that it names without holding them
+ * @throws RangeError for one that `checkRulePack` finds something wrong with
+ */
+export async function insertRulePack(
+  tx: Tx,
+  pack: RulePack,
+  version: number,
+  now: Date,
+  known: readonly Calendar[] = [],
+): Promise<void> {
+  const [fault] = checkRulePack(pack, known);
+  if (fault) throw new RangeError(`rule pack of ${pack.jurisdiction}: ${fault.pointer} ${fault.detail}`);
+  const { calendars, jurisdiction } = pack;
+  const ids = calendars.map(({ id }) => id);
+  const standing = ids.length > 0 ? await listKnownCalendars(tx, ids) : new Set();
+  for (const calendar of calendars) if (!standing.has(calendar.id)) await insertCalendar(tx, calendar, now);
+  const { version: _, ...document } = inForce(pack, version);
   await tx
     .insertInto('rule_packs')
-    .values({ jurisdiction, version, document: JSON.stringify(pack), created_at: now })
+    .values({ jurisdiction, version, document: JSON.stringify(document), created_at: now })
     .execute();
 }

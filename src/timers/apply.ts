@@ -3,10 +3,10 @@ import { resumeSchedule, schedule } from '../core/clock.ts';
 import type { AgencyKind, PauseCode, Service, Stage, Urgency } from '../core/codes.ts';
 import { findPolicy, type Policy } from '../core/policy.ts';
 import type { TimerChange } from '../core/referral.ts';
+import type { PackInForce } from '../core/rule-pack.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Calendars, CurrentCalendar } from '../rules/calendars/store.ts';
-import type { RulePack } from '../rules/packs.ts';
 import { insertTimers, saveTimer, type TimerRow } from './store.ts';
 
 /**
@@ -14,7 +14,7 @@ import { insertTimers, saveTimer, type TimerRow } from './store.ts';
  */
 
 export interface TimerContext {
-  pack: RulePack;
+  pack: PackInForce;
   calendars: Calendars;
   now: Date;
   /** From when the timers that start count, where that is not now. */

@@ -36,19 +36,22 @@ const PUBLIC: Record<string, string> = {
 
 const DIRECTORY = 'the directory is open to every agency';
 const CALENDARS = 'when somebody is open is part of the directory';
+const RULES = 'what holds in a jurisdiction is for everybody to know';
 const LOG = 'hashes, and entries without what they commit to, are for every auditor: only so can they check it';
 const NOTHING_NAMED = 'names nothing that could be foreign; that lists hold nothing foreign is looked at by itself';
 const NOT_HELD = 'whoever is asked does not hold the case, so it has assigned it to nobody';
 
 /** Kinds of refusal that an operation cannot have, and why. One that it can have is no exemption, and fails. */
 const EXEMPT = {
-  scope: { listCodes: 'coded lists are for every client' },
+  scope: { listCodes: 'coded lists are for every client', getRulePack: RULES },
   caseworker: {
     createAgency: 'an administrator acts by its scope',
     createCalendar: 'an administrator acts by its scope',
     setCalendar: 'an administrator acts by its scope',
     setHoliday: 'an administrator acts by its scope',
     removeHoliday: 'an administrator acts by its scope',
+    putRulePack: 'an administrator acts by its scope',
+    getRulePack: RULES,
     listCalendars: CALENDARS,
     getCalendar: CALENDARS,
     previewClock: CALENDARS,
@@ -69,6 +72,8 @@ const EXEMPT = {
     setHoliday: CALENDARS,
     removeHoliday: CALENDARS,
     previewClock: CALENDARS,
+    getRulePack: RULES,
+    putRulePack: RULES,
     listAgencies: DIRECTORY,
     getAgency: DIRECTORY,
     changeAgency: DIRECTORY,
@@ -98,6 +103,7 @@ const EXEMPT = {
     listCalendars: CALENDARS,
     getCalendar: CALENDARS,
     previewClock: CALENDARS,
+    getRulePack: RULES,
     listAgencies: DIRECTORY,
     getAgency: DIRECTORY,
     listServices: DIRECTORY,

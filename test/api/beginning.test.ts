@@ -44,8 +44,11 @@ test('the demonstration goes into an empty database, its credentials into a priv
   const secrets = Object.values<{ client_secret: string }>(written.agencies).map(agency => agency.client_secret);
   t.equal(new Set(secrets).size, 11);
   t.match(await entriesOf(services, 'demo.load'), [{ outcome: 'done', client_id: 'system:setup' }]);
-  const packs = await lookAsOwner(services, 'select jurisdiction from rule_packs');
-  t.same(packs, [{ jurisdiction: 'XB' }]);
+  const packs = await lookAsOwner(services, 'select jurisdiction, version from rule_packs order by 1');
+  t.same(packs, [
+    { jurisdiction: 'XA', version: 1 },
+    { jurisdiction: 'XB', version: 1 },
+  ]);
 
   await chmod(credentials_path, 0o644);
   await loadDemo(services, { base_url: 'http://127.0.0.1:4000', credentials_path });

@@ -1,7 +1,7 @@
 import { test } from 'tap';
 import type { Calendar } from '../../src/core/calendar.ts';
 import { newId } from '../../src/platform/ids.ts';
-import { ILLUSTRATIVE_CALENDAR_ID } from '../../src/rules/packs.ts';
+import { illustrativePack } from '../../src/rules/packs.ts';
 import { startTestApp } from '../support/app.ts';
 import { bodyOf, calendar, holiday } from '../support/calendars.ts';
 import { drain } from '../support/drain.ts';
@@ -12,7 +12,7 @@ import { ok } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 
 const bodyLike = (more: Partial<Calendar> = {}) => bodyOf(calendar(more));
-const id = ILLUSTRATIVE_CALENDAR_ID;
+const id = illustrativePack('XA').calendar_id;
 const ILLUSTRATIVE = `/v1/calendars/${id}`;
 
 test('an administrator makes a calendar and changes it, everybody may look', async t => {

@@ -47,6 +47,7 @@ const OF_NO_CASE = [
   'listServices',
   'getService',
   'getCapacity',
+  'getRulePack',
   'listCodes',
   'listWebhookEndpoints',
   'getWebhookEndpoint',

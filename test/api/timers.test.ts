@@ -1,5 +1,6 @@
 import t from 'tap';
 import { systemActor } from '../../src/core/access.ts';
+import { inForce } from '../../src/core/rule-pack.ts';
 import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { calendarsOf } from '../../src/rules/calendars/store.ts';
@@ -343,7 +344,7 @@ t.test('timers by hand', async t => {
       startTimers(
         tx,
         {
-          pack: illustrativePack('XA'),
+          pack: inForce(illustrativePack('XA'), 1),
           calendars: calendarsOf(services),
           now: services.now(),
           open: await lockOpenTimers(tx, { referral_id }),

@@ -46,8 +46,10 @@ t.test('each wall by itself', async t => {
     for (const operation of foreign) {
       const { status, body, text } = await send(operation, STRANGER, { headers: WHY });
       const is_empty = status === 200 && Array.isArray(body.data) && body.data.length === 0;
+      // The scope of an administrator is no relation: it is asked for before either wall.
+      const is_administrators = body.code === 'insufficient_scope';
       // What cannot be locked is not there, and has no version either.
-      if (![404, 412].includes(status) && !is_empty) wrong.push(`${operation.id}: ${status} ${text}`);
+      if (![404, 412].includes(status) && !is_empty && !is_administrators) wrong.push(`${operation.id}: ${status} ${text}`);
     }
     firstWall.putUp();
     t.strictSame(wrong, []);

@@ -7,7 +7,7 @@ import { dateOf, dayNumber } from '../../src/core/calendar.ts';
 import { startLoop } from '../../src/platform/loop.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
-import { ILLUSTRATIVE_CALENDAR_ID } from '../../src/rules/packs.ts';
+import { illustrativePack } from '../../src/rules/packs.ts';
 import type { Services } from '../../src/services.ts';
 import { moveTimers } from '../../src/timers/moves.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
@@ -147,7 +147,7 @@ test('clocks, consents and routing', async t => {
     const day = clock.now().toISOString().slice(0, 10);
     const announce = (name: string) =>
       as('committee', 'nobody').put(
-        `/v1/calendars/${ILLUSTRATIVE_CALENDAR_ID}`,
+        `/v1/calendars/${illustrativePack('XA').calendar_id}`,
         { ...bodyOf(calendar()), name, holidays: [0, 1, 2, 3].map(n => holiday(dateOf(dayNumber(day) + n))) },
         { 'if-match': '*' },
       );

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import type { Seen, View, World } from './fuzz-world.ts';
+import { shipped } from './rule-packs.ts';
 
 /**
  * Who asks for which operation, about what, and with which words, so that it is likely to be done. The lifecycle is not told
@@ -143,6 +144,9 @@ const VERBS: Record<string, string> = {
   cancelReferral: 'cancel',
   contestReferral: 'contest',
 };
+
+/** One in which nobody works, so that nothing here depends on its rules. */
+const jurisdiction = (chance: Chance): string => `Q${'MNOPQRSTUVWXYZ'[chance(14)]}`;
 
 type Aiming = (world: World, chance: Chance, now: Date) => Aim | undefined;
 
@@ -316,6 +320,13 @@ const AIMS: Record<string, Aiming> = {
           version: 1,
           body: { ...harmless(), status: undefined, name: undefined, competent_authority: undefined, duty_contact: 'duty desk' },
         },
+  getRulePack: (world, chance) => ({ by: world.keys[chance(world.keys.length)]!, params: { code: jurisdiction(chance) } }),
+  putRulePack: (_world, chance) => {
+    const code = jurisdiction(chance);
+    const counted = { version: undefined, created_at: undefined };
+    const body = { ...shipped('XA'), ...counted, jurisdiction: code };
+    return { by: 'committee', staff: 'nobody', params: { code }, body, ...(chance(2) ? { version: 1 } : {}) };
+  },
   listClients: own_or_committee(),
   listCaseworkers: own_or_committee(),
   createClient: own_or_committee(chance => ({ scopes: ['referrals', 'cases'], jwks: chance(2) ? jwks(chance) : undefined })),

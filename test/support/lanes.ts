@@ -75,7 +75,7 @@ export async function openLanes({ app, services }: TestApp, count: number, offer
       // Warnings and escalations move nothing, and take their time.
       const pack = illustrativePack(jurisdiction);
       const policies = pack.policies.map(policy => ({ ...policy, warn_at: [], escalate: [] }));
-      await insertRulePack(tx, { ...pack, policies }, services.now());
+      await insertRulePack(tx, { ...pack, policies }, 1, services.now());
       return members as Record<Who, Member>;
     });
     const { id: case_id } = ok(

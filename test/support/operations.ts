@@ -8,6 +8,7 @@ import { drain } from './drain.ts';
 import { clinic } from './journey.ts';
 import type { Answer, Mechanism } from './mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from './night.ts';
+import { shipped } from './rule-packs.ts';
 
 /**
  * Every operation of the document: who may do it, written from the contract and not from the code, and a request that really
@@ -264,6 +265,11 @@ export const OPERATIONS: Record<string, Described> = {
         started_at: '2026-11-19T08:00:00.000Z',
       },
     }),
+  },
+  getRulePack: { scopes: [], may: { health: ANYBODY, others: ANYBODY }, example: () => ({ params: { code: 'XA' } }) },
+  putRulePack: {
+    ...ADMINISTRATOR,
+    example: () => ({ params: { code: 'XA' }, body: shipped('XA'), headers: MATCH }),
   },
   listCodes: { scopes: [], may: { health: ANYBODY, others: ANYBODY }, example: nothingNamed() },
 
