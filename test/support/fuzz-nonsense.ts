@@ -85,6 +85,10 @@ const NAMES = [
   'x'.repeat(300),
 ];
 
+/** An earlier change may have given an object a `toString` that is no function. */
+const textOf = (it: unknown): string => (typeof it === 'object' ? JSON.stringify(it) : String(it));
+const numberOf = (it: unknown): number => Number(typeof it === 'object' ? Number.NaN : it);
+
 const changeHere: fc.Arbitrary<Change> = fc.oneof(
   {
     arbitrary: nonsense.map(
@@ -97,14 +101,14 @@ const changeHere: fc.Arbitrary<Change> = fc.oneof(
   fc.constant<Change>(it => [it]),
   fc.constant<Change>(it => ({ value: it })),
   fc.constant<Change>(it => (Array.isArray(it) ? [...it, ...it] : Array(200).fill(it))),
-  fc.constant<Change>(it => String(it)),
+  fc.constant<Change>(it => textOf(it)),
   fc.constantFrom(...STRANGE_TEXTS).map(
     (text): Change =>
       it =>
         typeof it === 'string' ? it + text : text,
   ),
-  fc.constant<Change>(it => (typeof it === 'string' ? it.toUpperCase() : -Number(it))),
-  fc.constant<Change>(it => (typeof it === 'string' ? it.slice(0, -1) : Number(it) + 0.5)),
+  fc.constant<Change>(it => (typeof it === 'string' ? it.toUpperCase() : -numberOf(it))),
+  fc.constant<Change>(it => (typeof it === 'string' ? it.slice(0, -1) : numberOf(it) + 0.5)),
   fc.constant<Change>(it => (typeof it === 'string' ? it.replace(/^([a-z]{3})_\d/, '$1_8') : it)),
   {
     arbitrary: fc.tuple(fc.constantFrom(...NAMES), nonsense).map(
