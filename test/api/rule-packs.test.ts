@@ -158,10 +158,11 @@ test('administrators put, and the database says so too', async t => {
     [{ outcome: 'denied', agency_id: agencies.health.id }, {}, {}, {}],
   );
 
-  const anybody = { ...systemActor('router') };
+  const unlawful = { ...shipped('XA'), jurisdiction: 'XC' };
   await t.rejects(
-    transact(it.services, anybody, tx => insertRulePack(tx, pack, 1, it.services.now())),
+    transact(it.services, systemActor('router'), tx => insertRulePack(tx, unlawful, 1, it.services.now())),
     { code: '42501' },
+    'its calendar stands: it is the pack that is refused',
   );
   const unsound = withPolicy(pack, 'handover', { duration: 'PT0S' });
   await t.rejects(
@@ -230,4 +231,17 @@ test('a case runs along the calendar of its country', async t => {
   const referral = ok(await sender.post(`/v1/cases/${kase.id}/referrals`, referralBody({ ...direct, categories: ['identity'] })));
   const [timer] = ok(await sender.get(`/v1/timers?referral_id=${referral.id}&name=acknowledge`)).data;
   t.match(timer, { clock: 'working_days', due_at: '2026-11-23T17:00:00.000Z', rule: { pack: 'united-kingdom', version: 1 } });
+});
+
+test('a pack that an earlier version wrote is read as it is written now', async t => {
+  const it = await startTestApp(t);
+  const { as } = await mechanism(it);
+  const { name, kind, duration, warn_at, escalate, source } = shipped('XA').policies[0]!;
+  const policy = { name, applies_to: {}, kind, clock: 'elapsed', duration, warn_at, escalate, source, on_breach: 'expire_offer' };
+  const document = { jurisdiction: 'XO', name: 'old', version: 4, policies: [policy], outage_grace: 'PT5M' };
+  await lookAsOwner(it.services, "insert into rule_packs values ('XO', 4, $1, now())", [JSON.stringify(document)]);
+  const { status, body } = await as('health').get(pathOf('XO'));
+  t.match({ status, ...body }, { status: 200, jurisdiction: 'XO', name: 'old', version: 4, outage_grace: { duration: 'PT5M' } });
+  t.match(body.policies, [{ name, on_breach: ['expire_offer'], calendar: 'jurisdiction' }]);
+  t.strictSame(body.calendars, shipped('XA').calendars);
 });
