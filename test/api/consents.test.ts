@@ -3,8 +3,9 @@ import t from 'tap';
 import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
+import { workingDays } from '../support/calendars.ts';
 import { drain } from '../support/drain.ts';
-import { all, clinic, DAY, eventsOf, HOUR, MEDICAL, NONE } from '../support/journey.ts';
+import { all, clinic, eventsOf, HOUR, MEDICAL, NONE } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
@@ -367,7 +368,7 @@ t.test('consent', async t => {
       t.match(deletion, {
         state: 'running',
         responsible_agency_id: agencies.health.id,
-        due_at: new Date(services.now().getTime() + 10 * DAY).toISOString(),
+        due_at: workingDays(10, services.now()),
       });
 
       const arrived_at = services.now().toISOString();

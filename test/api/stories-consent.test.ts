@@ -111,7 +111,7 @@ t.test('stories of consent', async t => {
       'acknowledge met shelter_a +2h',
       'respond met shelter_a +1d',
       'handover met shelter_a +2d',
-      'deletion_confirmation running shelter_a +10d1h',
+      'deletion_confirmation running shelter_a day 12',
       'review running shelter_a day 14',
     ]);
   });
@@ -149,8 +149,8 @@ t.test('stories of consent', async t => {
       'acknowledge met placed +2h',
       'respond met placed +1d',
       'handover met placed +2d',
-      'deletion_confirmation running placed +11d',
       'review cancelled placed day 14',
+      'deletion_confirmation running placed day 14',
     ]);
   });
 
@@ -185,7 +185,7 @@ t.test('stories of consent', async t => {
       'acknowledge met health +2h',
       'respond met health +1d',
       'handover running health +2d',
-      'deletion_confirmation running health +10d1h',
+      'deletion_confirmation running health day 14',
     ]);
 
     await wait(HOUR);
@@ -202,7 +202,7 @@ t.test('stories of consent', async t => {
       'safety_ack running health +2h15m',
       'respond met health +1d',
       'handover running health +2d',
-      'deletion_confirmation running health +10d1h',
+      'deletion_confirmation running health day 14',
     ]);
   });
 
@@ -282,7 +282,7 @@ t.test('stories of consent', async t => {
       'ground_review met labour_inspection +1d',
       'respond met prosecution +1d',
       'handover running prosecution +2d',
-      'deletion_confirmation running prosecution +11d1h',
+      'deletion_confirmation running prosecution day 14',
     ]);
 
     const unanswered = await begin({ by: 'labour_inspection', consents: [], referral: asked });

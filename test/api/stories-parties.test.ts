@@ -72,7 +72,7 @@ t.test('stories of agencies', async t => {
       'respond met shelter_a +1d',
       'respond running shelter_a +1d11h',
       'handover cancelled shelter_a +2d',
-      'deletion_confirmation running shelter_a +10d11h',
+      'deletion_confirmation running shelter_a day 14',
     ]);
 
     t.equal(await act('helpline_a', 'decline', said({ reason_code: 'no_capacity' })), 'offered', 'the next is asked');
@@ -145,7 +145,7 @@ t.test('stories of agencies', async t => {
       'acknowledge met health +2h',
       'respond met health +1d',
       'handover met health +2d',
-      'deletion_confirmation running health +10d1h',
+      'deletion_confirmation running health day 14',
       'review met health day 14',
       'follow_up running helpline_a day 30',
     ]);
@@ -254,7 +254,7 @@ t.test('stories of agencies', async t => {
       'respond running health +1d',
       'respond met civil_society +1d',
       'handover running civil_society +2d1h',
-      'deletion_confirmation running helpline_a +10d1h',
+      'deletion_confirmation running helpline_a day 14',
     ]);
 
     t.equal(await act('health', 'request-information', { questions: ['CANARY Is she hurt?'] }), 'info_requested');
@@ -284,8 +284,8 @@ t.test('stories of agencies', async t => {
     t.strictSame(await othersTold(), []);
     const RUNNING = [
       'handover running civil_society +2d1h',
-      'deletion_confirmation running helpline_a +10d1h',
-      'deletion_confirmation running health +10d1h',
+      'deletion_confirmation running helpline_a day 14',
+      'deletion_confirmation running health day 14',
     ];
     const running = async (key: 'civil_society' | 'helpline_a') => (await timers(key)).filter(line => line.includes(' running '));
     t.strictSame(await running('civil_society'), ['welfare_check running civil_society +1d1h', ...RUNNING]);

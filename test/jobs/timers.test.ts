@@ -5,6 +5,7 @@ import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import { listDueTimers } from '../../src/timers/store.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { startTestApp } from '../support/app.ts';
+import { workingDays } from '../support/calendars.ts';
 import { drain } from '../support/drain.ts';
 import { all, clinic, DAY, eventsOf, HOUR, MINUTE, type ToldEvent } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
@@ -113,7 +114,11 @@ t.test('timers', async t => {
         due_at: lastOfDay(30),
         responsible_agency_id: agencies.helpline_a.id,
       },
-      deletion_confirmation: { state: 'running', due_at: after(10 * DAY), responsible_agency_id: agencies.health.id },
+      deletion_confirmation: {
+        state: 'running',
+        due_at: workingDays(10, services.now()),
+        responsible_agency_id: agencies.health.id,
+      },
     });
     t.strictSame(await sweepAndListen(referral.id), [], 'what was met in time says nothing');
   });
@@ -288,28 +293,32 @@ t.test('timers', async t => {
     t.equal(status, 'unplaced', 'an hour after it was asked, whatever was asked back');
   });
 
-  for (const [urgency, inform, whole] of [
-    ['urgent', 4 * HOUR, 24 * HOUR],
-    ['routine', 2 * DAY, 3 * DAY],
-  ] as const) {
+  /** When it was not answered, and when what rested meanwhile is due; first after an hour, or on the day that it was asked. */
+  const UNANSWERED = {
+    urgent: { wait: 4 * HOUR, lapsed: () => after(4 * HOUR), due: () => after(23 * HOUR) },
+    routine: { wait: 2 * DAY, lapsed: (asked: Date) => workingDays(2, asked), due: () => workingDays(3, services.now()) },
+  };
+  for (const [urgency, { wait, lapsed, due }] of Object.entries(UNANSWERED)) {
     await t.test(`go on when the sender does not answer: ${urgency}`, async t => {
       const { referral } = await ask({ urgency });
       clock.advance(HOUR);
       await act(receiver, referral.id, 'receive');
       await act(receiver, referral.id, 'request-information', { questions: ['?'] });
-      clock.advance(inform);
+      const breached_at = lapsed(services.now());
+      clock.advance(wait);
+      const due_at = due();
       await sweepEightTimes();
       t.match(await timersOf(referral.id), {
-        respond: { state: 'running', due_at: after(whole - HOUR) },
-        inform: { state: 'breached', breached_at: after(0) },
+        respond: { state: 'running', due_at },
+        inform: { state: 'breached', breached_at },
       });
       t.strictSame((await told(coordinator, referral.id, 'inform')).slice(0, 1), ['breached']);
       t.equal(ok(await sender.get(`/v1/referrals/${referral.id}`)).status, 'info_requested', 'the answer is still waited for');
       clock.advance(HOUR);
       await act(sender, referral.id, 'provide-information', { answers: ['!'] });
       t.match(await timersOf(referral.id), {
-        respond: { state: 'running', due_at: after(whole - 2 * HOUR) },
-        inform: { state: 'met', met_at: after(0), breached_at: after(-HOUR) },
+        respond: { state: 'running', due_at },
+        inform: { state: 'met', met_at: after(0), breached_at },
       });
       await act(receiver, referral.id, 'decline', { reason_code: 'out_of_area' });
     });

@@ -1,4 +1,5 @@
 import { type Calendar, type CompiledCalendar, compileCalendar, type Interval } from '../../src/core/calendar.ts';
+import { reckon } from '../../src/core/reckoning.ts';
 
 export const OFFICE: Interval[] = [['08:00', '15:00']];
 export const SUN_TO_THU = { sun: OFFICE, mon: OFFICE, tue: OFFICE, wed: OFFICE, thu: OFFICE };
@@ -37,3 +38,7 @@ export const holiday = (date: string, more: Partial<Calendar['holidays'][number]
   status: 'announced',
   ...more,
 });
+
+/** The end of that many working days of the illustrative week, the day of `from` not among them. */
+export const workingDays = (count: number, from: Date): string =>
+  reckon({ clock: 'working_days', duration: `P${count}D` }, from, compileCalendar(calendar())).toISOString();

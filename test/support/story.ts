@@ -158,7 +158,7 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
         const ours = rows.filter(({ subject, referral_id }) => referral_ids.has(referral_id) || subject.id === kase.id);
         return ours.map(({ name, state, responsible_agency_id, due_at, started_at, clock }) => {
           const responsible = responsible_agency_id === undefined ? 'placed' : key_of.get(responsible_agency_id);
-          const due = clock === 'calendar_days' ? daysAfter(started_at, due_at) : after(Date.parse(due_at) - began_at);
+          const due = clock === 'elapsed' ? after(Date.parse(due_at) - began_at) : daysAfter(started_at, due_at);
           return `${name} ${state} ${responsible} ${due}`;
         });
       },
