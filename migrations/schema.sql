@@ -253,6 +253,16 @@ CREATE OR REPLACE FUNCTION public.me()
  STABLE PARALLEL SAFE
 AS $function$ select nullif(current_setting('aman.agency_id', true), '') $function$;
 
+CREATE OR REPLACE FUNCTION public.on_duty(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE COST 1000
+AS $function$
+    begin
+      return exists (select from public.duty_rosters r where r.jurisdiction = which
+        and r.entries @> jsonb_build_array(jsonb_build_object('agency_id', me())));
+    end $function$;
+
 CREATE OR REPLACE FUNCTION public.owner_sees(which text, what text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1106,6 +1116,25 @@ CREATE POLICY system ON disclosures AS PERMISSIVE FOR ALL TO PUBLIC
   WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON disclosures TO aman_app;
 
+CREATE TABLE duty_rosters (
+  jurisdiction text COLLATE "C" NOT NULL,
+  entries jsonb NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT duty_rosters_pkey PRIMARY KEY (jurisdiction)
+);
+ALTER TABLE duty_rosters ENABLE ROW LEVEL SECURITY;
+ALTER TABLE duty_rosters FORCE ROW LEVEL SECURITY;
+CREATE POLICY changed ON duty_rosters AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]))
+  WITH CHECK (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]));
+CREATE POLICY known ON duty_rosters AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (entries @> jsonb_build_array(jsonb_build_object('agency_id', me())) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR acting_as(VARIADIC ARRAY['access'::text]));
+CREATE POLICY put ON duty_rosters AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]));
+GRANT INSERT, SELECT, UPDATE ON duty_rosters TO aman_app;
+
 CREATE TABLE event_positions (
   agency_id text COLLATE "C" NOT NULL,
   last bigint NOT NULL,
@@ -1453,6 +1482,14 @@ CREATE TABLE timers (
   calendar_id text COLLATE "C",
   calendar_version integer,
   guards text[],
+  calls integer NOT NULL DEFAULT 0,
+  called_at timestamp with time zone,
+  called_agency_id text COLLATE "C",
+  called_staff_code text,
+  called_agency_ids text[],
+  acknowledged_at timestamp with time zone,
+  acknowledged_by_agency_id text COLLATE "C",
+  acknowledged_by_staff_code text,
   CONSTRAINT timers_calendar_id_fkey FOREIGN KEY (calendar_id) REFERENCES calendars(id),
   CONSTRAINT timers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT timers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
@@ -1460,11 +1497,13 @@ CREATE TABLE timers (
   CONSTRAINT timers_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
 );
 CREATE INDEX timers_calendar ON timers USING btree (calendar_id, calendar_version) WHERE state = 'running'::text AND calendar_id IS NOT NULL;
+CREATE INDEX timers_called ON timers USING btree (jurisdiction, due_at) WHERE called_agency_ids IS NOT NULL;
 CREATE INDEX timers_case ON timers USING btree (case_id);
 CREATE INDEX timers_due ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL;
 CREATE INDEX timers_jurisdiction_rest ON timers USING btree (jurisdiction, due_at) WHERE state <> 'running'::text;
 CREATE INDEX timers_jurisdiction_running ON timers USING btree (jurisdiction, due_at, referral_id) WHERE state = 'running'::text;
 CREATE INDEX timers_offer ON timers USING btree (offer_id) WHERE offer_id IS NOT NULL;
+CREATE INDEX timers_overdue ON timers USING btree (jurisdiction, due_at) WHERE state = 'breached'::text AND (on_breach IS DISTINCT FROM 'expire_offer'::text OR next_step_at IS NOT NULL);
 CREATE INDEX timers_owner_rest ON timers USING btree (owner_agency_id, due_at) WHERE state <> 'running'::text;
 CREATE INDEX timers_owner_running ON timers USING btree (owner_agency_id, due_at, referral_id) WHERE state = 'running'::text;
 CREATE INDEX timers_receiver_rest ON timers USING btree (receiver_agency_id, due_at) WHERE state <> 'running'::text;
@@ -1479,7 +1518,7 @@ ALTER TABLE timers FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON timers AS RESTRICTIVE FOR SELECT TO PUBLIC
   USING (NOT forgotten OR me() IS NULL OR me() <> responsible_agency_id AND me() <> COALESCE(receiver_agency_id, ''::text) OR sender_agency_id = me() OR owner_agency_id = me() OR is_system() OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY parties ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
-  USING (responsible_agency_id = me() OR owner_agency_id = me() OR sender_agency_id = me() OR receiver_agency_id = me() OR acting_as(VARIADIC ARRAY['trail'::text]) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
+  USING (responsible_agency_id = me() OR owner_agency_id = me() OR sender_agency_id = me() OR receiver_agency_id = me() OR acting_as(VARIADIC ARRAY['trail'::text]) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR called_agency_ids IS NOT NULL AND ((me() = ANY (called_agency_ids)) OR acknowledged_at IS NULL AND on_duty(jurisdiction)));
 CREATE POLICY system ON timers AS PERMISSIVE FOR ALL TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
   WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));

@@ -224,7 +224,7 @@ export const TimelineItem = Named('TimelineItem', {
   at: Instant(),
   action: Type.String({ description: 'Noun and verb, as in the trail: `referral.accept`' }),
   type: Optional(Code(EVENT_TYPES)),
-  by: Optional(Code(['system'])),
+  by: Optional(Code(['system', 'duty_roster'])),
   agency_id: Optional(Id('agy')),
   placed: Optional(Placed()),
   staff_code: Optional(StaffCode()),

@@ -159,7 +159,7 @@ function itemOf(act: ActOfCase, known: Knowledge): TimelineItem {
     at: act.at.toISOString(),
     action: act.action,
     ...(type === undefined ? {} : { type }),
-    ...whoOf(act.agency_id, known),
+    ...whoOf(act, known),
     ...(own && act.caseworker !== null ? { staff_code: act.caseworker } : {}),
     ...(history.referral_id === undefined ? {} : { referral_id: history.referral_id }),
     ...(referral_ids.length === 0 ? {} : { referral_ids }),
@@ -180,8 +180,13 @@ function codesOf(
   return { ...(timer ? { timer } : {}), ...(agency_id !== null && code !== null && code !== timer ? { code } : {}) };
 }
 
-function whoOf(agency_id: string | null, { hidden }: Knowledge): Pick<TimelineItem, 'by' | 'agency_id' | 'placed'> {
+function whoOf(
+  { agency_id, action }: ActOfCase,
+  { hidden, reader }: Knowledge,
+): Pick<TimelineItem, 'by' | 'agency_id' | 'placed'> {
   if (agency_id === null) return { by: 'system' };
+  // Who is called has nothing to do with the case, as far as anybody can tell.
+  if (action === 'timer.acknowledge_escalation' && agency_id !== reader.agency_id) return { by: 'duty_roster' };
   const placed = hidden.get(agency_id);
   return placed ? { placed } : { agency_id };
 }

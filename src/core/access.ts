@@ -58,7 +58,8 @@ export const systemActor = (role: SystemRole): SystemActor => ({ type: 'system',
 
 /**
  * What an agency is to a thing. `holder`: an accepted receiver; `self`: it is the agency's own thing, or one to be made;
- * `reader`: it may see it, as everybody may see the directory, and no more; `responsible`: a clock is its to meet.
+ * `reader`: it may see it, as everybody may see the directory, and no more; `responsible`: a clock is its to meet; `called`: one of
+ * its people was called because of the thing; `on_duty`: the person behind the request is on the duty roster for it.
  */
 export type Relation =
   | 'self'
@@ -67,6 +68,8 @@ export type Relation =
   | 'sender'
   | 'receiver'
   | 'responsible'
+  | 'called'
+  | 'on_duty'
   | 'holder'
   | 'former_holder'
   | 'coordinator'
@@ -132,6 +135,10 @@ const PERMISSIONS = {
   'timer.resume': { relations: ['responsible', 'coordinator'], roles: [...SUPERVISOR, 'coordinator'] },
   'timer.meet': { relations: ['owner', 'sender', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
   'timer.meet_as_receiver': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'timer.acknowledge_escalation': { relations: ['on_duty'], roles: [] },
+  'timer.acknowledge_as_coordinator': { relations: ['coordinator'], roles: ['coordinator'] },
+  'duty_roster.read': { relations: ['coordinator', 'reader'], roles: [...CASE_ROLES, 'coordinator'] },
+  'duty_roster.set': { relations: ['coordinator'], roles: ['coordinator'] },
   'agency.create': { relations: ['admin'], roles: [] },
   'agency.change': { relations: ['admin', 'self'], roles: SUPERVISOR },
   'caseworker.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },
@@ -200,7 +207,10 @@ export function expectVersion(actor: AgencyActor, version: number, { required = 
   if (expected !== 'any' && !expected.includes(version)) throw new Problem('precondition_failed');
 }
 
-/** What exists is replaced only by whoever read it; `If-None-Match: *` asks for there to be nothing. @throws as {@link expectVersion} */
+/**
+ * The same for what is said whole: what exists is replaced only by whoever read it; `If-None-Match: *` asks for there to be nothing.
+ * @throws Problem `precondition_required`, `precondition_failed`
+ */
 export function expectFirstOrVersion(actor: AgencyActor, before: { version: number } | undefined): void {
   const { if_match, if_none_match } = actor.request;
   if (before && if_none_match) throw new Problem('precondition_failed');

@@ -11,9 +11,10 @@ import { type ClockRule, type Pause, reckon } from './reckoning.ts';
 export interface TimerStep {
   at: string;
   /**
-   * `reach`: a floor is over. `expire`: the end of an offer that was put off, for the service was down when it fell due.
+   * `reach`: a floor is over. `expire`: the end of an offer that was put off, for the service was down when it fell due. `call`:
+   * the next on the duty roster is called.
    */
-  kind: 'warn' | 'breach' | 'escalate' | 'reach' | 'expire';
+  kind: 'warn' | 'breach' | 'escalate' | 'reach' | 'expire' | 'call';
   /** How much of the span from start to due is over by then, pauses excluded. */
   share?: number;
   level?: number;
@@ -157,5 +158,20 @@ export function keptOpenUntil(due_at: Date, uptime: Uptime | null, grace_ms: num
 }
 
 /** The steps of a timer with the end of its offer put off to `at`. */
-export const withExpiry = (steps: readonly TimerStep[], at: Date): TimerStep[] =>
-  [...steps, { at: at.toISOString(), kind: 'expire' as const }].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+export const withExpiry = (steps: readonly TimerStep[], at: Date): TimerStep[] => withStep(steps, { at, kind: 'expire' });
+
+/** How long a call waits to be acknowledged before the next on the roster is called ("Deadlines and floors"). */
+const CALL_AGAIN_MS = 600_000;
+
+/** The steps of a timer whose call at `now` is repeated unless somebody acknowledges it. */
+export const withNextCall = (steps: readonly TimerStep[], now: Date): TimerStep[] =>
+  withStep(steps, { at: new Date(now.getTime() + CALL_AGAIN_MS), kind: 'call' });
+
+const withStep = (steps: readonly TimerStep[], { at, kind }: { at: Date; kind: TimerStep['kind'] }): TimerStep[] =>
+  [...steps, { at: at.toISOString(), kind }].sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+
+/** What is left to happen once somebody has acknowledged a call. */
+export function withoutCalls(steps: readonly TimerStep[]): Pick<Schedule, 'steps' | 'next_step_at'> {
+  const left = steps.filter(({ kind }) => kind !== 'call');
+  return { steps: left, next_step_at: nextOf(left) };
+}

@@ -84,6 +84,7 @@ const TOLD_AS: Readonly<Record<string, EventType>> = {
   'timer.warn': 'timer.warned',
   'timer.breach': 'timer.breached',
   'timer.escalate': 'timer.escalated',
+  'timer.call': 'timer.escalated',
   'timer.pause': 'timer.paused',
   'timer.resume': 'timer.resumed',
   'message.send': 'referral.message',

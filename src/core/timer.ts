@@ -1,9 +1,10 @@
+import type { TimerStep } from './clock.ts';
 import type { PauseCode, Urgency } from './codes.ts';
 import { Problem } from './problem.ts';
 
 /** What people may do to a timer by hand, and when. Everything else that happens to one follows from acts and from time. */
 
-export type TimerAction = 'pause' | 'resume' | 'meet';
+export type TimerAction = 'pause' | 'resume' | 'meet' | 'acknowledge_escalation';
 
 export interface TimerState {
   name: string;
@@ -12,6 +13,9 @@ export interface TimerState {
   urgency: Urgency;
   due_at: Date;
   pause_reason: PauseCode | null;
+  calls: number;
+  called_agency_ids: readonly string[] | null;
+  acknowledged_at: Date | null;
 }
 
 /** A life may hang on them, or somebody else's right: they never rest. */
@@ -19,6 +23,20 @@ const NEVER_RESTS = ['safety_ack', 'missing_person_check', 'welfare_check', 'del
 
 /** Duties that no step of the lifecycle meets: whoever is responsible says that they were done. */
 const MET_BY_HAND = ['missing_person_check', 'welfare_check', 'follow_up', 'safety_ack'];
+
+const LIFE_SAFETY = ['safety_ack', 'missing_person_check'];
+
+/** Whether somebody was called, and nobody has acknowledged it yet. */
+export const isCalling = ({ called_agency_ids, acknowledged_at }: Pick<TimerState, 'called_agency_ids' | 'acknowledged_at'>) =>
+  called_agency_ids !== null && acknowledged_at === null;
+
+/**
+ * Whether the steps that fall due are a reason to call somebody on duty: the first rung of the ladder that a timer reaches on
+ * which a life may hang, and what repeats that call. However many fell due together, it is one call.
+ */
+export const callsNow = ({ name, urgency, calls }: TimerState, due: readonly Pick<TimerStep, 'kind'>[]): boolean =>
+  due.some(({ kind }) => kind === 'call') ||
+  (calls === 0 && (urgency === 'emergency' || LIFE_SAFETY.includes(name)) && due.some(({ kind }) => kind === 'escalate'));
 
 /** Whether meeting a timer of this name starts the next. */
 export const recurs = (name: string): boolean => name === 'follow_up';
@@ -30,6 +48,7 @@ const ALLOWS: Readonly<Record<TimerAction, (timer: TimerState, now: Date) => boo
   // A pause of the lifecycle ends when the question is answered, or not answered in time.
   resume: ({ state, pause_reason }) => state === 'paused' && pause_reason !== 'information_requested',
   meet: ({ name, state }) => MET_BY_HAND.includes(name) && (state === 'running' || state === 'breached'),
+  acknowledge_escalation: isCalling,
 };
 
 /** Of what the caller `may` do to timers at all, what this one allows now. */

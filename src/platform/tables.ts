@@ -18,6 +18,7 @@ import type {
   Sex,
   Urgency,
 } from '../core/codes.ts';
+import type { DutyEntry } from '../core/duty-roster.ts';
 import type { EventType } from '../core/events.ts';
 import type { BreachEffect, GuardedAct } from '../core/policy.ts';
 import type { ClockRule } from '../core/reckoning.ts';
@@ -48,6 +49,7 @@ export interface Tables {
   disclosures: DisclosureTable;
   messages: MessageTable;
   timers: TimerTable;
+  duty_rosters: DutyRosterTable;
   calendars: CalendarTable;
   calendar_versions: CalendarVersionTable;
   calendar_moves: CalendarMoveTable;
@@ -440,6 +442,27 @@ export interface TimerTable {
   version: Generated<number>;
   /** Of an offer that its receiver no longer knows of. */
   forgotten: Generated<boolean>;
+  /** How often somebody on duty was called. */
+  calls: Generated<number>;
+  called_at: Date | null;
+  /** The person who was called last; null where the coordination committees were told, for nobody was on duty. */
+  called_agency_id: string | null;
+  called_staff_code: string | null;
+  /**
+   * Those that may see it because one of their people was called, and once somebody has acknowledged it, the agency of that one.
+   * Null before the first call, and when the timer is over.
+   */
+  called_agency_ids: string[] | null;
+  acknowledged_at: Date | null;
+  acknowledged_by_agency_id: string | null;
+  acknowledged_by_staff_code: string | null;
+}
+
+/** Of a jurisdiction: who is called at night. */
+export interface DutyRosterTable extends Versioned {
+  jurisdiction: string;
+  /** JSON: in turn. */
+  entries: ColumnType<DutyEntry[], string, string>;
 }
 
 export interface CalendarTable {

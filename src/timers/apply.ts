@@ -178,10 +178,12 @@ const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): b
   list === 'rest' ? timer.name !== 'deletion_confirmation' : (list?.includes(timer.name) ?? false);
 
 const NOT_PAUSED = { paused_at: null, pause_reason: null, paused_by_agency_id: null } as const;
+/** Over: whoever was called needs to see it no longer. */
+const NOBODY_CALLED = { called_agency_ids: null } as const;
 
 /** A breached timer may still be met, late; what was breached stays told by `breached_at`. */
 export const setMet = (tx: Tx, timer: TimerRow, now: Date): void =>
-  saveTimer(tx, timer, { ...NOT_PAUSED, state: 'met', met_at: now, next_step_at: null, steps: [] });
+  saveTimer(tx, timer, { ...NOT_PAUSED, ...NOBODY_CALLED, state: 'met', met_at: now, next_step_at: null, steps: [] });
 
 /**
  * The holder says that it deleted what it no longer may know, late, too; or it may know it again, and the clock is over.
@@ -211,6 +213,7 @@ function setCancelled(tx: Tx, timer: TimerRow): void {
     timer.state === 'breached' && timer.on_breach === 'expire_offer' && !timer.steps.some(({ kind }) => kind === 'expire');
   saveTimer(tx, timer, {
     ...NOT_PAUSED,
+    ...NOBODY_CALLED,
     ...(ended_offer ? {} : { state: 'cancelled' as const }),
     next_step_at: null,
     steps: [],

@@ -2,18 +2,21 @@ import { act } from '../audit/act.ts';
 import { type Notice, record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import { type Action, type AgencyActor, authorise, expectVersion, isAllowed, type Relation } from '../core/access.ts';
+import { withoutCalls } from '../core/clock.ts';
 import type { PauseReason } from '../core/codes.ts';
+import { type DutyPerson, isSamePerson } from '../core/duty-roster.ts';
 import { raise } from '../core/problem.ts';
-import { recurs, requireTimerAction, type TimerAction } from '../core/timer.ts';
+import { isCalling, recurs, requireTimerAction, type TimerAction } from '../core/timer.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { calendarsOf } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
 import { partyResponsible, setMet, setPaused, setRunning } from './apply.ts';
-import { findTimer, lockTimer, type TimerRow } from './store.ts';
+import { listDuty } from './duty-roster/store.ts';
+import { findTimer, lockTimer, saveTimer, type TimerRow } from './store.ts';
 import type { Subject, TimerEffects } from './sweep.ts';
 import { knowsCase, timerRelations, viewTimer } from './view.ts';
 
-/** What people do to timers: they let them rest, let them go on, and say that a duty was done. */
+/** What people do to timers: they let them rest, let them go on, say that a duty was done, and answer when they are called. */
 
 /**
  * The responsible agency's supervisor, or the coordinator, lets a clock rest for a coded reason; one that ends an offer the
@@ -55,6 +58,24 @@ export const meetTimer = (services: Services, effects: TimerEffects, actor: Agen
     return { code: timer.name, events: [] };
   });
 
+/**
+ * A person on duty, whoever of them was called, takes the matter in hand: nobody else is called for it. Where nobody on the roster
+ * could be called, the coordinator does.
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, and `wrong_state` where nobody was called or somebody has
+ *   acknowledged it already
+ */
+export const acknowledgeEscalation = (services: Services, effects: TimerEffects, actor: AgencyActor, id: string) =>
+  actOn(services, effects, actor, id, 'acknowledge_escalation', async (tx, { timer, now }) => {
+    saveTimer(tx, timer, {
+      ...withoutCalls(timer.steps),
+      called_agency_ids: [actor.agency_id],
+      acknowledged_at: now,
+      acknowledged_by_agency_id: actor.agency_id,
+      acknowledged_by_staff_code: actor.caseworker!.staff_code,
+    });
+    return { code: timer.name, events: [] };
+  });
+
 interface Standing {
   timer: TimerRow;
   subject: Subject;
@@ -77,16 +98,18 @@ const actOn = (
     (tx, id) => viewTimer(tx, actor, id),
     async (tx, now) => {
       const seen = (await findTimer(tx, id)) ?? raise('not_found');
-      authorise(actor, ...standingFor(actor, verb, seen));
-      await requireAssigned(services, tx, actor, seen.case_id);
+      const duty = await listDuty(tx, seen.jurisdiction);
+      authorise(actor, ...standingFor(actor, verb, seen, duty));
+      // Whoever is woken at night is told nothing of the case, and asked for no reason.
+      if (verb !== 'acknowledge_escalation') await requireAssigned(services, tx, actor, seen.case_id);
       // A timer belongs to no one agency: what is done to it is done as the router.
       const { code, events } = await asSystem(tx, 'router', async tx => {
         const subject = await effects.lock(tx, seen);
         const timer = subject.timers.find(open => open.id === id) ?? (await lockTimer(tx, id));
         // Whose duty it is may have changed while the case was locked by somebody else.
-        authorise(actor, ...standingFor(actor, verb, timer));
+        authorise(actor, ...standingFor(actor, verb, timer, duty));
         expectVersion(actor, timer.version);
-        requireTimerAction(verb, timer, mayDo(actor, timer), now);
+        requireTimerAction(verb, timer, mayDo(actor, timer, duty), now);
         return work(tx, { timer, subject, now });
       });
       const receipt = await record(services, tx, actor, {
@@ -110,8 +133,14 @@ const actOn = (
 };
 
 /** As what an agency may do this to a timer, and under which permission. */
-function standingFor(actor: AgencyActor, verb: TimerAction, timer: TimerRow): [Action, readonly Relation[]] {
+function standingFor(
+  actor: AgencyActor,
+  verb: TimerAction,
+  timer: TimerRow,
+  duty: readonly DutyPerson[],
+): [Action, readonly Relation[]] {
   const relations = timerRelations(actor, timer);
+  if (verb === 'acknowledge_escalation') return standingOnDuty(actor, timer, relations, duty);
   // Whoever is asked must not put off that the next agency is.
   const ends_offer = timer.on_breach === 'expire_offer';
   if (verb === 'pause')
@@ -123,8 +152,23 @@ function standingFor(actor: AgencyActor, verb: TimerAction, timer: TimerRow): [A
   return [party === 'receiver' ? 'timer.meet_as_receiver' : 'timer.meet', as];
 }
 
-const VERBS: readonly TimerAction[] = ['pause', 'resume', 'meet'];
+/** Who is on duty knows of what somebody was called for, until it is acknowledged. */
+function standingOnDuty(
+  { agency_id, caseworker }: AgencyActor,
+  timer: TimerRow,
+  relations: readonly Relation[],
+  duty: readonly DutyPerson[],
+): [Action, readonly Relation[]] {
+  const is_on_duty =
+    caseworker !== null && duty.some(entry => isSamePerson(entry, { agency_id, staff_code: caseworker.staff_code }));
+  const knows = relations.length > 0 || isCalling(timer);
+  if (is_on_duty && knows) return ['timer.acknowledge_escalation', [...relations, 'on_duty']];
+  const is_manned = duty.some(({ callable }) => callable);
+  return [is_manned ? 'timer.acknowledge_escalation' : 'timer.acknowledge_as_coordinator', relations];
+}
+
+const VERBS: readonly TimerAction[] = ['pause', 'resume', 'meet', 'acknowledge_escalation'];
 
 /** What the caller may do at all to a timer like this one. */
-const mayDo = (actor: AgencyActor, timer: TimerRow): TimerAction[] =>
-  VERBS.filter(verb => isAllowed(actor, ...standingFor(actor, verb, timer)));
+const mayDo = (actor: AgencyActor, timer: TimerRow, duty: readonly DutyPerson[]): TimerAction[] =>
+  VERBS.filter(verb => isAllowed(actor, ...standingFor(actor, verb, timer, duty)));

@@ -3,7 +3,8 @@ import { answer } from '../platform/http/answer.ts';
 import { Closed, Id, operation } from '../platform/http/openapi.ts';
 import { PageQuery, pageOf } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
-import { meetTimer, pauseTimer, resumeTimer } from './commands.ts';
+import { acknowledgeEscalation, meetTimer, pauseTimer, resumeTimer } from './commands.ts';
+import { dutyRosterRoutes } from './duty-roster/routes.ts';
 import { PauseBody, TimerQuery, TimerView } from './schema.ts';
 import type { TimerEffects } from './sweep.ts';
 import { listOwnTimers } from './view.ts';
@@ -24,6 +25,8 @@ export function timerRoutes(app: App, services: Services, effects: TimerEffects)
       id: 'listTimers',
       tag: 'Clocks',
       summary: 'Timers that concern the caller, the next due first',
+      description:
+        'What a duty officer asks: what is due next, what is late (`overdue`), whose (`agency_id`), since when (`breached_at`), and what somebody was called for and nobody has acknowledged (`unacknowledged`).',
       action: 'timer.list',
       recorded: true,
       scopes: ['clocks', 'referrals', 'referrals.read'],
@@ -68,4 +71,19 @@ export function timerRoutes(app: App, services: Services, effects: TimerEffects)
     }),
     async (request, reply) => answer(reply, await meetTimer(services, effects, request.actor, request.params.id)),
   );
+  app.post(
+    '/v1/timers/:id/acknowledge-escalation',
+    operation({
+      ...write,
+      access_reason: undefined,
+      id: 'acknowledgeEscalation',
+      summary: 'Answer when you are called at night',
+      description:
+        'By a person of the duty roster, whoever of them was called; by the coordinator where nobody on it can be called. Nobody else is called for it.',
+      action: 'timer.acknowledge_escalation',
+      problems: ['wrong_state'],
+    }),
+    async (request, reply) => answer(reply, await acknowledgeEscalation(services, effects, request.actor, request.params.id)),
+  );
+  dutyRosterRoutes(app, services);
 }

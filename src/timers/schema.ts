@@ -1,16 +1,28 @@
 import { type Static, Type } from 'typebox';
 import { PAUSE_CODES, PAUSE_REASONS, URGENCIES } from '../core/codes.ts';
-import { Closed, Code, Id, Instant, Jurisdiction, Named, Nullable, Region, Text } from '../platform/http/openapi.ts';
+import { Closed, Code, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode, Text } from '../platform/http/openapi.ts';
 
 export const TIMER_STATES = ['running', 'paused', 'met', 'breached', 'cancelled'] as const;
+
+const Person = (description: string) =>
+  Type.Optional(
+    Closed(
+      { agency_id: Id('agy'), staff_code: StaffCode() },
+      { description: `${description}; for that agency and the coordinator` },
+    ),
+  );
+const UNTOLD = 'Left out for who only knows of it because one of its people was called';
 
 export const TimerView = Named('Timer', {
   id: Id('tmr'),
   name: Type.String(),
   kind: Code(['deadline', 'floor']),
   clock: Code(['elapsed', 'calendar_days', 'calendar_months', 'working_days', 'working_time']),
-  subject: Closed({ type: Code(['case', 'referral', 'offer']), id: Type.String() }),
-  referral_id: Nullable(Id('ref')),
+  subject: Closed({
+    type: Code(['case', 'referral', 'offer']),
+    id: Type.Optional(Type.String({ description: UNTOLD })),
+  }),
+  referral_id: Type.Optional(Type.Union([Id('ref'), Type.Null()], { description: UNTOLD })),
   case_id: Type.Optional(Id('cas')),
   jurisdiction: Jurisdiction(),
   urgency: Code(URGENCIES),
@@ -28,6 +40,11 @@ export const TimerView = Named('Timer', {
   breached_at: Nullable(Instant()),
   met_at: Nullable(Instant()),
   escalation_level: Type.Integer(),
+  calls: Type.Integer({ description: 'How often somebody on duty was called: every 10 minutes until it is acknowledged' }),
+  called_at: Type.Union([Instant(), Type.Null()], { description: 'The last time' }),
+  called: Person('Who was called last; nobody where the coordination committees were told'),
+  acknowledged_at: Nullable(Instant()),
+  acknowledged_by: Person('Who acknowledged it'),
   rule: Closed({ pack: Type.String(), version: Type.Integer(), source: Type.String() }),
   version: Type.Integer(),
 });
@@ -43,6 +60,9 @@ export const TimerQuery = {
   urgency: Type.Optional(Code(URGENCIES)),
   jurisdiction: Type.Optional(Jurisdiction()),
   overdue: Type.Optional(Type.Boolean({ description: 'Breached and still to be met; a clock that ended its offer is over' })),
+  unacknowledged: Type.Optional(
+    Type.Boolean({ description: 'Somebody on duty was called, and nobody has acknowledged it; over with the timer' }),
+  ),
   due_before: Type.Optional(Instant()),
 };
 

@@ -25,6 +25,14 @@ const BEGINS = {
   warned_at: null,
   breached_at: null,
   met_at: null,
+  calls: 0,
+  called_at: null,
+  called_agency_id: null,
+  called_staff_code: null,
+  called_agency_ids: null,
+  acknowledged_at: null,
+  acknowledged_by_agency_id: null,
+  acknowledged_by_staff_code: null,
 } as const;
 
 const TIMERS = gatheredRows('timers', 3, {
@@ -66,6 +74,14 @@ const TIMERS = gatheredRows('timers', 3, {
   paused_by_agency_id: true,
   version: true,
   forgotten: false,
+  calls: true,
+  called_at: true,
+  called_agency_id: true,
+  called_staff_code: true,
+  called_agency_ids: true,
+  acknowledged_at: true,
+  acknowledged_by_agency_id: true,
+  acknowledged_by_staff_code: true,
 });
 
 /** @returns the timers as they now run */
@@ -111,6 +127,14 @@ export function saveTimer(
       | 'breached_at'
       | 'met_at'
       | 'escalation_level'
+      | 'calls'
+      | 'called_at'
+      | 'called_agency_id'
+      | 'called_staff_code'
+      | 'called_agency_ids'
+      | 'acknowledged_at'
+      | 'acknowledged_by_agency_id'
+      | 'acknowledged_by_staff_code'
     >
   > & {
     steps?: TimerStep[];
@@ -184,6 +208,8 @@ export interface TimerFilter {
   jurisdiction?: string;
   /** Breached and still to be met. */
   overdue?: boolean;
+  /** Somebody on duty was called, and nobody has acknowledged it. */
+  unacknowledged?: boolean;
   due_before?: Date;
 }
 
@@ -196,49 +222,67 @@ interface Whose {
 type Shown = ExpressionBuilder<{ t: TimerTable; o: { [K in keyof OfferTable]: OfferTable[K] | null } }, 't' | 'o'>;
 
 /**
- * Timers that concern an agency, and all those of the jurisdictions that it coordinates; the next due first. Those that run have
- * indexes of their own, for most that ever ran are over.
+ * Timers that concern an agency, all those of the jurisdictions that it coordinates, and those because of which one of its people
+ * was called; the next due first.
  */
-export async function listTimers(
+export const listTimers = (...of: Parameters<typeof selectListed>): Promise<ShownTimer[]> => selectListed(...of).execute();
+
+/** Those that run have indexes of their own, for most that ever ran are over; so have those for which somebody was called. */
+export function selectListed(
   tx: Tx,
   whose: Whose,
   filter: TimerFilter,
   after: { due_at: Date; id: string } | undefined,
   limit: number,
-): Promise<ShownTimer[]> {
-  const runs = sql<boolean>`t.state = 'running'`;
-  const rests = sql<boolean>`t.state <> 'running'`;
-  const these = (part: typeof runs) => selectTimers(tx, whose, filter, after, limit).where(part);
-  if (filter.state !== undefined) return these(filter.state === 'running' ? runs : rests).execute();
-  const both = tx
-    .selectFrom(these(runs).as('t'))
-    .selectAll()
-    .unionAll(tx.selectFrom(these(rests).as('t')).selectAll());
-  return tx.selectFrom(both.as('t')).selectAll().orderBy('due_at').orderBy('id').limit(limit).execute();
+) {
+  const of = (are: (eb: Shown) => ReturnType<typeof isTheirs>) => selectTimers(tx, are, whose, filter, after, limit);
+  const its_own = of(eb => isTheirs(eb, whose));
+  const running = its_own.where(sql<boolean>`t.state = 'running'`);
+  const others = [
+    its_own.where(sql<boolean>`t.state <> 'running'`),
+    // Who is only called does not find them by what they are about.
+    ...((filter.subject_id ?? filter.referral_id ?? filter.case_id) ? [] : [of(eb => isCalledBeside(eb, whose))]),
+  ];
+  const parts = filter.state === 'running' ? [running] : filter.state === undefined ? [running, ...others] : others;
+  const [first, ...more] = parts.map(part => tx.selectFrom(part.as('t')).selectAll());
+  const all = more.reduce((before, part) => before.unionAll(part), first!);
+  return tx.selectFrom(all.as('t')).selectAll().orderBy('due_at').orderBy('id').limit(limit);
 }
+
+const isTheirs = (eb: Shown, whose: Whose) => {
+  const parties = [
+    eb.and([eb('t.responsible_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
+    eb('t.owner_agency_id', '=', whose.agency_id),
+    eb('t.sender_agency_id', '=', whose.agency_id),
+    eb.and([eb('t.receiver_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
+  ];
+  return eb.or(whose.coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...whose.coordinated])] : parties);
+};
+
+/** Because of which one of its people was called, and which does not concern it otherwise. */
+const isCalledBeside = (eb: Shown, whose: Whose) =>
+  eb.and([
+    eb('t.called_agency_ids', 'is not', null),
+    sql<boolean>`${whose.agency_id} = any (t.called_agency_ids)`,
+    sql<boolean>`${isTheirs(eb, whose)} is not true`,
+  ]);
 
 const selectTimers = (
   tx: Tx,
+  are: (eb: Shown) => ReturnType<typeof isTheirs>,
   whose: Whose,
   filter: TimerFilter,
   after: { due_at: Date; id: string } | undefined,
   limit: number,
 ) =>
   shownTimers(tx)
-    .where(eb => {
-      const parties = [
-        eb.and([eb('t.responsible_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
-        eb('t.owner_agency_id', '=', whose.agency_id),
-        eb('t.sender_agency_id', '=', whose.agency_id),
-        eb.and([eb('t.receiver_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
-      ];
-      return eb.or(whose.coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...whose.coordinated])] : parties);
-    })
+    .where(are)
     .$if(filter.state !== undefined, query => query.where('t.state', '=', filter.state as TimerRow['state']))
     .$if(filter.name !== undefined, query => query.where('t.name', '=', filter.name!))
     .$if(filter.urgency !== undefined, query => query.where('t.urgency', '=', filter.urgency!))
     .$if(filter.jurisdiction !== undefined, query => query.where('t.jurisdiction', '=', filter.jurisdiction!))
-    .$if(filter.overdue !== undefined, query => query.where(OVERDUE, '=', filter.overdue!))
+    .$if(filter.overdue !== undefined, query => query.where(filter.overdue ? OVERDUE : IN_TIME))
+    .$if(filter.unacknowledged !== undefined, query => query.where(filter.unacknowledged ? UNACKNOWLEDGED : ACKNOWLEDGED))
     .$if(filter.referral_id !== undefined, query => query.where('t.referral_id', '=', filter.referral_id!))
     .$if(filter.case_id !== undefined, query => query.where(eb => isOfCase(eb, whose, filter.case_id!)))
     .$if(filter.subject_id !== undefined, query =>
@@ -272,8 +316,13 @@ const selectTimers = (
     .orderBy('t.id')
     .limit(limit);
 
-/** One that ended its offer is over; one whose offer is kept open after an outage is not. */
+/** One that ended its offer is over; one whose offer is kept open after an outage is not. In the words of `timers_overdue`. */
 const OVERDUE = sql<boolean>`(t.state = 'breached' and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null))`;
+const IN_TIME = sql<boolean>`not ${OVERDUE}`;
+
+/** In the words of the index `timers_called`. */
+const UNACKNOWLEDGED = sql<boolean>`(t.called_agency_ids is not null and t.acknowledged_at is null)`;
+const ACKNOWLEDGED = sql<boolean>`(t.called_agency_ids is null or t.acknowledged_at is not null)`;
 
 /** By its case a timer is found by those who may know the case. */
 const isOfCase = (eb: Shown, { agency_id, coordinated }: Whose, case_id: string) =>

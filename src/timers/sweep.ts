@@ -1,12 +1,14 @@
 import { recordFailure } from '../audit/failures.ts';
 import { type Notice, record } from '../audit/record.ts';
 import { systemActor } from '../core/access.ts';
-import { keptOpenUntil, type TimerStep, takeDue, withExpiry } from '../core/clock.ts';
+import { keptOpenUntil, type TimerStep, takeDue, withExpiry, withNextCall } from '../core/clock.ts';
 import type { EventType } from '../core/events.ts';
 import { durationMs } from '../core/reckoning.ts';
+import { callsNow } from '../core/timer.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
+import { callNext } from './calls.ts';
 import { moveStale } from './moves.ts';
 import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow } from './store.ts';
 
@@ -90,13 +92,21 @@ const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Pr
 
     const { due: steps, left } = takeDue(timer.steps, now);
     const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
-    const ahead = open_until ? withExpiry(left, open_until) : left;
+    const until_open = open_until ? withExpiry(left, open_until) : left;
+    const calls = callsNow(timer, steps);
+    const ahead = calls ? withNextCall(until_open, now) : until_open;
     const next_step_at = ahead[0] ? new Date(ahead[0].at) : null;
-    saveTimer(tx, timer, { ...stateAfter(timer, steps), steps: ahead, next_step_at });
+    saveTimer(tx, timer, {
+      ...stateAfter(timer, steps),
+      ...(calls ? { called_agency_ids: timer.called_agency_ids ?? [] } : {}),
+      steps: ahead,
+      next_step_at,
+    });
     for (const step of steps) {
-      if (step.kind !== 'expire') await tell(services, tx, subject, timer, step, step.kind);
+      if (step.kind !== 'expire' && step.kind !== 'call') await tell(services, tx, subject, timer, step, step.kind);
       if (falls(step) && !open_until) await subject.on_breach(tx, timer, now);
     }
+    if (calls) await callNext(services, tx, timer, now);
     // A step that failed was put off: it is as late as it is.
     return { steps: steps.map(step => step.kind), due_at: new Date(steps[0]?.at ?? timer.next_step_at) };
   });

@@ -1,5 +1,6 @@
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
+import type { DutyEntry } from '../core/duty-roster.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
@@ -27,6 +28,16 @@ const isHidden = (timer: TimerRow, viewer_id: string): boolean => hides(timer, t
 const hides = (timer: TimerRow, agency_id: string | null, viewer_id: string): boolean =>
   timer.location_protected && agency_id !== null && agency_id === timer.receiver_agency_id && agency_id !== viewer_id;
 
+/** Whose it is, or in its place where a protected receiver is. */
+export const responsibleAs = (
+  timer: TimerRow,
+  viewer_id: string,
+  whereabouts: Whereabouts,
+): Pick<TimerView, 'placed' | 'responsible_agency_id'> =>
+  isHidden(timer, viewer_id)
+    ? { placed: whereabouts.get(timer.id) ?? { region: null, duty_contact: null } }
+    : { responsible_agency_id: timer.responsible_agency_id };
+
 export const timerView = (timer: TimerRow, viewer_id: string, whereabouts: Whereabouts): TimerView => ({
   id: timer.id,
   name: timer.name,
@@ -34,9 +45,7 @@ export const timerView = (timer: TimerRow, viewer_id: string, whereabouts: Where
   clock: timer.clock,
   subject: { type: timer.subject_type, id: timer.subject_id },
   referral_id: timer.referral_id,
-  ...(isHidden(timer, viewer_id)
-    ? { placed: whereabouts.get(timer.id) ?? { region: null, duty_contact: null } }
-    : { responsible_agency_id: timer.responsible_agency_id }),
+  ...responsibleAs(timer, viewer_id, whereabouts),
   jurisdiction: timer.jurisdiction,
   urgency: timer.urgency,
   started_at: timer.started_at.toISOString(),
@@ -49,6 +58,9 @@ export const timerView = (timer: TimerRow, viewer_id: string, whereabouts: Where
   breached_at: timer.breached_at?.toISOString() ?? null,
   met_at: timer.met_at?.toISOString() ?? null,
   escalation_level: timer.escalation_level,
+  calls: timer.calls,
+  called_at: timer.called_at?.toISOString() ?? null,
+  acknowledged_at: timer.acknowledged_at?.toISOString() ?? null,
   rule: timer.rule,
   version: timer.version,
 });
@@ -60,10 +72,27 @@ export async function viewTimer(tx: Tx, actor: AgencyActor, id: string): Promise
   return shown(timer, actor, await findWhereabouts(tx, actor.agency_id, [timer]));
 }
 
-const shown = (timer: ShownTimer, actor: AgencyActor, whereabouts: Whereabouts): TimerView => ({
-  ...timerView(timer, actor.agency_id, whereabouts),
-  ...(knowsCase(actor, timer) ? { case_id: timer.case_id } : {}),
-});
+function shown(timer: ShownTimer, actor: AgencyActor, whereabouts: Whereabouts): TimerView {
+  const { subject, referral_id, ...view } = timerView(timer, actor.agency_id, whereabouts);
+  const is_only_called = timerRelations(actor, timer).every(relation => relation === 'called');
+  return {
+    ...view,
+    ...personsOf(timer, actor),
+    ...(is_only_called ? { subject: { type: subject.type } } : { subject, referral_id }),
+    ...(knowsCase(actor, timer) ? { case_id: timer.case_id } : {}),
+  };
+}
+
+/** Who was called and who answered: for their own agency, and for the coordinator, who has put them on the roster. */
+function personsOf(timer: TimerRow, actor: AgencyActor): Pick<TimerView, 'called' | 'acknowledged_by'> {
+  const mayKnow = (agency_id: string | null) =>
+    agency_id === actor.agency_id || (coordinates(actor, timer.jurisdiction) && hasRole(actor, 'coordinator'));
+  const person = (agency_id: string | null, staff_code: string | null): DutyEntry | undefined =>
+    agency_id !== null && staff_code !== null && mayKnow(agency_id) ? { agency_id, staff_code } : undefined;
+  const called = person(timer.called_agency_id, timer.called_staff_code);
+  const acknowledged_by = person(timer.acknowledged_by_agency_id, timer.acknowledged_by_staff_code);
+  return { ...(called ? { called } : {}), ...(acknowledged_by ? { acknowledged_by } : {}) };
+}
 
 export interface TimerListQuery extends Omit<TimerFilter, 'due_before'> {
   due_before?: string;
@@ -80,6 +109,7 @@ export function timerRelations(actor: AgencyActor, timer: TimerRow): Relation[] 
   if (timer.sender_agency_id === actor.agency_id) relations.push('sender');
   if (knows && timer.receiver_agency_id === actor.agency_id) relations.push('receiver');
   if (coordinates(actor, timer.jurisdiction)) relations.push('coordinator');
+  if (timer.called_agency_ids?.includes(actor.agency_id)) relations.push('called');
   return relations;
 }
 

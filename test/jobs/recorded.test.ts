@@ -31,7 +31,7 @@ import { startReceiver } from '../support/webhooks.ts';
 
 /** Each loop by its name, the consumer of each queue, each interval by its file, with what it leaves; or why nothing. */
 const JOBS: Record<string, string[] | string> = {
-  timers: ['timer.warn', 'timer.breach', 'timer.escalate', 'referral.expire'],
+  timers: ['timer.warn', 'timer.breach', 'timer.escalate', 'timer.call', 'referral.expire'],
   moves: ['timer.move', 'calendar.move_timers'],
   consents: ['consent.expire'],
   'ends of consents': ['consent.warn'],

@@ -297,6 +297,26 @@ const AIMS: Record<string, Aiming> = {
       ['running', 'breached'].includes(view.state) &&
       MET_BY_HAND.includes(view.name),
   ),
+  // Nobody on it could be called at first, so that the committee is told.
+  acknowledgeEscalation: (world, chance, now) => {
+    const aim = about('tmr', ({ calls, acknowledged_at, state }) => calls > 0 && !acknowledged_at && state === 'breached')(
+      world,
+      chance,
+      now,
+    );
+    return aim && (chance(2) ? aim : { ...aim, by: 'committee' });
+  },
+  getDutyRoster: (_, chance) => ({ by: chance(2) ? 'committee' : 'health', params: { code: 'XA' } }),
+  setDutyRoster: ({ agencies }, chance) => ({
+    by: 'committee',
+    params: { code: 'XA' },
+    version: 1 + chance(3),
+    body: {
+      entries: (['health', 'civil_society', 'helpline_a'] as const)
+        .slice(chance(3))
+        .map(key => ({ agency_id: agencies[key].id, staff_code: agencies[key].caseworkers[0].staff_code })),
+    },
+  }),
   listAuditEntries: (world, chance) => auditor(world, chance),
   getAuditEntry: (_, chance) => ({ by: 'audit_body', params: { index: String(chance(20)) } }),
   exportLog: () => ({ by: 'audit_body' }),

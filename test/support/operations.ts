@@ -5,7 +5,7 @@ import type { DemoAgencyKey } from '../../src/demo.ts';
 import type { TestApp } from './app.ts';
 import { bodyOf, calendar, holiday } from './calendars.ts';
 import { drain } from './drain.ts';
-import { clinic } from './journey.ts';
+import { clinic, MINUTE } from './journey.ts';
 import type { Answer, Mechanism } from './mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from './night.ts';
 import { shipped } from './rule-packs.ts';
@@ -128,6 +128,11 @@ export function prepared(test: TestApp, them: Mechanism) {
     endpoint: once(newEndpoint),
     newEndpoint,
     ask,
+    /** Of the jurisdiction in which nothing else happens. */
+    roster: once(async () => {
+      const entries = [{ agency_id: agencies.health.id, staff_code: agencies.health.caseworkers[0].staff_code }];
+      return ok(await as('committee').put('/v1/jurisdictions/XB/duty-roster', { entries }, { 'if-none-match': '*' }));
+    }),
   };
 }
 
@@ -408,6 +413,32 @@ export const OPERATIONS: Record<string, Described> = {
       ok(await them.as('health').post(`/v1/referrals/${params!.id}/report-no-show`));
       const { data } = ok(await them.as('helpline_a').get(`/v1/timers?referral_id=${params!.id}&name=missing_person_check`));
       return { params: { id: data[0].id }, case_id };
+    },
+  },
+  acknowledgeEscalation: {
+    scopes: ['clocks'],
+    // Where nobody is on duty; whoever declined is not concerned any more.
+    may: { committee: COORDINATOR, helpline_a: NOT },
+    example: async ({ ask, them, test }) => {
+      const { kase, referral } = await ask({ urgency: 'emergency' });
+      ok(await them.as('health').post(`/v1/referrals/${referral.id}/decline`, { reason_code: 'unsafe' }));
+      test.clock.advance(15 * MINUTE);
+      await drain(test.services);
+      const { data } = ok(await them.as('helpline_a').get(`/v1/timers?referral_id=${referral.id}&name=unplaced_review`));
+      return { params: { id: data[0].id }, case_id: kase.id };
+    },
+  },
+  getDutyRoster: {
+    scopes: ['clocks'],
+    may: { committee: COORDINATOR, health: READERS },
+    example: async ({ roster }) => ({ params: { code: (await roster()).jurisdiction } }),
+  },
+  setDutyRoster: {
+    scopes: ['clocks'],
+    may: { committee: COORDINATOR, health: NOT },
+    example: async ({ roster }) => {
+      const { jurisdiction, entries } = await roster();
+      return { params: { code: jurisdiction }, body: { entries }, headers: MATCH };
     },
   },
 
