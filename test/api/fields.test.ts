@@ -38,6 +38,7 @@ const OF_NO_CASE = [
   'getTile',
   'getInclusionProof',
   'getConsistencyProof',
+  'getDutyRoster',
   'listClients',
   'getClient',
   'listCaseworkers',

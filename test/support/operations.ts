@@ -2,13 +2,16 @@ import { generateKeyPairSync } from 'node:crypto';
 import type { Calendar } from '../../src/core/calendar.ts';
 import type { OfferStatus, Role, Scope } from '../../src/core/codes.ts';
 import type { DemoAgencyKey } from '../../src/demo.ts';
+import { timerEffects } from '../../src/referrals/timer-effects.ts';
+import { fireDueTimers } from '../../src/timers/sweep.ts';
 import type { TestApp } from './app.ts';
 import { bodyOf, calendar, holiday } from './calendars.ts';
 import { drain } from './drain.ts';
-import { clinic, MINUTE } from './journey.ts';
+import { clinic } from './journey.ts';
 import type { Answer, Mechanism } from './mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from './night.ts';
 import { shipped } from './rule-packs.ts';
+import { lookAsOwner } from './trail.ts';
 
 /**
  * Every operation of the document: who may do it, written from the contract and not from the code, and a request that really
@@ -422,8 +425,14 @@ export const OPERATIONS: Record<string, Described> = {
     example: async ({ ask, them, test }) => {
       const { kase, referral } = await ask({ urgency: 'emergency' });
       ok(await them.as('health').post(`/v1/referrals/${referral.id}/decline`, { reason_code: 'unsafe' }));
-      test.clock.advance(15 * MINUTE);
-      await drain(test.services);
+      // Time passes for this clock alone: other examples are under way.
+      const { services } = test;
+      const at = services.now().toISOString();
+      const steps = JSON.stringify([{ at, kind: 'escalate', level: 1, to: 'responsible' }]);
+      const overdue = `update timers set state = 'breached', breached_at = $1, next_step_at = $1, steps = $2
+        where referral_id = $3 and name = 'unplaced_review'`;
+      await lookAsOwner(services, overdue, [at, steps, referral.id]);
+      while (await fireDueTimers(services, timerEffects(services)));
       const { data } = ok(await them.as('helpline_a').get(`/v1/timers?referral_id=${referral.id}&name=unplaced_review`));
       return { params: { id: data[0].id }, case_id: kase.id };
     },
