@@ -14,7 +14,7 @@ import { partyResponsible, setMet, setPaused, setRunning } from './apply.ts';
 import { listDuty } from './duty-roster/store.ts';
 import { findTimer, lockTimer, saveTimer, type TimerRow } from './store.ts';
 import type { Subject, TimerEffects } from './sweep.ts';
-import { knowsCase, timerRelations, viewTimer } from './view.ts';
+import { isOnlyCalled, knowsCase, timerRelations, viewTimer } from './view.ts';
 
 /** What people do to timers: they let them rest, let them go on, say that a duty was done, and answer when they are called. */
 
@@ -112,21 +112,25 @@ const actOn = (
         requireTimerAction(verb, timer, mayDo(actor, timer, duty), now);
         return work(tx, { timer, subject, now });
       });
-      const receipt = await record(services, tx, actor, {
-        action,
-        resource_type: 'timer',
-        code,
-        subjects: [
-          {
-            subject_id: seen.case_id,
-            resource_id: id,
-            timer: seen.name,
-            ...(seen.referral_id ? { referral_id: seen.referral_id } : {}),
-          },
-        ],
-        subjects_withheld: knowsCase(actor, seen) ? [] : [seen.case_id],
-        events,
-      });
+      const is_only_called = isOnlyCalled(actor, seen);
+      // As the trail, which finds the key of a case also where somebody is only called.
+      const receipt = await asSystem(tx, 'trail', tx =>
+        record(services, tx, actor, {
+          action,
+          resource_type: 'timer',
+          code,
+          subjects: [
+            {
+              subject_id: seen.case_id,
+              resource_id: id,
+              timer: seen.name,
+              ...(seen.referral_id ? { referral_id: seen.referral_id } : {}),
+            },
+          ],
+          subjects_withheld: is_only_called || (knowsCase(actor, seen) ? [] : [seen.case_id]),
+          events,
+        }),
+      );
       return { id, receipt };
     },
   );

@@ -385,6 +385,31 @@ t.test('life-safety escalations', async t => {
     t.notOk((await eventsOf(services, civil)).some(({ type }) => type === 'event.withheld'));
   });
 
+  await t.test('leave what is sealed under the key of the case, for nobody who only was called', async t => {
+    await putRoster(THREE);
+    const { id, kase, referral } = await missing();
+    ok(await civil.get('/v1/timers'));
+    ok(await acknowledge(civil, id));
+    const left = await lookAsOwner(
+      services,
+      `select r.action, s.key_id, s.reader_agency_id as reader from audit_subjects s join audit_records r using (entry_id)
+       where s.key_id = $1 and (r.agency_id = $2 or r.action = 'timer.call') order by r.number`,
+      [kase.id, agencies.civil_society.id],
+    );
+    t.strictSame(left, [
+      { action: 'timer.call', key_id: kase.id, reader: null },
+      { action: 'timer.list', key_id: kase.id, reader: null },
+      { action: 'timer.acknowledge_escalation', key_id: kase.id, reader: null },
+    ]);
+    const auditor = as('civil_society', 'supervisor');
+    for (const query of [`referral_id=${referral.id}`, `case_id=${kase.id}`])
+      t.strictSame(ok(await auditor.get(`/v1/audit/entries?${query}`)).data, [], query);
+    t.match(ok(await auditor.get('/v1/audit/entries?action=timer.acknowledge_escalation&outcome=done')).data[0], {
+      meta: { actor: { caseworker: person('civil_society').staff_code } },
+    });
+    await meet(id);
+  });
+
   await t.test('stand behind both walls', async t => {
     await putRoster(THREE);
     const { id } = await missing();
