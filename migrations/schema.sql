@@ -1500,6 +1500,7 @@ CREATE INDEX timers_calendar ON timers USING btree (calendar_id, calendar_versio
 CREATE INDEX timers_called ON timers USING btree (jurisdiction, due_at) WHERE called_agency_ids IS NOT NULL;
 CREATE INDEX timers_case ON timers USING btree (case_id);
 CREATE INDEX timers_due ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL;
+CREATE INDEX timers_due_emergency ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL AND urgency = 'emergency'::text;
 CREATE INDEX timers_jurisdiction_rest ON timers USING btree (jurisdiction, due_at) WHERE state <> 'running'::text;
 CREATE INDEX timers_jurisdiction_running ON timers USING btree (jurisdiction, due_at, referral_id) WHERE state = 'running'::text;
 CREATE INDEX timers_offer ON timers USING btree (offer_id) WHERE offer_id IS NOT NULL;

@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { voiceOf } from './conversation.ts';
 import { post, type Tx } from './database.ts';
 import type { Vault, WrappedKey } from './vault.ts';
@@ -40,7 +41,8 @@ export async function findDataKeys(
   const known = keysOf(tx);
   const missing = [...new Set(case_ids)].filter(id => !known.has(id));
   if (missing.length > 0) {
-    const rows = await tx.selectFrom('case_keys').selectAll().where('case_id', 'in', missing).execute();
+    // One text however many there are.
+    const rows = await tx.selectFrom('case_keys').selectAll().where(sql<boolean>`case_id = any (${missing})`).execute();
     for (const row of rows) keepDataKey({ vault }, tx, row);
   }
   return known;

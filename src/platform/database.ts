@@ -141,6 +141,9 @@ export const asSystem = <T>(tx: Tx, role: SystemRole, work: (tx: Tx) => T): T =>
  */
 export const post = (tx: Tx, said: Promise<unknown>): void => voiceOf(tx).conversation.post(said);
 
+/** Whether somebody held a lock for longer than the transaction waits for one. */
+export const isLockTimeout = (error: unknown): boolean => (error as { code?: string }).code === '55P03';
+
 /** Whether the database could not be reached, was shut down under us, or kept us waiting too long: another try may succeed. */
 export function isDatabaseDown(error: unknown): boolean {
   const { code, message } = error as { code?: string; message?: string };

@@ -1,8 +1,7 @@
 import type { Notice } from '../audit/record.ts';
 import type { Role } from '../core/codes.ts';
 import type { EventType } from '../core/events.ts';
-import type { LockedReferral } from './locked.ts';
-import type { OfferRow } from './store.ts';
+import type { AgencyFacts, OfferRow, ReferralRow } from './store.ts';
 
 /**
  * Who is told of a step, and what: decided in the act. The sender hears of every step of its referral, a receiver of its own
@@ -22,8 +21,18 @@ const TELLS: Partial<Record<EventType, readonly Party[]>> = {
   'timer.breached': WITH_COORDINATOR,
 };
 
+/** What of a referral is looked at to tell of it. */
+export interface Concerned {
+  referral: Pick<ReferralRow, 'id' | 'case_id' | 'owner_agency_id' | 'sender_agency_id' | 'urgency' | 'region' | 'staff_code'>;
+  /** The coordination committees of its jurisdiction. */
+  coordinators: readonly string[];
+  agencies: ReadonlyMap<string, Pick<AgencyFacts, 'duty_contact'>>;
+}
+
+export type ToldOffer = Pick<OfferRow, 'id' | 'agency_id' | 'location_protected' | 'staff_code'>;
+
 export interface Told {
-  offer?: OfferRow | null;
+  offer?: ToldOffer | null;
   due_at?: Date | null;
   /** Instead of those whom the type tells. */
   parties?: readonly Party[];
@@ -35,10 +44,10 @@ export interface Told {
 /** The notice of `type` on a referral, about one of its offers where one is named. */
 export function noticeOf(
   type: EventType,
-  locked: LockedReferral,
+  concerned: Concerned,
   { offer = null, due_at = null, parties, also = [], detail = {} }: Told = {},
 ): Notice {
-  const { referral, coordinators } = locked;
+  const { referral, coordinators } = concerned;
   const told = parties ?? TELLS[type] ?? PARTIES;
   const agencies = new Set<string>(also);
   if (told.includes('sender')) agencies.add(referral.sender_agency_id);
@@ -55,23 +64,23 @@ export function noticeOf(
       agency_id,
       body: {
         referral_id: referral.id,
-        ...(offer ? { offer_id: offer.id, ...agencyOf(locked, offer, agency_id) } : {}),
-        ...(mayNameCase(locked, agency_id) ? { case_id: referral.case_id } : {}),
+        ...(offer ? { offer_id: offer.id, ...agencyOf(concerned, offer, agency_id) } : {}),
+        ...(mayNameCase(concerned, agency_id) ? { case_id: referral.case_id } : {}),
         urgency: referral.urgency,
         ...(due_at ? { due_at: due_at.toISOString() } : {}),
         ...detail,
-        notify: notify(locked, offer, agency_id),
+        notify: notify(concerned, offer, agency_id),
       },
     })),
   };
 }
 
-const mayNameCase = ({ referral, coordinators }: LockedReferral, agency_id: string): boolean =>
+const mayNameCase = ({ referral, coordinators }: Concerned, agency_id: string): boolean =>
   agency_id === referral.owner_agency_id || agency_id === referral.sender_agency_id || coordinators.includes(agency_id);
 
 /** The agency of an offer as `viewer_id` may know it. */
 export function agencyOf(
-  { referral, agencies }: Pick<LockedReferral, 'referral' | 'agencies'>,
+  { referral, agencies }: Pick<Concerned, 'agencies'> & { referral: Pick<ReferralRow, 'region'> },
   offer: Pick<OfferRow, 'agency_id' | 'location_protected'>,
   viewer_id: string,
 ): { agency_id: string } | { placed: { region: string | null; duty_contact: string | null } } {
@@ -81,8 +90,8 @@ export function agencyOf(
 
 /** Whom the agency's own system should wake: the caseworker who has the matter in hand, where one has. */
 function notify(
-  { referral, coordinators }: LockedReferral,
-  offer: OfferRow | null,
+  { referral, coordinators }: Concerned,
+  offer: ToldOffer | null,
   agency_id: string,
 ): { roles: Role[]; staff_code?: string } {
   if (agency_id === offer?.agency_id)

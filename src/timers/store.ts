@@ -2,7 +2,7 @@ import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
 import type { TimerStep } from '../core/clock.ts';
 import type { Urgency } from '../core/codes.ts';
 import { post, type Tx } from '../platform/database.ts';
-import { gatheredRows } from '../platform/gather.ts';
+import { gatheredRows, toJson } from '../platform/gather.ts';
 import type { OfferTable, TimerTable } from '../platform/tables.ts';
 
 export type TimerRow = Selectable<TimerTable>;
@@ -145,6 +145,30 @@ export function saveTimer(
   TIMERS.update(tx, timer);
 }
 
+const FIRED: readonly (keyof TimerRow)[] = [
+  'state',
+  'due_at',
+  'warned_at',
+  'breached_at',
+  'met_at',
+  'escalation_level',
+  'steps',
+  'next_step_at',
+  'calendar_version',
+  'version',
+];
+
+/** Writes what time has made of timers, which must be locked, in one statement. */
+export function saveTimers(tx: Tx, timers: readonly TimerRow[]): void {
+  for (const timer of timers) timer.version += 1;
+  post(
+    tx,
+    sql`
+      update timers t set ${sql.raw(FIRED.map(column => `${column} = j.${column}`).join(', '))}
+      from json_populate_recordset(null::timers, ${toJson(timers, ['id', ...FIRED])}) j where t.id = j.id`.execute(tx),
+  );
+}
+
 export interface DueTimer {
   id: string;
   case_id: string;
@@ -159,17 +183,32 @@ export function putOff(tx: Tx, id: string, at: Date): void {
   );
 }
 
-/** Which timers have something to do by `now`, the most overdue first, and of those equally due the emergencies. */
-export const listDueTimers = (tx: Tx, now: Date, limit: number): Promise<DueTimer[]> =>
-  tx
-    .selectFrom('timers')
-    .select(['id', 'case_id', 'referral_id'])
-    .where('next_step_at', '<=', now)
-    .orderBy('next_step_at')
-    .orderBy(sql`urgency <> 'emergency'`)
-    .orderBy('id')
-    .limit(limit)
-    .execute();
+/**
+ * Locks what has something to do by `now`: first the emergencies, then the others, of each the most overdue first. Those that
+ * somebody holds are passed by: an act is dealing with them, or another sweep.
+ */
+export async function claimDueTimers(tx: Tx, now: Date, limit: number): Promise<TimerRow[]> {
+  // The second list is looked at only as far as the first one leaves room.
+  const { rows } = await sql<TimerRow>`
+    select * from (select * from timers where next_step_at <= ${now} and urgency = 'emergency'
+      order by next_step_at limit ${limit} for update skip locked) emergencies
+    union all
+    select * from (select * from timers where next_step_at <= ${now} and urgency <> 'emergency'
+      order by next_step_at limit ${limit} for update skip locked) others
+    limit ${limit}`.execute(tx);
+  return rows;
+}
+
+/** For whoever acts on a case, a sweep waits no longer than this. */
+const WAITS_MS = 250;
+
+/** @returns false where another sweep has the timers of this case; else none will before the transaction ends */
+export async function claimCase(tx: Tx, case_id: string): Promise<boolean> {
+  const { rows } = await sql<{ mine: boolean }>`
+    select pg_try_advisory_xact_lock(hashtextextended(${`sweep ${case_id}`}, 0)) as mine,
+      set_config('lock_timeout', ${String(WAITS_MS)}, true)`.execute(tx);
+  return rows[0]!.mine;
+}
 
 /** When the first of the clocks that end this offer fell due. */
 export async function findFirstExpiry(tx: Tx, offer_id: string): Promise<Date | null> {

@@ -5,21 +5,36 @@ import { keptOpenUntil, type TimerStep, takeDue, withExpiry, withNextCall } from
 import type { EventType } from '../core/events.ts';
 import { durationMs } from '../core/reckoning.ts';
 import { callsNow } from '../core/timer.ts';
-import { type Tx, transact } from '../platform/database.ts';
+import { findDataKeys } from '../platform/data-keys.ts';
+import { isLockTimeout, type Tx, transact } from '../platform/database.ts';
 import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
 import { callNext } from './calls.ts';
 import { moveStale } from './moves.ts';
-import { type DueTimer, findFirstExpiry, listDueTimers, putOff, saveTimer, type TimerRow } from './store.ts';
+import {
+  claimCase,
+  claimDueTimers,
+  type DueTimer,
+  findFirstExpiry,
+  putOff,
+  saveTimer,
+  saveTimers,
+  type TimerRow,
+} from './store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
  * brought forward in one transaction, so every warning, breach and escalation has exactly one effect.
+ *
+ * Most steps change nothing but their timer, and are done for many in one transaction that locks the timers alone. One that does
+ * something to others has a transaction of its own, with every lock in the one order.
  */
 
 export interface TimerEffects {
   /** Locks what the timer is about, in the one order (case, referral, offers), before the timer itself. */
   lock(tx: Tx, timer: { case_id: string; referral_id: string | null }): Promise<Subject>;
+  /** Who is told of steps of timers that are locked by themselves, read for all of them at once. */
+  notices(tx: Tx, timers: readonly TimerRow[]): Promise<Subject['notice']>;
 }
 
 /** What a timer is about, as whoever owns it presents it to the sweep and to those who act on it. */
@@ -37,82 +52,166 @@ export interface Subject {
 }
 
 const CLOCK = systemActor('clock');
-const BATCH = 100;
+/** An act that wants one of them waits for all. */
+const BATCH = 200;
 const AT_A_TIME = 4;
 const TRY_AGAIN_MS = 10_000;
 
 /**
- * One sweep over the rows that are due. Timers of one case fire one after another, those of different cases side by side.
+ * One sweep over the rows that are due, emergencies first.
  * @returns whether there may be more
  */
 export async function fireDueTimers(services: Services, effects: TimerEffects): Promise<boolean> {
-  const due = await transact(services, CLOCK, tx => listDueTimers(tx, services.now(), BATCH));
-  const cases = Map.groupBy(due, ({ case_id }) => case_id).values();
-  const fireCases = async () => {
-    // One iterator for all: each takes the next case that none has taken.
-    for (const timers of cases) for (const timer of timers) await tryToFire(services, effects, timer);
-  };
-  const rounds = await Promise.allSettled(Array.from({ length: AT_A_TIME }, fireCases));
-  for (const round of rounds) if (round.status === 'rejected') throw round.reason;
-  if (due.length > 0) services.wake_up.notify();
-  return due.length === BATCH;
+  const { found, alone } = await fireTogether(services, effects);
+  await fireEachAlone(services, effects, alone);
+  if (found > 0) services.wake_up.notify();
+  return found === BATCH;
 }
 
-async function tryToFire(services: Services, effects: TimerEffects, timer: DueTimer): Promise<void> {
-  try {
-    const fired = await fireTimer(services, effects, timer);
-    if (!fired) return;
-    const lag_ms = services.now().getTime() - fired.due_at.getTime();
-    services.metrics.timer_lag.observe(lag_ms / 1_000);
-    services.log.info({ timer_id: timer.id, steps: fired.steps, lag_ms }, 'timer fired');
-  } catch (error) {
-    // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
-    services.log.error({ err: error, timer_id: timer.id }, 'timer did not fire');
-    const subject = { subject_id: timer.case_id, resource_id: timer.id };
-    await recordFailure(services, error, { role: 'clock', action: 'timer.fire', subject });
-    const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
-    await transact(services, CLOCK, async tx => putOff(tx, timer.id, again_at));
-  }
-}
-
-/** What was done of a timer, and since when it was due. */
-interface Fired {
-  steps: TimerStep['kind'][];
+/** What a timer that is locked has to do, and what is left to it after that. */
+interface Due {
+  timer: TimerRow;
+  steps: TimerStep[];
+  left: TimerStep[];
+  /** Whether somebody on duty is called. */
+  calls: boolean;
+  /** Since when: a step that failed was put off, and is as late as it is. */
   due_at: Date;
 }
 
-/** @returns null where there is nothing to do any more: somebody answered, or another sweep was there before */
-const fireTimer = (services: Services, effects: TimerEffects, due: DueTimer): Promise<Fired | null> =>
-  transact(services, CLOCK, async tx => {
-    const subject = await effects.lock(tx, due);
-    const timer = subject.timers.find(({ id }) => id === due.id);
-    const now = services.now();
-    if (timer?.state === 'running') await moveStale(services, tx, [timer], now);
-    if (!timer?.next_step_at || timer.next_step_at > now || timer.state === 'paused') return null;
-
-    const { due: steps, left } = takeDue(timer.steps, now);
-    const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
-    const until_open = open_until ? withExpiry(left, open_until) : left;
-    const calls = callsNow(timer, steps);
-    const ahead = calls ? withNextCall(until_open, now) : until_open;
-    const next_step_at = ahead[0] ? new Date(ahead[0].at) : null;
-    saveTimer(tx, timer, {
-      ...stateAfter(timer, steps),
-      ...(calls ? { called_agency_ids: timer.called_agency_ids ?? [] } : {}),
-      steps: ahead,
-      next_step_at,
-    });
-    for (const step of steps) {
-      if (step.kind !== 'expire' && step.kind !== 'call') await tell(services, tx, subject, timer, step, step.kind);
-      if (falls(step) && !open_until) await subject.on_breach(tx, timer, now);
-    }
-    if (calls) await callNext(services, tx, timer, now);
-    // A step that failed was put off: it is as late as it is.
-    return { steps: steps.map(step => step.kind), due_at: new Date(steps[0]?.at ?? timer.next_step_at) };
-  });
+/**
+ * What these timers, which must be locked, have to do by `now`, reckoned anew where their calendar has changed: decided here,
+ * whether they fire together or alone.
+ */
+async function decideDue(services: Services, tx: Tx, timers: readonly TimerRow[], now: Date): Promise<Due[]> {
+  const running = timers.filter(({ state }) => state === 'running');
+  await moveStale(services, tx, running, now);
+  return (
+    timers
+      // Somebody answered, or another sweep was there before, or it falls due later now.
+      .filter(({ state, next_step_at }) => state !== 'paused' && next_step_at !== null && next_step_at <= now)
+      .map(timer => {
+        const { due: steps, left } = takeDue(timer.steps, now);
+        const calls = callsNow(timer, steps);
+        return {
+          timer,
+          steps,
+          left: calls ? withNextCall(left, now) : left,
+          calls,
+          due_at: new Date(steps[0]?.at ?? timer.next_step_at!),
+        };
+      })
+  );
+}
 
 /** A breach, or the end of an offer that a breach should have ended. */
 const falls = ({ kind }: TimerStep): boolean => kind === 'breach' || kind === 'expire';
+
+const hasEffect = ({ timer, steps, calls }: Due): boolean => calls || (timer.on_breach !== null && steps.some(falls));
+
+/**
+ * Claims what is due first, and fires what of it changes nothing but itself.
+ * @returns how many were found, and those that are to fire alone: what belongs to one case keeps its order; all, where something
+ *   went wrong with one
+ */
+async function fireTogether(services: Services, effects: TimerEffects): Promise<{ found: number; alone: TimerRow[] }> {
+  let claimed: TimerRow[] = [];
+  try {
+    const { fired, alone } = await transact(services, CLOCK, async tx => {
+      const now = services.now();
+      claimed = await claimDueTimers(tx, now, BATCH);
+      const due = await decideDue(services, tx, claimed, now);
+      const of_others = new Set(due.filter(hasEffect).map(({ timer }) => timer.case_id));
+      const alone = due.filter(({ timer }) => of_others.has(timer.case_id)).map(({ timer }) => timer);
+      const together = due.filter(({ timer }) => !of_others.has(timer.case_id));
+      if (together.length > 0) await fireAll(services, effects, tx, together);
+      return { fired: together, alone };
+    });
+    for (const it of fired) tellFired(services, it);
+    return { found: claimed.length, alone };
+  } catch (error) {
+    if (claimed.length === 0) throw error;
+    services.log.warn({ err: error }, 'timers did not fire together, and are fired one by one');
+    return { found: claimed.length, alone: claimed };
+  }
+}
+
+async function fireAll(services: Services, effects: TimerEffects, tx: Tx, due: readonly Due[]): Promise<void> {
+  const timers = due.map(({ timer }) => timer);
+  const case_ids = timers.map(({ case_id }) => case_id);
+  const [notice] = await Promise.all([effects.notices(tx, timers), findDataKeys(services, tx, case_ids)]);
+  for (const { timer, steps, left } of due) {
+    Object.assign(timer, stateAfter(timer, steps, left));
+    for (const step of steps) await tell(services, tx, notice, timer, step);
+  }
+  saveTimers(tx, timers);
+}
+
+/** Timers of one case fire one after another, those of different cases side by side. */
+async function fireEachAlone(services: Services, effects: TimerEffects, alone: readonly TimerRow[]): Promise<void> {
+  const cases = Map.groupBy(alone, ({ case_id }) => case_id).values();
+  const fireCases = async () => {
+    // One iterator for all: each takes the next case that none has taken.
+    for (const timers of cases)
+      for (const timer of timers) {
+        const is_free = await tryToFire(services, effects, timer);
+        if (!is_free) break;
+      }
+  };
+  const rounds = await Promise.allSettled(Array.from({ length: AT_A_TIME }, fireCases));
+  for (const round of rounds) if (round.status === 'rejected') throw round.reason;
+}
+
+/** @returns false where somebody else is at its case: then it is looked at again by the next sweep */
+async function tryToFire(services: Services, effects: TimerEffects, wanted: DueTimer): Promise<boolean> {
+  const { id, case_id } = wanted;
+  try {
+    const fired = await fireTimer(services, effects, wanted);
+    if (fired && fired !== 'busy') tellFired(services, fired);
+    return fired !== 'busy';
+  } catch (error) {
+    if (isLockTimeout(error)) return false;
+    // One that fails must not stand before the others: it is tried again after a while, and is then as late as it is.
+    services.log.error({ err: error, timer_id: id }, 'timer did not fire');
+    await recordFailure(services, error, {
+      role: 'clock',
+      action: 'timer.fire',
+      subject: { subject_id: case_id, resource_id: id },
+    });
+    const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
+    await transact(services, CLOCK, async tx => putOff(tx, id, again_at));
+    return true;
+  }
+}
+
+function tellFired(services: Services, { timer, steps, due_at }: Due): void {
+  const lag_ms = services.now().getTime() - due_at.getTime();
+  services.metrics.timer_lag.observe(lag_ms / 1_000);
+  services.log.info({ timer_id: timer.id, steps: steps.map(({ kind }) => kind), lag_ms }, 'timer fired');
+}
+
+/** @returns null where there is nothing to do any more, `busy` where another sweep is at the timers of its case */
+const fireTimer = (services: Services, effects: TimerEffects, wanted: DueTimer): Promise<Due | null | 'busy'> =>
+  transact(services, CLOCK, async tx => {
+    if (!(await claimCase(tx, wanted.case_id))) return 'busy';
+    const subject = await effects.lock(tx, wanted);
+    const now = services.now();
+    const timers = subject.timers.filter(({ id }) => id === wanted.id);
+    const [due] = await decideDue(services, tx, timers, now);
+    if (!due) return null;
+    const { timer, steps, left, calls } = due;
+    const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
+    saveTimer(tx, timer, {
+      ...stateAfter(timer, steps, open_until ? withExpiry(left, open_until) : left),
+      ...(calls ? { called_agency_ids: timer.called_agency_ids ?? [] } : {}),
+    });
+    for (const step of steps) {
+      await tell(services, tx, subject.notice, timer, step);
+      if (falls(step) && !open_until) await subject.on_breach(tx, timer, now);
+    }
+    if (calls) await callNext(services, tx, timer, now);
+    return due;
+  });
 
 async function keptOpen(tx: Tx, subject: Subject, timer: TimerRow, now: Date): Promise<Date | null> {
   if (timer.on_breach !== 'expire_offer' || timer.offer_id === null) return null;
@@ -128,35 +227,35 @@ const TELLS = {
   escalate: { action: 'timer.escalate', type: 'timer.escalated' },
   // Whoever waited for a floor was told when it ends.
   reach: { action: 'timer.reach', type: null },
-} as const satisfies Record<string, { action: string; type: EventType | null }>;
+  // What becomes of the offer is told by that.
+  expire: null,
+  // Whoever is called is told by the call.
+  call: null,
+} as const satisfies Record<TimerStep['kind'], { action: string; type: EventType | null } | null>;
 
-async function tell(
-  services: Services,
-  tx: Tx,
-  subject: Subject,
-  timer: TimerRow,
-  step: TimerStep,
-  kind: keyof typeof TELLS,
-): Promise<void> {
-  const { action, type } = TELLS[kind];
+async function tell(services: Services, tx: Tx, notice: Subject['notice'], timer: TimerRow, step: TimerStep): Promise<void> {
+  const told = TELLS[step.kind];
+  if (!told) return;
   await record(services, tx, CLOCK, {
-    action,
+    action: told.action,
     resource_type: 'timer',
     code: timer.name,
     subjects: [
       { subject_id: timer.case_id, resource_id: timer.id, ...(timer.referral_id ? { referral_id: timer.referral_id } : {}) },
     ],
-    events: type ? [subject.notice(type, timer, step)] : [],
+    events: told.type ? [notice(told.type, timer, step)] : [],
   });
 }
 
 /** Breaches are recorded as they fell due, however late the sweep comes. */
-function stateAfter(timer: TimerRow, steps: readonly TimerStep[]) {
+function stateAfter(timer: TimerRow, steps: readonly TimerStep[], left: TimerStep[]) {
   const breach = steps.find(step => step.kind === 'breach');
   const reached = steps.find(step => step.kind === 'reach');
   const warned = steps.find(step => step.kind === 'warn');
   const escalated = steps.findLast(step => step.kind === 'escalate');
   return {
+    steps: left,
+    next_step_at: left[0] ? new Date(left[0].at) : null,
     ...(breach ? { state: 'breached' as const, breached_at: new Date(breach.at) } : {}),
     ...(reached ? { state: 'met' as const, met_at: new Date(reached.at) } : {}),
     ...(warned ? { warned_at: timer.warned_at ?? new Date(warned.at) } : {}),

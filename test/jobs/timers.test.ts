@@ -2,7 +2,7 @@ import t from 'tap';
 import { systemActor } from '../../src/core/access.ts';
 import { transact } from '../../src/platform/database.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
-import { listDueTimers } from '../../src/timers/store.ts';
+import { claimDueTimers } from '../../src/timers/store.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { startTestApp } from '../support/app.ts';
 import { workingDays } from '../support/calendars.ts';
@@ -381,7 +381,7 @@ t.test('timers', async t => {
       services.now(),
       ids,
     ]);
-    const due = await transact(services, systemActor('clock'), tx => listDueTimers(tx, services.now(), 100));
+    const due = await transact(services, systemActor('clock'), tx => claimDueTimers(tx, services.now(), 100));
     const asked = due.filter(({ referral_id }) => ids.includes(referral_id!)).map(({ referral_id }) => ids.indexOf(referral_id!));
     t.strictSame(
       [asked.slice(0, 2).sort(), asked.slice(2).sort()],
