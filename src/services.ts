@@ -1,4 +1,4 @@
-import { type Now, systemNow } from './platform/clock.ts';
+import { type Now, startClock } from './platform/clock.ts';
 import type { Config } from './platform/config.ts';
 import { APPLICATION_ROLE, type Database, openDatabase, requireRole } from './platform/database.ts';
 import type { Logger } from './platform/log.ts';
@@ -24,8 +24,11 @@ export interface Services {
   close(): Promise<void>;
 }
 
-/** Opens the resources in order; what was opened is closed again when a later one fails. */
-export async function openServices(config: Config, log: Logger, database_url: string, now: Now = systemNow): Promise<Services> {
+/**
+ * Opens the resources in order; what was opened is closed again when a later one fails.
+ * @param given instead of the database's clock
+ */
+export async function openServices(config: Config, log: Logger, database_url: string, given?: Now): Promise<Services> {
   const vault = openVault(config.keyring_path, { create: !config.production });
   const database = openDatabase(database_url, log);
   const opened: { close(): Promise<unknown> }[] = [database];
@@ -34,6 +37,12 @@ export async function openServices(config: Config, log: Logger, database_url: st
   };
   try {
     await requireRole(database.db, APPLICATION_ROLE);
+    let now = given;
+    if (!now) {
+      const clock = await startClock(database.pool, log);
+      opened.push(clock);
+      now = clock.now;
+    }
     const wake_up = await createWakeUp(database.pool, database_url, log);
     opened.push(wake_up);
     // An API beside workers tells of Redis, too: `readyz` says whether it is up.

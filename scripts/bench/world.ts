@@ -4,7 +4,6 @@ import { signToken } from '../../src/access/tokens.ts';
 import { insertAgency, insertCapacity, insertService } from '../../src/agencies/store.ts';
 import { systemActor } from '../../src/core/access.ts';
 import { type AgencyKind, type Role, SCOPES } from '../../src/core/codes.ts';
-import { systemNow } from '../../src/platform/clock.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
@@ -75,7 +74,7 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
 
   const { helplines, shelters, others } = made;
   const parties = [...helplines, ...shelters, ...others];
-  const issuing = { vault: openVault(config.keyring_path, { create: false }), config, now: systemNow };
+  const issuing = { vault: openVault(config.keyring_path, { create: false }), config, now: () => new Date() };
   const tokens = new Map<string, string>();
   let signed_at = Number.NEGATIVE_INFINITY;
   return {

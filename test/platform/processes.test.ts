@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
 import t from 'tap';
-import type { DemoAgency, DemoCredentials } from '../../src/demo.ts';
+import type { DemoCredentials } from '../../src/demo.ts';
 import { openTestServices } from '../support/app.ts';
+import { connect } from '../support/connect.ts';
 import { MEDICAL } from '../support/journey.ts';
-import { type Client, clientOf } from '../support/mechanism.ts';
 import { ok, referralBody, startNight } from '../support/night.ts';
 import { type Program, ready, serve } from '../support/process.ts';
 import { queueEnvironment } from '../support/redis.ts';
@@ -20,31 +20,6 @@ t.setTimeout(230_000);
 
 const PUBLIC_URL = 'http://aman.test';
 const ENDED_WITHIN_MS = 10_000;
-
-/** An agency's system that asks the APIs in turn. */
-async function connect(base_urls: string[], agency: DemoAgency): Promise<Client> {
-  let turn = 0;
-  const next = () => base_urls[turn++ % base_urls.length]!;
-  const login = await fetch(`${next()}/oauth/token`, {
-    method: 'POST',
-    headers: { authorization: `Basic ${Buffer.from(`${agency.client_id}:${agency.client_secret}`).toString('base64')}` },
-    body: new URLSearchParams({ grant_type: 'client_credentials' }),
-  });
-  const { access_token } = (await login.json()) as { access_token: string };
-  return clientOf(agency, async (method, path, body) => {
-    const response = await fetch(next() + path, {
-      method,
-      headers: {
-        authorization: `Bearer ${access_token}`,
-        'acting-caseworker': agency.caseworkers[0].staff_code,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, headers: {}, body: text === '' ? '' : JSON.parse(text) };
-  });
-}
 
 t.test('several processes of each role', async t => {
   const queue = await queueEnvironment(t);
