@@ -136,7 +136,10 @@ function backlogGauges(registers: Registry[]) {
   const events_age = gauge('aman_outbox_oldest_event_age_seconds', 'Age of the oldest of them.');
   const deliveries = byUrgency('aman_deliveries', 'Deliveries to be attempted yet at endpoints that are on.');
   const deliveries_age = byUrgency('aman_deliveries_oldest_age_seconds', 'Age of the oldest of them.');
-  const timers_armed = gauge('aman_timers_armed', 'Timers that have something to do one day.');
+  const timers_armed = gauge(
+    'aman_timers_armed',
+    'Timers that have something to do one day; of more than ten thousand an estimate.',
+  );
   const timers_due = gauge('aman_timers_due', 'Timers that are due and have not fired.');
   const timers_age = gauge('aman_timers_oldest_due_age_seconds', 'How long the first of them has been due.');
   const log_size = gauge('aman_log_entries', 'Entries of the trail in the published log.');

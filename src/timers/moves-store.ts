@@ -1,6 +1,5 @@
 import { type Selectable, sql } from 'kysely';
 import type { Tx } from '../platform/database.ts';
-import { toJson } from '../platform/gather.ts';
 import type { CalendarMoveTable } from '../platform/tables.ts';
 import type { TimerRow } from './store.ts';
 
@@ -28,18 +27,6 @@ export const lockStaleTimers = (tx: Tx, calendar: { id: string; version: number 
     .forUpdate()
     .skipLocked()
     .execute();
-
-/** Writes what now stands in timers that were reckoned anew, in one statement. */
-export async function saveMoved(tx: Tx, timers: readonly TimerRow[]): Promise<void> {
-  const columns = ['id', 'due_at', 'steps', 'next_step_at', 'calendar_version', 'version'] as const;
-  const ids = timers.map(({ id }) => id);
-  // Found by their ids, whatever the planner takes the rows of the document for.
-  await sql`
-    update timers t set due_at = j.due_at, steps = j.steps, next_step_at = j.next_step_at,
-      calendar_version = j.calendar_version, version = j.version
-    from json_populate_recordset(null::timers, ${toJson(timers, columns)}) j
-    where t.id = j.id and t.id = any (${ids})`.execute(tx);
-}
 
 export interface Moves {
   moved: number;

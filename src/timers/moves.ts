@@ -5,16 +5,8 @@ import { type Tx, transact } from '../platform/database.ts';
 import { listCoordinators } from '../referrals/store.ts';
 import { type CurrentCalendar, calendarsOf } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
-import {
-  countMoves,
-  findStaleCalendars,
-  findUntoldMoves,
-  lockStaleTimers,
-  type Moves,
-  saveMoved,
-  saveMovesTold,
-} from './moves-store.ts';
-import type { TimerRow } from './store.ts';
+import { countMoves, findStaleCalendars, findUntoldMoves, lockStaleTimers, type Moves, saveMovesTold } from './moves-store.ts';
+import { saveTimers, type TimerRow } from './store.ts';
 
 /**
  * What a changed calendar does to the timers that run along it: each is reckoned anew with the version that now stands, in
@@ -85,7 +77,7 @@ async function moveAlong(
       ...(timer.referral_id ? { referral_id: timer.referral_id } : {}),
     });
   }
-  await saveMoved(tx, timers);
+  saveTimers(tx, timers);
   if (moved.length === 0) return;
   await record(services, tx, CLOCK, { action: 'timer.move', resource_type: 'timer', subjects });
   await countMoves(tx, { calendar_id: id, version }, await countByAgency(tx, moved));

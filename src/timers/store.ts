@@ -145,7 +145,8 @@ export function saveTimer(
   TIMERS.update(tx, timer);
 }
 
-const FIRED: readonly (keyof TimerRow)[] = [
+/** What changes without an act. */
+const BY_TIME: readonly (keyof TimerRow)[] = [
   'state',
   'due_at',
   'warned_at',
@@ -158,14 +159,16 @@ const FIRED: readonly (keyof TimerRow)[] = [
   'version',
 ];
 
-/** Writes what time has made of timers, which must be locked, in one statement. */
+/** Writes what time or a changed calendar has made of timers, which must be locked, in one statement. */
 export function saveTimers(tx: Tx, timers: readonly TimerRow[]): void {
-  for (const timer of timers) timer.version += 1;
+  const ids = timers.map(({ id }) => id);
+  // Found by their ids, whatever the planner takes the rows of the document for.
   post(
     tx,
     sql`
-      update timers t set ${sql.raw(FIRED.map(column => `${column} = j.${column}`).join(', '))}
-      from json_populate_recordset(null::timers, ${toJson(timers, ['id', ...FIRED])}) j where t.id = j.id`.execute(tx),
+      update timers t set ${sql.raw(BY_TIME.map(column => `${column} = j.${column}`).join(', '))}
+      from json_populate_recordset(null::timers, ${toJson(timers, ['id', ...BY_TIME])}) j
+      where t.id = j.id and t.id = any (${ids})`.execute(tx),
   );
 }
 
@@ -188,6 +191,8 @@ export function putOff(tx: Tx, id: string, at: Date): void {
  * somebody holds are passed by: an act is dealing with them, or another sweep.
  */
 export async function claimDueTimers(tx: Tx, now: Date, limit: number): Promise<TimerRow[]> {
+  // The planner would think anew at every tick, for it cannot know whether much is due or nothing; the plan is the same.
+  post(tx, sql`select set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(tx));
   // The second list is looked at only as far as the first one leaves room.
   const { rows } = await sql<TimerRow>`
     select * from (select * from timers where next_step_at <= ${now} and urgency = 'emergency'
@@ -206,7 +211,9 @@ const WAITS_MS = 250;
 export async function claimCase(tx: Tx, case_id: string): Promise<boolean> {
   const { rows } = await sql<{ mine: boolean }>`
     select pg_try_advisory_xact_lock(hashtextextended(${`sweep ${case_id}`}, 0)) as mine,
-      set_config('lock_timeout', ${String(WAITS_MS)}, true)`.execute(tx);
+      set_config('lock_timeout', ${String(WAITS_MS)}, true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(
+    tx,
+  );
   return rows[0]!.mine;
 }
 

@@ -141,7 +141,7 @@ async function fireAll(services: Services, effects: TimerEffects, tx: Tx, due: r
   const case_ids = timers.map(({ case_id }) => case_id);
   const [notice] = await Promise.all([effects.notices(tx, timers), findDataKeys(services, tx, case_ids)]);
   for (const { timer, steps, left } of due) {
-    Object.assign(timer, stateAfter(timer, steps, left));
+    Object.assign(timer, stateAfter(timer, steps, left), { version: timer.version + 1 });
     for (const step of steps) await tell(services, tx, notice, timer, step);
   }
   saveTimers(tx, timers);
