@@ -1,0 +1,115 @@
+/**
+ * `npm run bench:clocks` measures the clocks: what a sweep costs when very many are armed and nothing is due, how late they fire,
+ * how soon what fell due during an outage is done. On a throw-away PostgreSQL, through the real service.
+ *
+ *   --quick              100,000 timers, and a tenth of everything else
+ *   --only a,b           of: idle lag outage
+ *   --timers N           armed; 1,000,000 unless said
+ *   --warnings --expiries --emergencies   due at once; 45,000, 5,000 and 500 unless said
+ *   --cpu-prof FOLDER    where the time of the process that sweeps goes, after an outage
+ *   --json FILE          everything as an object
+ */
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { connectAgencies, findAsked, type Kase, openCases } from './bench/acts.ts';
+import { describe } from './bench/measure.ts';
+import { run, type Tell } from './bench/run.ts';
+import type { Server } from './bench/server.ts';
+import { startService } from './bench/service.ts';
+import { makeWorld, type World } from './bench/world.ts';
+import { askerOf, measureIdle, measureLag, measureOutage } from './bench-clocks/firing.ts';
+import { armTimers, type Model } from './bench-clocks/population.ts';
+import * as report from './bench-clocks/report.ts';
+
+const PARTS = ['idle', 'lag', 'outage'];
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    timers: { type: 'string' },
+    warnings: { type: 'string' },
+    expiries: { type: 'string' },
+    emergencies: { type: 'string' },
+    'cpu-prof': { type: 'string' },
+    json: { type: 'string' },
+  },
+});
+const { quick } = options;
+const parts = new Set(options.only?.split(',') ?? PARTS);
+const unknown = [...parts].find(part => !PARTS.includes(part));
+if (unknown !== undefined) throw new Error(`--only ${unknown}: there is ${PARTS.join(', ')}`);
+const tenth = (count: number) => (quick ? count / 10 : count);
+const plan = {
+  timers: Number(options.timers ?? tenth(1_000_000)),
+  few: 10_000,
+  cases: 200,
+  idle: { rounds: quick ? 3 : 9, sweeps: 200 },
+  lag: { per_second: 200, seconds: quick ? 5 : 20 },
+  outage: {
+    warnings: Number(options.warnings ?? tenth(45_000)),
+    expiries: Number(options.expiries ?? tenth(5_000)),
+    emergencies: Number(options.emergencies ?? tenth(500)),
+  },
+  profile: options['cpu-prof'] === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(options['cpu-prof'])}`],
+};
+
+await run<report.Results>({
+  // When a clock fired is when that was committed.
+  settings: { track_commit_timestamp: 'on' },
+  at_most_minutes: 60,
+  json_file: options.json,
+  measure,
+});
+
+async function measure(server: Server, results: Partial<report.Results>, tell: Tell): Promise<void> {
+  results.machine = await describe(server);
+  const { world, cases, model } = await prepare(server, tell);
+  const arm = async (database: string, count: number) => {
+    tell(`arming ${count} clocks`);
+    await server.clone('world', database);
+    await armTimers(server.urlOf(database), server.dir, world, model, count);
+  };
+  const many = { database_url: server.urlOf('many'), dir: server.dir, postmaster_pid: server.pid };
+  await arm('many', plan.timers);
+  const makeAsked = askerOf(many, world, cases);
+
+  if (parts.has('idle')) {
+    await arm('few', plan.few);
+    tell('idle sweeps');
+    const databases = [
+      { armed: plan.few, database_url: server.urlOf('few') },
+      { armed: plan.timers, database_url: many.database_url },
+    ];
+    results.idle = await measureIdle(databases, server.dir, plan.idle);
+    report.printIdle(results.idle);
+  }
+  if (parts.has('lag')) {
+    tell('lag');
+    results.lag = await measureLag(many, plan.lag, makeAsked);
+    report.printLag(results.lag);
+  }
+  if (parts.has('outage')) {
+    tell('an outage');
+    results.outage = await measureOutage({ ...many, node_args: plan.profile }, plan.outage, makeAsked);
+    report.printOutage(results.outage);
+  }
+}
+
+/** The mechanism, cases that can be referred, and one referral of which the others are copies. */
+async function prepare(server: Server, tell: Tell): Promise<{ world: World; cases: Kase[]; model: Model }> {
+  const database_url = server.urlOf('world');
+  await server.run('postgres', 'create role aman_app nologin', 'create database world');
+  const world = await makeWorld(database_url, server.dir);
+  tell(`opening ${plan.cases} cases`);
+  const service = await startService({ database_url, dir: server.dir });
+  const agencies = connectAgencies(service.origin, world, 16);
+  try {
+    const [first, ...cases] = await openCases(agencies, world, plan.cases);
+    const asked = await findAsked(database_url, world, await agencies.submit(first!));
+    return { world, cases, model: { kase: first!, asked } };
+  } finally {
+    await agencies.close();
+    await service.stop();
+  }
+}
