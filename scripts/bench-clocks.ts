@@ -1,9 +1,10 @@
 /**
  * `npm run bench:clocks` measures the clocks: what a sweep costs when very many are armed and nothing is due, how late they fire,
- * how soon what fell due during an outage is done. On a throw-away PostgreSQL, through the real service.
+ * how soon what fell due during an outage is done, what a holiday costs, and what BullMQ's delayed jobs would. On a throw-away
+ * PostgreSQL, through the real service.
  *
  *   --quick              100,000 timers, and a tenth of everything else
- *   --only a,b           of: idle lag outage
+ *   --only a,b           of: reckoning idle lag outage holiday jobs
  *   --timers N           armed; 1,000,000 unless said
  *   --warnings --expiries --emergencies   due at once; 45,000, 5,000 and 500 unless said
  *   --cpu-prof FOLDER    where the time of the process that sweeps goes, after an outage
@@ -18,10 +19,15 @@ import type { Server } from './bench/server.ts';
 import { startService } from './bench/service.ts';
 import { makeWorld, type World } from './bench/world.ts';
 import { askerOf, measureIdle, measureLag, measureOutage } from './bench-clocks/firing.ts';
+import { measureHoliday } from './bench-clocks/holiday.ts';
+import { armClocks, measureJobsOnPostgres, measureJobsOnRedis } from './bench-clocks/jobs.ts';
 import { armTimers, type Model } from './bench-clocks/population.ts';
+import { measureReckoning } from './bench-clocks/reckoning.ts';
 import * as report from './bench-clocks/report.ts';
 
-const PARTS = ['idle', 'lag', 'outage'];
+const PARTS = ['reckoning', 'idle', 'lag', 'outage', 'holiday', 'jobs'];
+/** Of those that fall due a second, one in so many ends an offer. */
+const EXPIRES_IN = 20;
 
 const { values: options } = parseArgs({
   options: {
@@ -51,6 +57,9 @@ const plan = {
     expiries: Number(options.expiries ?? tenth(5_000)),
     emergencies: Number(options.emergencies ?? tenth(500)),
   },
+  holiday: { clocks: tenth(100_000), before_s: quick ? 10 : 30 },
+  reckonings: tenth(1_000_000),
+  jobs: { armed: tenth(100_000), per_second: 200, seconds: quick ? 5 : 20 },
   profile: options['cpu-prof'] === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${resolve(options['cpu-prof'])}`],
 };
 
@@ -70,8 +79,12 @@ async function measure(server: Server, results: Partial<report.Results>, tell: T
     await server.clone('world', database);
     await armTimers(server.urlOf(database), server.dir, world, model, count);
   };
+  if (parts.has('reckoning')) {
+    results.reckoning = measureReckoning(plan.reckonings);
+    report.printReckoning(results.reckoning);
+  }
   const many = { database_url: server.urlOf('many'), dir: server.dir, postmaster_pid: server.pid };
-  await arm('many', plan.timers);
+  if (['idle', 'lag', 'outage', 'holiday'].some(part => parts.has(part))) await arm('many', plan.timers);
   const makeAsked = askerOf(many, world, cases);
 
   if (parts.has('idle')) {
@@ -86,13 +99,32 @@ async function measure(server: Server, results: Partial<report.Results>, tell: T
   }
   if (parts.has('lag')) {
     tell('lag');
-    results.lag = await measureLag(many, plan.lag, makeAsked);
+    const { per_second, seconds } = plan.lag;
+    results.lag = await measureLag(many, plan.lag, await makeAsked(Math.round((per_second * seconds) / EXPIRES_IN)));
     report.printLag(results.lag);
   }
   if (parts.has('outage')) {
     tell('an outage');
     results.outage = await measureOutage({ ...many, node_args: plan.profile }, plan.outage, makeAsked);
     report.printOutage(results.outage);
+  }
+  if (parts.has('holiday')) {
+    tell('a holiday');
+    results.holiday = await measureHoliday(many, world, plan.holiday, makeAsked);
+    report.printHoliday(results.holiday);
+  }
+  if (parts.has('jobs')) {
+    await server.clone('world', 'queue');
+    const place = { database_url: server.urlOf('queue'), dir: server.dir };
+    tell('rows for clocks');
+    const clocks = await armClocks(place, plan.jobs.armed);
+    await arm('alike', plan.jobs.armed);
+    const { p50_ms, p99_ms } = await measureLag({ ...many, database_url: server.urlOf('alike') }, plan.jobs, []);
+    tell('delayed jobs');
+    const on_redis = await measureJobsOnRedis(place, plan.jobs);
+    const on_postgres = await measureJobsOnPostgres(place, plan.jobs);
+    results.armed = [{ ...clocks, lag: { p50_ms, p99_ms } }, on_postgres, ...(on_redis ? [on_redis] : [])];
+    report.printArmed(results.armed, plan.jobs.per_second);
   }
 }
 

@@ -76,8 +76,6 @@ export interface LagResult {
   highest_ms: number;
 }
 
-/** Of so many that fall due a second, one of these ends an offer. */
-const EXPIRES_IN = 20;
 /** From when everything is prepared. */
 const BEGINS_IN_S = 6;
 
@@ -86,12 +84,12 @@ const NEVER_DOWN = `insert into heartbeats select role, now() + interval '1 hour
   from unnest(array['api', 'worker']) role
   on conflict (role) do update set beat_at = excluded.beat_at, running_since = excluded.running_since`;
 
+/** @param expiring referrals whose offers end among those that fall due; the others warn */
 export async function measureLag(
   means: Means,
   { per_second, seconds }: { per_second: number; seconds: number },
-  makeAsked: (count: number) => Promise<string[]>,
+  expiring: readonly string[],
 ): Promise<LagResult> {
-  const expiring = await makeAsked(Math.round((per_second * seconds) / EXPIRES_IN));
   const service = await startWorker(means);
   try {
     const began_at = await asOwner(means.database_url, async client => {

@@ -37,6 +37,8 @@ export interface World {
   parties: Party[];
   /** Signs everybody a new token where the last ones are getting old. */
   refresh(): Promise<void>;
+  /** A token for everything that a client may. */
+  tokenFor(client_id: string): Promise<string>;
   /** What a caseworker's system sends with every request. */
   headersOf(party: Party): Record<string, string>;
 }
@@ -75,6 +77,7 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
   const { helplines, shelters, others } = made;
   const parties = [...helplines, ...shelters, ...others];
   const issuing = { vault: openVault(config.keyring_path, { create: false }), config, now: () => new Date() };
+  const tokenFor = (client_id: string) => signToken(issuing, { client_id, scopes: SCOPES });
   const tokens = new Map<string, string>();
   let signed_at = Number.NEGATIVE_INFINITY;
   return {
@@ -85,9 +88,10 @@ export async function makeWorld(database_url: string, dir: string): Promise<Worl
     parties,
     async refresh() {
       if (performance.now() - signed_at < 60_000) return;
-      for (const { client_id } of parties) tokens.set(client_id, await signToken(issuing, { client_id, scopes: SCOPES }));
+      for (const { client_id } of parties) tokens.set(client_id, await tokenFor(client_id));
       signed_at = performance.now();
     },
+    tokenFor,
     headersOf: ({ client_id, staff_code }) => ({
       authorization: `Bearer ${tokens.get(client_id)}`,
       'acting-caseworker': staff_code,
