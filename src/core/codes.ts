@@ -76,6 +76,21 @@ export const STAGES = list(
 );
 /** What a competent authority finds. */
 export const DECISION_KINDS = list('initial', 'reasonable_grounds', 'conclusive_grounds', 'reconsideration');
+export const DECISION_OUTCOMES = list('positive', 'negative');
+/** Why it found so. */
+export const DECISION_REASONS = list(
+  'indicators_met',
+  'indicators_not_met',
+  'insufficient_information',
+  'not_credible',
+  'outside_definition',
+  'new_information',
+  'no_new_information',
+  'earlier_decision_wrong',
+  'other',
+);
+/** How a screening was spoken. */
+export const SCREENING_MODES = list('in_person', 'phone', 'remote');
 export const CHANNELS = list(
   'hotline',
   'phone',
@@ -241,6 +256,9 @@ export type Urgency = (typeof URGENCIES)[number];
 export type Risk = (typeof RISKS)[number];
 export type Stage = (typeof STAGES)[number];
 export type DecisionKind = (typeof DECISION_KINDS)[number];
+export type DecisionOutcome = (typeof DECISION_OUTCOMES)[number];
+export type DecisionReason = (typeof DECISION_REASONS)[number];
+export type ScreeningMode = (typeof SCREENING_MODES)[number];
 export type Sex = (typeof SEXES)[number];
 export type ProtectionStatus = (typeof PROTECTION_STATUSES)[number];
 export type DangerFlag = (typeof DANGER_FLAGS)[number];
@@ -264,6 +282,9 @@ export const CODE_LISTS = {
   track: TRACKS,
   stage: STAGES,
   decision_kind: DECISION_KINDS,
+  decision_outcome: DECISION_OUTCOMES,
+  decision_reason: DECISION_REASONS,
+  screening_mode: SCREENING_MODES,
   channel: CHANNELS,
   sex: SEXES,
   contact_method: CONTACT_METHODS,
