@@ -48,6 +48,16 @@ CREATE OR REPLACE FUNCTION public.coordinated()
  STABLE PARALLEL SAFE
 AS $function$ select coalesce((select jurisdictions from agencies where id = me() and kind = 'coordination_committee'), '{}') $function$;
 
+CREATE OR REPLACE FUNCTION public.decides(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE COST 1000
+AS $function$begin
+      return exists (select from public.offers o join public.agencies a on a.id = o.agency_id
+        where o.case_id = which and o.agency_id = me() and o.service = 'identification'
+          and o.status in ('accepted', 'in_progress') and a.competent_authority);
+    end$function$;
+
 CREATE OR REPLACE FUNCTION public.enter(role text)
  RETURNS text
  LANGUAGE plpgsql
@@ -296,6 +306,15 @@ AS $function$
       end if;
       return null;
     end $function$;
+
+CREATE OR REPLACE FUNCTION public.supports(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE COST 1000
+AS $function$begin
+      return holds(which) and exists (select from public.agencies a where a.id = me() and a.kind in (
+        'shelter', 'health', 'social_services', 'civil_society', 'international_organisation', 'hotline', 'council', 'school'));
+    end$function$;
 
 CREATE OR REPLACE FUNCTION public.takes_part(which text)
  RETURNS boolean
@@ -1007,6 +1026,56 @@ CREATE POLICY trail ON consents AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['trail'::text]));
 GRANT INSERT, SELECT, UPDATE ON consents TO aman_app;
 
+CREATE TABLE decision_reasons (
+  decision_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  sealed bytea NOT NULL,
+  CONSTRAINT decision_reasons_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT decision_reasons_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT decision_reasons_decision_id_fkey FOREIGN KEY (decision_id) REFERENCES decisions(id),
+  CONSTRAINT decision_reasons_pkey PRIMARY KEY (decision_id)
+);
+ALTER TABLE decision_reasons ENABLE ROW LEVEL SECURITY;
+ALTER TABLE decision_reasons FORCE ROW LEVEL SECURITY;
+CREATE POLICY authority ON decision_reasons AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (agency_id = me() AND decides(case_id));
+CREATE POLICY parties ON decision_reasons AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (agency_id = me() AND was_disclosed(case_id) OR owner_sees(case_id, 'criminal_justice'::text) OR decides(case_id));
+GRANT INSERT, SELECT ON decision_reasons TO aman_app;
+
+CREATE TABLE decisions (
+  id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  jurisdiction text NOT NULL,
+  kind text NOT NULL,
+  outcome text NOT NULL,
+  decided_at timestamp with time zone NOT NULL,
+  served_at timestamp with time zone,
+  staff_code text NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT decisions_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT decisions_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT decisions_check CHECK (served_at >= decided_at),
+  CONSTRAINT decisions_outcome_check CHECK (outcome = ANY (ARRAY['positive'::text, 'negative'::text])),
+  CONSTRAINT decisions_pkey PRIMARY KEY (id)
+);
+CREATE INDEX decisions_case ON decisions USING btree (case_id, id);
+ALTER TABLE decisions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE decisions FORCE ROW LEVEL SECURITY;
+CREATE POLICY authority ON decisions AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (agency_id = me() AND decides(case_id));
+CREATE POLICY parties ON decisions AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text]) OR owns(case_id) OR agency_id = me() AND was_disclosed(case_id) OR decides(case_id) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
+CREATE POLICY serves ON decisions AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (owns(case_id) OR agency_id = me() AND was_disclosed(case_id))
+  WITH CHECK (owns(case_id) OR agency_id = me() AND was_disclosed(case_id));
+GRANT INSERT, SELECT ON decisions TO aman_app;
+GRANT UPDATE (served_at, version, updated_at) ON decisions TO aman_app;
+
 CREATE TABLE deliveries (
   id text COLLATE "C" NOT NULL,
   endpoint_id text COLLATE "C" NOT NULL,
@@ -1349,6 +1418,27 @@ CREATE POLICY system ON offers AS PERMISSIVE FOR ALL TO PUBLIC
   WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON offers TO aman_app;
 
+CREATE TABLE reconsiderations (
+  decision_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  by_owner boolean NOT NULL,
+  staff_code text NOT NULL,
+  sealed bytea NOT NULL,
+  requested_at timestamp with time zone NOT NULL,
+  CONSTRAINT reconsiderations_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT reconsiderations_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT reconsiderations_decision_id_fkey FOREIGN KEY (decision_id) REFERENCES decisions(id),
+  CONSTRAINT reconsiderations_pkey PRIMARY KEY (decision_id)
+);
+ALTER TABLE reconsiderations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE reconsiderations FORCE ROW LEVEL SECURITY;
+CREATE POLICY parties ON reconsiderations AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (acting_as(VARIADIC ARRAY['router'::text]) OR agency_id = me() AND knows_case(case_id) OR owner_sees(case_id, 'criminal_justice'::text) OR decides(case_id));
+CREATE POLICY supporters ON reconsiderations AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (agency_id = me() AND (by_owner AND owns(case_id) OR NOT by_owner AND supports(case_id)));
+GRANT INSERT, SELECT ON reconsiderations TO aman_app;
+
 CREATE TABLE referrals (
   id text COLLATE "C" NOT NULL,
   reference text NOT NULL,
@@ -1410,6 +1500,27 @@ CREATE POLICY read_all ON rule_packs AS PERMISSIVE FOR SELECT TO PUBLIC
 CREATE POLICY write_admin ON rule_packs AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (( SELECT is_admin() AS is_admin));
 GRANT INSERT, SELECT, UPDATE ON rule_packs TO aman_app;
+
+CREATE TABLE screenings (
+  id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  staff_code text NOT NULL,
+  presumed boolean NOT NULL,
+  sealed bytea NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT screenings_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT screenings_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT screenings_pkey PRIMARY KEY (id)
+);
+CREATE INDEX screenings_case ON screenings USING btree (case_id, id);
+ALTER TABLE screenings ENABLE ROW LEVEL SECURITY;
+ALTER TABLE screenings FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON screenings AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (agency_id = me() AND owns(case_id));
+CREATE POLICY parties ON screenings AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (acting_as(VARIADIC ARRAY['trail'::text]) OR agency_id = me() AND owns(case_id) OR owner_sees(case_id, 'narrative'::text));
+GRANT INSERT, SELECT ON screenings TO aman_app;
 
 CREATE TABLE services (
   agency_id text COLLATE "C" NOT NULL,
@@ -1482,6 +1593,7 @@ CREATE TABLE timers (
   calendar_id text COLLATE "C",
   calendar_version integer,
   guards text[],
+  waived_at timestamp with time zone,
   calls integer NOT NULL DEFAULT 0,
   called_at timestamp with time zone,
   called_agency_id text COLLATE "C",
@@ -1520,6 +1632,8 @@ CREATE POLICY forgotten ON timers AS RESTRICTIVE FOR SELECT TO PUBLIC
   USING (NOT forgotten OR me() IS NULL OR me() <> responsible_agency_id AND me() <> COALESCE(receiver_agency_id, ''::text) OR sender_agency_id = me() OR owner_agency_id = me() OR is_system() OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
 CREATE POLICY parties ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (responsible_agency_id = me() OR owner_agency_id = me() OR sender_agency_id = me() OR receiver_agency_id = me() OR acting_as(VARIADIC ARRAY['trail'::text]) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR called_agency_ids IS NOT NULL AND ((me() = ANY (called_agency_ids)) OR acknowledged_at IS NULL AND on_duty(jurisdiction)));
+CREATE POLICY supporters ON timers AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (subject_type = 'case'::text AND guards = '{conclusive_grounds}'::text[] AND supports(case_id));
 CREATE POLICY system ON timers AS PERMISSIVE FOR ALL TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
   WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));

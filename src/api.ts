@@ -17,7 +17,9 @@ import { createRefusalCounter } from './audit/counted.ts';
 import { findHead, haltOf } from './audit/log-store.ts';
 import { recordRefusal } from './audit/refusals.ts';
 import { auditRoutes } from './audit/routes.ts';
+import { decisionRoutes } from './cases/decisions/routes.ts';
 import { caseRoutes } from './cases/routes.ts';
+import { screeningRoutes } from './cases/screenings/routes.ts';
 import { systemActor } from './core/access.ts';
 import { Problem } from './core/problem.ts';
 import { registerAuth } from './platform/http/auth.ts';
@@ -130,6 +132,8 @@ export async function buildApi(services: Services): Promise<App> {
   rulePackRoutes(app, services);
   calendarRoutes(app, services);
   caseRoutes(app, services);
+  screeningRoutes(app, services);
+  decisionRoutes(app, services);
   referralRoutes(app, services);
   candidateRoutes(app, services);
   messageRoutes(app, services);

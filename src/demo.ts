@@ -64,6 +64,12 @@ const REGIONS = ['XA-1', 'XA-2', 'XB-1', 'XB-2'];
 
 const FRONT_LINE: readonly Role[] = ['operator', 'caseworker', 'screener'];
 const ADULT = 18;
+/** What its rules ask screeners for, every one of them holds. */
+const CERTIFICATES = fastPack(FAST).certifications.map(({ course }) => ({
+  course,
+  completed_on: '2026-01-05',
+  expires_on: null,
+}));
 
 const MECHANISM = {
   helpline_a: { name: 'Daybreak Helpline', kind: 'hotline', staff: 'DH', worker: FRONT_LINE, first_responder: true },
@@ -236,7 +242,8 @@ async function insertDemoAgency(
     { staff_code: `${it.staff}-2`, roles: [...new Set<Role>([...it.worker, 'supervisor', 'auditor'])] },
   ];
   for (const caseworker of caseworkers) {
-    const row = { id: newId('cwk'), agency_id: id, languages: [], certifications: [], ...caseworker, ...made };
+    const certifications = caseworker.roles.includes('screener') ? CERTIFICATES : [];
+    const row = { id: newId('cwk'), agency_id: id, languages: [], certifications, ...caseworker, ...made };
     await insertCaseworker(tx, { ...row, status: 'active' });
   }
 

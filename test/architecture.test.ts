@@ -45,6 +45,7 @@ const DOORS = [
   'src/audit/read.ts',
   'src/audit/record.ts',
   'src/cases/assignments.ts',
+  'src/cases/clocks.ts',
   'src/cases/schema.ts',
   'src/cases/view.ts',
   'src/referrals/coverage.ts',

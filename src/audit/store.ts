@@ -323,6 +323,12 @@ export async function findNamedSubject(tx: Tx, id: string): Promise<SubjectRecor
       const found = await tx.selectFrom('consents').select('case_id').where('id', '=', id).executeTakeFirst();
       return found ? { subject_id: found.case_id, resource_id: id } : { subject_id: id, exists: false };
     }
+    case 'dec':
+    case 'scr': {
+      const table = prefixOf(id) === 'dec' ? 'decisions' : 'screenings';
+      const found = await tx.selectFrom(table).select('case_id').where('id', '=', id).executeTakeFirst();
+      return found ? { subject_id: found.case_id, resource_id: id } : { subject_id: id, exists: false };
+    }
     case 'msg': {
       const found = await tx.selectFrom('messages').select(['case_id', 'referral_id']).where('id', '=', id).executeTakeFirst();
       return found

@@ -13,15 +13,20 @@ import {
   touchesSafety,
 } from '../core/case.ts';
 import { CATEGORIES, type Category } from '../core/codes.ts';
+import { guardedClose } from '../core/floor.ts';
 import { Problem } from '../core/problem.ts';
+import { type CaseState, nextStage } from '../core/stages.ts';
 import { insertDataKey } from '../platform/data-keys.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { tellHolders, withheldNow } from '../referrals/coverage.ts';
 import { endFollowUps, startFollowUps } from '../referrals/follow-up.ts';
+import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
+import { endAtClose, requireServed, startAtOpening, startAtReopening } from './clocks.ts';
 import type { CaseBody, CasePatch } from './schema.ts';
+import { waysOf } from './stages.ts';
 import {
   type CaseRow,
   findProfile,
@@ -50,21 +55,20 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
 
     const id = newId('cas');
     const { track, jurisdiction, region, risk, group_id, ...document } = body as CaseBody & CaseDocument;
+    const facts = { id, owner_agency_id: actor.agency_id, jurisdiction, stage: 'reported' as const };
     insertCase(tx, {
-      id,
+      ...facts,
       reference: newReference(),
-      owner_agency_id: actor.agency_id,
-      jurisdiction,
       region: region ?? null,
       track,
       risk,
-      stage: 'reported',
       group_id: group_id ?? null,
       opened_at: now,
       updated_at: now,
     });
     insertDataKey(services, tx, id);
     await saveCaseData(services, tx, id, 1, { ...toCategories(document), profile: routingProfile(document, now) }, now);
+    await startAtOpening(services, tx, facts, now);
     const receipt = await record(services, tx, actor, {
       action: 'case.open',
       resource_type: 'case',
@@ -117,16 +121,19 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
 /**
  * The owner's supervisor ends the case, with a coded reason. Referrals that are under way go on; what was completed is no
  * longer followed up.
- * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`, and `too_early` for a close because of a negative
+ *   decision while that may be asked again
  */
 export const closeCase = (services: Services, actor: AgencyActor, id: string, body: { reason_code: string }) =>
   act(services, actor, 'case.close', viewOf(services, actor), async (tx, now) => {
     const found = await lockOwnCase(services, tx, actor, id, 'case.close');
     expectVersion(actor, found.version);
-    if (found.stage === 'closed') throw closed();
+    const { from, to } = nextStage('close', stateOf(found), waysOf(await getCurrentRulePack(services, tx, found.jurisdiction)));
+    await requireServed(tx, id, guardedClose(body.reason_code), now);
 
-    saveStage(tx, id, { stage: 'closed', stage_before_close: found.stage, close_reason: body.reason_code, closed_at: now }, now);
+    saveStage(tx, id, { stage: to, stage_before_close: from, close_reason: body.reason_code, closed_at: now }, now);
     await endFollowUps(tx, id, now);
+    await endAtClose(tx, id);
     const receipt = await record(services, tx, actor, {
       action: 'case.close',
       resource_type: 'case',
@@ -146,17 +153,12 @@ export const reopenCase = (services: Services, actor: AgencyActor, id: string, b
   act(services, actor, 'case.reopen', viewOf(services, actor), async (tx, now) => {
     const found = await lockOwnCase(services, tx, actor, id, 'case.reopen');
     expectVersion(actor, found.version);
-    if (found.stage !== 'closed' || found.stage_before_close === null) {
-      throw new Problem('wrong_state', {
-        detail: 'the case is not closed',
-        members: { state: found.stage, allowed_actions: ['close'] },
-      });
-    }
+    const { to } = nextStage('reopen', stateOf(found), waysOf(await getCurrentRulePack(services, tx, found.jurisdiction)));
 
-    const open = { stage: found.stage_before_close, stage_before_close: null, close_reason: null, closed_at: null };
-    saveStage(tx, id, open, now);
+    saveStage(tx, id, { stage: to, stage_before_close: null, close_reason: null, closed_at: null }, now);
     await insertReopening(services, tx, { case_id: id, version: found.version + 1, reason: body.reason, reopened_at: now });
     await startFollowUps(services, tx, id, now);
+    await startAtReopening(services, tx, { ...found, stage: to }, now);
     const receipt = await record(services, tx, actor, {
       action: 'case.reopen',
       resource_type: 'case',
@@ -165,6 +167,8 @@ export const reopenCase = (services: Services, actor: AgencyActor, id: string, b
     });
     return { id, receipt };
   });
+
+const stateOf = ({ stage, stage_before_close }: CaseRow): CaseState => ({ stage, stage_before_close, reconsiders: null });
 
 /** What an owner amends without seeing all of it leaves what routing knows of the rest as it was. */
 function keptBackOf(earlier: RoutingProfile, kept_back: readonly Category[]): Partial<RoutingProfile> {

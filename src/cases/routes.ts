@@ -96,7 +96,7 @@ export function caseRoutes(app: App, services: Services): void {
       id: 'closeCase',
       summary: 'Close a case',
       action: 'case.close',
-      problems: ['wrong_state'],
+      problems: ['wrong_state', 'too_early'],
       body: CloseBody,
       answer: CaseView,
     }),

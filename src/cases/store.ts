@@ -1,6 +1,6 @@
 import { type RawBuilder, type Selectable, sql } from 'kysely';
 import type { CaseData, RoutingProfile } from '../core/case.ts';
-import type { Category } from '../core/codes.ts';
+import type { Category, Stage } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
 import { getDataKey, keepDataKey } from '../platform/data-keys.ts';
 import { post, type Tx } from '../platform/database.ts';
@@ -92,7 +92,7 @@ export function saveStage(
 }
 
 export interface CaseFilter {
-  stage?: string;
+  stage?: Stage;
   risk?: string;
   reference?: string;
   status?: 'open' | 'closed';

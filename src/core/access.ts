@@ -59,7 +59,8 @@ export const systemActor = (role: SystemRole): SystemActor => ({ type: 'system',
 /**
  * What an agency is to a thing. `holder`: an accepted receiver; `self`: it is the agency's own thing, or one to be made;
  * `reader`: it may see it, as everybody may see the directory, and no more; `responsible`: a clock is its to meet; `called`: one of
- * its people was called because of the thing; `on_duty`: the person behind the request is on the duty roster for it.
+ * its people was called because of the thing; `on_duty`: the person behind the request is on the duty roster for it; `authority`: a
+ * competent authority that accepted to decide, or, of a decision, that made it; `supporter`: a holder that stands by the person.
  */
 export type Relation =
   | 'self'
@@ -72,6 +73,8 @@ export type Relation =
   | 'on_duty'
   | 'holder'
   | 'former_holder'
+  | 'authority'
+  | 'supporter'
   | 'coordinator'
   | 'audit_body'
   | 'admin';
@@ -105,6 +108,12 @@ const PERMISSIONS = {
     roles: [...CASE_ROLES, 'coordinator'],
   },
   'disclosure.confirm_deletion': { relations: ['holder', 'former_holder'], roles: FOR_RECEIVER },
+  'screening.record': { relations: ['owner'], roles: ['screener'] },
+  'screening.list': { relations: ['owner'], roles: CASE_ROLES },
+  'decision.make': { relations: ['authority'], roles: FOR_RECEIVER },
+  'decision.list': { relations: ['owner', 'authority', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'decision.serve': { relations: ['owner', 'authority'], roles: ['caseworker'] },
+  'decision.request_reconsideration': { relations: ['owner', 'supporter'], roles: FOR_SENDER },
   'consent.give': { relations: ['owner'], roles: FOR_SENDER },
   'consent.list': { relations: ['owner'], roles: CASE_ROLES },
   'consent.withdraw': { relations: ['owner'], roles: FOR_SENDER },
@@ -133,6 +142,7 @@ const PERMISSIONS = {
   'timer.list': { relations: ['self', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
   'timer.pause': { relations: ['responsible', 'coordinator'], roles: [...SUPERVISOR, 'coordinator'] },
   'timer.resume': { relations: ['responsible', 'coordinator'], roles: [...SUPERVISOR, 'coordinator'] },
+  'timer.waive': { relations: ['supporter'], roles: FOR_SENDER },
   'timer.meet': { relations: ['owner', 'sender', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
   'timer.meet_as_receiver': { relations: ['receiver'], roles: FOR_RECEIVER },
   'timer.acknowledge_escalation': { relations: ['on_duty'], roles: [] },

@@ -77,6 +77,8 @@ const TOLD_AS: Readonly<Record<string, EventType>> = {
   'case.reopen': 'case.reopened',
   'case.transfer': 'case.transferred',
   'case.access_unassigned': 'access.unassigned',
+  'decision.make': 'decision.made',
+  'decision.serve': 'decision.served',
   'consent.give': 'consent.granted',
   'consent.withdraw': 'consent.withdrawn',
   'consent.expire': 'consent.expired',

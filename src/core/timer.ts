@@ -1,10 +1,12 @@
 import type { TimerStep } from './clock.ts';
 import type { PauseCode, Urgency } from './codes.ts';
+import { isWaivable } from './floor.ts';
+import type { GuardedAct } from './policy.ts';
 import { Problem } from './problem.ts';
 
 /** What people may do to a timer by hand, and when. Everything else that happens to one follows from acts and from time. */
 
-export type TimerAction = 'pause' | 'resume' | 'meet' | 'acknowledge_escalation';
+export type TimerAction = 'pause' | 'resume' | 'meet' | 'waive' | 'acknowledge_escalation';
 
 export interface TimerState {
   name: string;
@@ -13,6 +15,7 @@ export interface TimerState {
   urgency: Urgency;
   due_at: Date;
   pause_reason: PauseCode | null;
+  guards: readonly GuardedAct[] | null;
   calls: number;
   called_agency_ids: readonly string[] | null;
   acknowledged_at: Date | null;
@@ -22,7 +25,15 @@ export interface TimerState {
 const NEVER_RESTS = ['safety_ack', 'missing_person_check', 'welfare_check', 'deletion_confirmation', 'ground_review'];
 
 /** Duties that no step of the lifecycle meets: whoever is responsible says that they were done. */
-const MET_BY_HAND = ['missing_person_check', 'welfare_check', 'follow_up', 'safety_ack'];
+const MET_BY_HAND = [
+  'missing_person_check',
+  'welfare_check',
+  'follow_up',
+  'safety_ack',
+  'immediate_needs',
+  'authority_notification',
+  'stay_review',
+];
 
 const LIFE_SAFETY = ['safety_ack', 'missing_person_check'];
 
@@ -39,7 +50,7 @@ export const callsNow = ({ name, urgency, calls }: TimerState, due: readonly Pic
   (calls === 0 && (urgency === 'emergency' || LIFE_SAFETY.includes(name)) && due.some(({ kind }) => kind === 'escalate'));
 
 /** Whether meeting a timer of this name starts the next. */
-export const recurs = (name: string): boolean => name === 'follow_up';
+export const recurs = (name: string): boolean => name === 'follow_up' || name === 'stay_review';
 
 const ALLOWS: Readonly<Record<TimerAction, (timer: TimerState, now: Date) => boolean>> = {
   // One that has fallen due is over, though no sweep has said so yet.
@@ -48,6 +59,7 @@ const ALLOWS: Readonly<Record<TimerAction, (timer: TimerState, now: Date) => boo
   // A pause of the lifecycle ends when the question is answered, or not answered in time.
   resume: ({ state, pause_reason }) => state === 'paused' && pause_reason !== 'information_requested',
   meet: ({ name, state }) => MET_BY_HAND.includes(name) && (state === 'running' || state === 'breached'),
+  waive: ({ kind, guards, state, due_at }, now) => isWaivable({ kind, guards }) && state === 'running' && due_at > now,
   acknowledge_escalation: isCalling,
 };
 

@@ -5,6 +5,8 @@ import type { TimerStep } from '../core/clock.ts';
 import type {
   AgencyKind,
   Category,
+  DecisionKind,
+  DecisionOutcome,
   LawfulGround,
   OfferStatus,
   OperatingMode,
@@ -16,6 +18,7 @@ import type {
   Scope,
   Service,
   Sex,
+  Stage,
   Urgency,
 } from '../core/codes.ts';
 import type { DutyEntry } from '../core/duty-roster.ts';
@@ -43,6 +46,10 @@ export interface Tables {
   case_data_history: CaseDataHistoryTable;
   case_reopenings: CaseReopeningTable;
   case_assignees: CaseAssigneesTable;
+  screenings: ScreeningTable;
+  decisions: DecisionTable;
+  decision_reasons: DecisionReasonsTable;
+  reconsiderations: ReconsiderationTable;
   consents: ConsentTable;
   referrals: ReferralTable;
   offers: OfferTable;
@@ -216,8 +223,8 @@ export interface CaseTable {
   region: string | null;
   track: string;
   risk: string;
-  stage: string;
-  stage_before_close: string | null;
+  stage: Stage;
+  stage_before_close: Stage | null;
   close_reason: string | null;
   group_id: string | null;
   opened_at: Date;
@@ -285,6 +292,53 @@ export interface CaseAssigneesTable {
   staff_codes: string[];
   version: number;
   updated_at: Date;
+}
+
+/** What a named screener found. */
+export interface ScreeningTable {
+  id: string;
+  case_id: string;
+  /** The case's owner then. */
+  agency_id: string;
+  staff_code: string;
+  presumed: boolean;
+  /** How it was spoken, and why they found so: under the case's key. */
+  sealed: Buffer;
+  created_at: Date;
+}
+
+/** What a competent authority found. */
+export interface DecisionTable extends Versioned {
+  id: string;
+  case_id: string;
+  agency_id: string;
+  jurisdiction: string;
+  kind: DecisionKind;
+  outcome: DecisionOutcome;
+  decided_at: Date;
+  /** When the person was told; null: not yet. */
+  served_at: Date | null;
+  staff_code: string;
+}
+
+/** Why, coded and in words, under the case's key: not for everybody who may know that there is a decision. */
+export interface DecisionReasonsTable {
+  decision_id: string;
+  case_id: string;
+  agency_id: string;
+  sealed: Buffer;
+}
+
+/** That somebody asked for a decision to be looked at again. */
+export interface ReconsiderationTable {
+  decision_id: string;
+  case_id: string;
+  agency_id: string;
+  by_owner: boolean;
+  staff_code: string;
+  /** Why, in words, under the case's key. */
+  sealed: Buffer;
+  requested_at: Date;
 }
 
 export interface ReferralTable extends Versioned {
@@ -419,6 +473,8 @@ export interface TimerTable {
   warned_at: Date | null;
   breached_at: Date | null;
   met_at: Date | null;
+  /** Of a floor: when the person's wish to have it ended sooner was recorded. */
+  waived_at: Date | null;
   escalation_level: Generated<number>;
   on_breach: BreachEffect | null;
   /** JSON: what is still to happen, earliest first. */

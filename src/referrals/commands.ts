@@ -1,9 +1,11 @@
 import { type CandidateRow, listCandidates, takePlaces } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { requireAssigned } from '../cases/assignments.ts';
+import { requireServed } from '../cases/clocks.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { TIME_LINE } from '../core/calendar.ts';
 import { mayBeAsked } from '../core/consent.ts';
+import { guardedEnd } from '../core/floor.ts';
 import { findPolicy } from '../core/policy.ts';
 import { Problem } from '../core/problem.ts';
 import { reckon } from '../core/reckoning.ts';
@@ -227,23 +229,27 @@ function requireDay({ referral, pack }: LockedReferral, name: TimerName, pointer
   if (policy && named_at > reckon(policy, now, TIME_LINE)) throw fault('is later than the rule for emergencies allows');
 }
 
+/** @throws Problem `too_early` where it ends because of a negative decision that may still be asked again */
 export const completeReferral = (
   services: Services,
   actor: AgencyActor,
   id: string,
   body: { outcome_code: string; note?: string },
 ) =>
-  actOn(services, actor, id, 'complete', async (tx, { offer, now }) => ({
-    code: body.outcome_code,
-    change: await noted(services, tx, offer, 'complete', body.note, now),
-  }));
+  actOn(services, actor, id, 'complete', async (tx, { locked, offer, now }) => {
+    await requireServed(tx, locked.referral.case_id, guardedEnd('complete', body.outcome_code), now);
+    return { code: body.outcome_code, change: await noted(services, tx, offer, 'complete', body.note, now) };
+  });
 
-/** The service ended without the need being met, which stays open. */
+/**
+ * The service ended without the need being met, which stays open.
+ * @throws Problem `too_early` where it ends because of a negative decision that may still be asked again
+ */
 export const failReferral = (services: Services, actor: AgencyActor, id: string, body: { reason_code: string; note?: string }) =>
-  actOn(services, actor, id, 'fail', async (tx, { offer, now }) => ({
-    code: body.reason_code,
-    change: await noted(services, tx, offer, 'fail', body.note, now),
-  }));
+  actOn(services, actor, id, 'fail', async (tx, { locked, offer, now }) => {
+    await requireServed(tx, locked.referral.case_id, guardedEnd('fail', body.reason_code), now);
+    return { code: body.reason_code, change: await noted(services, tx, offer, 'fail', body.note, now) };
+  });
 
 /** The sender takes the request back. */
 export const cancelReferral = (services: Services, actor: AgencyActor, id: string, body: { reason_code: string }) =>

@@ -170,7 +170,7 @@ export async function saveConfirmation(tx: Tx, disclosure: DisclosureRow, now: D
  */
 export async function forgetDisclosure(
   tx: Tx,
-  { id, referral_id, offer_id, agency_id }: DisclosureRow,
+  { id, case_id, referral_id, offer_id, agency_id }: DisclosureRow,
   now: Date,
 ): Promise<void> {
   await tx.updateTable('disclosures').set({ deletion_confirmed_at: now, forgotten_at: now }).where('id', '=', id).execute();
@@ -184,5 +184,8 @@ export async function forgetDisclosure(
     update timers t set forgotten = true
     where ${agency_id} in (t.receiver_agency_id, t.responsible_agency_id) and (t.offer_id in (select id from forgotten)
       -- What was contested is offered anew, and goes on.
-      or t.offer_id = ${offer_id} and t.name = 'deletion_confirmation')`.execute(tx);
+      or t.offer_id = ${offer_id} and t.name = 'deletion_confirmation'
+      -- What of the case itself was its own, where it holds it by nothing else.
+      or t.subject_type = 'case' and t.case_id = ${case_id} and not exists (select from disclosures d
+        where d.case_id = ${case_id} and d.agency_id = ${agency_id} and d.forgotten_at is null))`.execute(tx);
 }

@@ -1,5 +1,6 @@
 import { freePlaces } from '../agencies/store.ts';
 import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
+import { settleAuthorities } from '../cases/clocks.ts';
 import { findCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { coveredCategories } from '../core/consent.ts';
@@ -165,7 +166,10 @@ async function saveStep(
   if (!ends) endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
   // Whoever has arrived is not missing.
   if (step.to === 'in_progress') endReferralTimers(tx, locked.timers, now, { meet: ['missing_person_check'] });
-  return was_taken && !isTaken({ status: step.to }) ? release(tx, locked, offer, now) : [];
+  const gives_up = was_taken && !isTaken({ status: step.to });
+  const notices = gives_up ? await release(tx, locked, offer, now) : [];
+  if (offer.service === 'identification' && (takes || gives_up)) await settleAuthorities(tx, locked, offer.case_id, now);
+  return notices;
 }
 
 function openDisclosure(tx: Tx, { referral, grants, agencies, timers }: LockedReferral, offer: OfferRow, now: Date): void {

@@ -1,3 +1,5 @@
+import { startAgain } from '../cases/clocks.ts';
+import { listAuthorities } from '../cases/decisions/store.ts';
 import { findCase, lockCase } from '../cases/store.ts';
 import { systemActor } from '../core/access.ts';
 import { decide, isAwaitingAnswer } from '../core/referral.ts';
@@ -16,7 +18,9 @@ import { caseNotice, noticesOf, referralNotice } from './timer-notices.ts';
 export const timerEffects = (services: Services): TimerEffects => ({
   async lock(tx, { case_id, referral_id }) {
     await lockCase(tx, case_id, 'share');
-    return referral_id ? referralSubject(services, await loadLocked(services, tx, referral_id)) : caseSubject(tx, case_id);
+    return referral_id
+      ? referralSubject(services, await loadLocked(services, tx, referral_id))
+      : caseSubject(services, tx, case_id);
   },
   notices: noticesOf,
 });
@@ -32,15 +36,17 @@ const referralSubject = (services: Services, locked: LockedReferral): Subject =>
   notice: (type, timer, step) => referralNotice(locked, type, timer, step),
 });
 
-async function caseSubject(tx: Tx, case_id: string): Promise<Subject> {
+/** Timers of a case itself, which concern its owner, and the authority that decides on it. */
+async function caseSubject(services: Services, tx: Tx, case_id: string): Promise<Subject> {
   const found = (await findCase(tx, case_id))!;
   const coordinators = await listCoordinators(tx, found.jurisdiction);
+  const authorities = (await listAuthorities(tx, case_id)).map(({ agency_id }) => agency_id);
   return {
     timers: await lockOpenTimers(tx, { case_id }),
     outage_grace: 'PT0S',
     on_breach: async () => {},
-    start_again: async () => {},
-    notice: (type, timer, step) => caseNotice(coordinators, type, timer, step),
+    start_again: (tx, timer, now) => startAgain(services, tx, found, timer.name, now),
+    notice: (type, timer, step) => caseNotice({ coordinators, authorities }, type, timer, step),
   };
 }
 

@@ -30,25 +30,42 @@ export function referralNotice(clocked: Clocked, type: EventType, timer: TimerRo
   };
 }
 
-/** Of a timer of a case itself, which concerns the case's owner. */
-export const caseNotice = (coordinators: readonly string[], type: EventType, timer: TimerRow, step?: TimerStep): Notice => ({
-  type,
-  subject_id: timer.case_id,
-  case_id: timer.case_id,
-  urgent: timer.urgency === 'emergency',
-  recipients: [...new Set([timer.owner_agency_id, ...toldBeside(type, timer, step, coordinators)])].map(agency_id => ({
-    agency_id,
-    body: {
-      case_id: timer.case_id,
-      timer_id: timer.id,
-      timer: timer.name,
-      agency_id: timer.responsible_agency_id,
-      ...reasonOf(type, timer),
-      ...(type === 'timer.paused' ? {} : { due_at: timer.due_at.toISOString() }),
-      ...notify(step),
-    },
-  })),
-});
+/** Whom a timer of a case concerns beside its owner; of authorities those that decide on the case now. */
+interface CaseConcerned {
+  coordinators: readonly string[];
+  authorities?: readonly string[];
+}
+
+/** Of a timer of a case itself, which concerns the case's owner. That a floor ends sooner is for whoever decides, too. */
+export function caseNotice(
+  { coordinators, authorities = [] }: CaseConcerned,
+  type: EventType,
+  timer: TimerRow,
+  step?: TimerStep,
+): Notice {
+  const knowing = [timer.owner_agency_id, ...coordinators];
+  const deciding = type === 'timer.moved' ? authorities : [];
+  const told = new Set([timer.owner_agency_id, ...toldBeside(type, timer, step, coordinators), ...deciding]);
+  return {
+    type,
+    subject_id: timer.case_id,
+    case_id: timer.case_id,
+    urgent: timer.urgency === 'emergency',
+    recipients: [...told].map(agency_id => ({
+      agency_id,
+      body: {
+        // An authority knows the case by its offer.
+        ...(knowing.includes(agency_id) ? { case_id: timer.case_id } : {}),
+        timer_id: timer.id,
+        timer: timer.name,
+        agency_id: timer.responsible_agency_id,
+        ...reasonOf(type, timer),
+        ...(type === 'timer.paused' ? {} : { due_at: (timer.waived_at ?? timer.due_at).toISOString() }),
+        ...notify(step),
+      },
+    })),
+  };
+}
 
 /**
  * The notices of steps of many timers, whatever they are about; what they need is read at once. Each timer must be locked: then
@@ -58,7 +75,7 @@ export async function noticesOf(tx: Tx, timers: readonly TimerRow[]): Promise<Su
   const { referrals, offers, agencies, coordinatorsOf } = await listNoticeFacts(tx, timers);
   return (type, timer, step) => {
     const coordinators = coordinatorsOf(timer.jurisdiction);
-    if (timer.referral_id === null) return caseNotice(coordinators, type, timer, step);
+    if (timer.referral_id === null) return caseNotice({ coordinators }, type, timer, step);
     const referral = referrals.get(timer.referral_id)!;
     const offer = offers.get(timer.offer_id ?? '');
     return referralNotice({ referral, coordinators, agencies, offers: offer ? [offer] : [] }, type, timer, step);

@@ -55,6 +55,15 @@ const RESPONSIBLE: Readonly<Record<string, Responsible>> = {
   welfare_check: 'owner',
   ground_review: 'sender',
   safety_ack: 'receiver',
+  screening: 'owner',
+  immediate_needs: 'owner',
+  authority_notification: 'owner',
+  // Of a case the authority that decides on it stands where a receiver does.
+  reasonable_grounds_decision: 'receiver',
+  recovery_period: 'receiver',
+  conclusive_decision: 'receiver',
+  reconsideration_window: 'owner',
+  stay_review: 'owner',
 };
 
 /** Whose duty a timer of this name is. */
@@ -70,7 +79,17 @@ const OF_REFERRAL = ['missing_person_check', 'follow_up', 'unplaced_review', 'gr
 
 /** Those of them that are over when the referral is; whether somebody is missing does not depend on it. */
 export const REFERRAL_CLOCKS = ['unplaced_review'] as const;
-const OF_CASE = ['welfare_check'];
+const OF_CASE = [
+  'welfare_check',
+  'screening',
+  'immediate_needs',
+  'authority_notification',
+  'reasonable_grounds_decision',
+  'recovery_period',
+  'conclusive_decision',
+  'reconsideration_window',
+  'stay_review',
+];
 /** While one runs, another is not started: the earlier one stands. One that was breached does not stand in for a new one. */
 const ONE_AT_A_TIME = ['safety_ack', 'missing_person_check'];
 
@@ -171,7 +190,7 @@ export async function applyTimers(tx: Tx, context: TimerContext & { offer_id: st
 }
 
 /** Whether it may still change. */
-const isOpen = ({ state }: TimerRow): boolean => ['running', 'paused', 'breached'].includes(state);
+export const isOpen = ({ state }: TimerRow): boolean => ['running', 'paused', 'breached'].includes(state);
 
 /** `rest`: whatever else is under way; but a holder's duty to delete outlives its offer, and only it can say that it did. */
 const names = (list: readonly string[] | 'rest' | undefined, timer: TimerRow): boolean =>
@@ -208,7 +227,7 @@ export function endDeletionTimers(
  * Over without being met; `breached_at` still tells a breach. The one that ended its offer stays `breached`: it is why. Not one
  * whose offer was kept open after an outage and ended otherwise.
  */
-function setCancelled(tx: Tx, timer: TimerRow): void {
+export function setCancelled(tx: Tx, timer: TimerRow): void {
   const ended_offer =
     timer.state === 'breached' && timer.on_breach === 'expire_offer' && !timer.steps.some(({ kind }) => kind === 'expire');
   saveTimer(tx, timer, {
@@ -219,6 +238,10 @@ function setCancelled(tx: Tx, timer: TimerRow): void {
     steps: [],
   });
 }
+
+/** The person asked for what a floor guards sooner than it would have been. */
+export const setWaived = (tx: Tx, timer: TimerRow, now: Date): void =>
+  saveTimer(tx, timer, { state: 'cancelled', waived_at: now, next_step_at: null, steps: [] });
 
 /** One that rests already goes on resting, for the newer reason; without effect on one that does not run. */
 export function setPaused(

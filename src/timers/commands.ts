@@ -5,14 +5,16 @@ import { type Action, type AgencyActor, authorise, expectVersion, isAllowed, typ
 import { withoutCalls } from '../core/clock.ts';
 import type { PauseReason } from '../core/codes.ts';
 import { type DutyPerson, isSamePerson } from '../core/duty-roster.ts';
-import { raise } from '../core/problem.ts';
+import { Problem, raise } from '../core/problem.ts';
+import { isSupport } from '../core/support.ts';
 import { isCalling, recurs, requireTimerAction, type TimerAction } from '../core/timer.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { calendarsOf } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
-import { partyResponsible, setMet, setPaused, setRunning } from './apply.ts';
+import { partyResponsible, setMet, setPaused, setRunning, setWaived } from './apply.ts';
 import { listDuty } from './duty-roster/store.ts';
-import { findTimer, lockTimer, saveTimer, type TimerRow } from './store.ts';
+import { findTimer, type ShownTimer } from './list-store.ts';
+import { lockTimer, saveTimer, type TimerRow } from './store.ts';
 import type { Subject, TimerEffects } from './sweep.ts';
 import { isOnlyCalled, knowsCase, timerRelations, viewTimer } from './view.ts';
 
@@ -59,6 +61,36 @@ export const meetTimer = (services: Services, effects: TimerEffects, actor: Agen
   });
 
 /**
+ * The person asked for the days of rest to end sooner: recorded by an agency that supports the person and owns or holds the case,
+ * never by one that wants the decision, and only where nobody else listened. The days after a negative decision are not the
+ * person's to give up: others would ask for them.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `precondition_failed`, `wrong_state`
+ */
+export const waiveTimer = (
+  services: Services,
+  effects: TimerEffects,
+  actor: AgencyActor,
+  id: string,
+  { spoken_in_private }: { spoken_in_private: boolean },
+) =>
+  actOn(
+    services,
+    effects,
+    actor,
+    id,
+    'waive',
+    async (tx, { timer, subject, now }) => {
+      setWaived(tx, timer, now);
+      return { code: timer.name, events: [subject.notice('timer.moved', timer)] };
+    },
+    () => {
+      if (spoken_in_private) return;
+      const detail = 'is not true: the person has to have asked for it in private';
+      throw new Problem('unprocessable', { errors: [{ pointer: '/spoken_in_private', detail }] });
+    },
+  );
+
+/**
  * A person on duty, whoever of them was called, takes the matter in hand: nobody else is called for it. Where nobody on the roster
  * could be called, the coordinator does.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, and `wrong_state` where nobody was called or somebody has
@@ -89,6 +121,7 @@ const actOn = (
   id: string,
   verb: TimerAction,
   work: (tx: Tx, standing: Standing) => Promise<{ code: string | null; events: Notice[] }>,
+  check: () => void = () => {},
 ) => {
   const action = `timer.${verb}` as const;
   return act(
@@ -107,9 +140,11 @@ const actOn = (
         const subject = await effects.lock(tx, seen);
         const timer = subject.timers.find(open => open.id === id) ?? (await lockTimer(tx, id));
         // Whose duty it is may have changed while the case was locked by somebody else.
-        authorise(actor, ...standingFor(actor, verb, timer, duty));
+        const standing = { ...timer, supported: seen.supported };
+        authorise(actor, ...standingFor(actor, verb, standing, duty));
+        check();
         expectVersion(actor, timer.version);
-        requireTimerAction(verb, timer, mayDo(actor, timer, duty), now);
+        requireTimerAction(verb, timer, mayDo(actor, standing, duty), now);
         return work(tx, { timer, subject, now });
       });
       const is_only_called = isOnlyCalled(actor, seen);
@@ -140,7 +175,7 @@ const actOn = (
 function standingFor(
   actor: AgencyActor,
   verb: TimerAction,
-  timer: TimerRow,
+  timer: Standable,
   duty: readonly DutyPerson[],
 ): [Action, readonly Relation[]] {
   const relations = timerRelations(actor, timer);
@@ -150,6 +185,9 @@ function standingFor(
   if (verb === 'pause')
     return ['timer.pause', relations.map(relation => (ends_offer && relation === 'responsible' ? 'reader' : relation))];
   if (verb === 'resume') return ['timer.resume', relations];
+  // An owner that enforces asks for nothing in the person's name.
+  if (verb === 'waive')
+    return ['timer.waive', relations.map(it => (it === 'owner' && isSupport(actor.agency_kind) ? 'supporter' : it))];
   // A duty is met by whose it is, as which of the parties it has it.
   const party = partyResponsible(timer.name);
   const as: Relation[] = relations.includes('responsible') ? [party] : relations.length > 0 ? ['reader'] : [];
@@ -171,8 +209,10 @@ function standingOnDuty(
   return [is_manned ? 'timer.acknowledge_escalation' : 'timer.acknowledge_as_coordinator', relations];
 }
 
-const VERBS: readonly TimerAction[] = ['pause', 'resume', 'meet', 'acknowledge_escalation'];
+type Standable = TimerRow & Partial<Pick<ShownTimer, 'supported'>>;
+
+const VERBS: readonly TimerAction[] = ['pause', 'resume', 'meet', 'waive', 'acknowledge_escalation'];
 
 /** What the caller may do at all to a timer like this one. */
-const mayDo = (actor: AgencyActor, timer: TimerRow, duty: readonly DutyPerson[]): TimerAction[] =>
+const mayDo = (actor: AgencyActor, timer: Standable, duty: readonly DutyPerson[]): TimerAction[] =>
   VERBS.filter(verb => isAllowed(actor, ...standingFor(actor, verb, timer, duty)));

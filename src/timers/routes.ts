@@ -3,9 +3,9 @@ import { answer } from '../platform/http/answer.ts';
 import { Closed, Id, operation } from '../platform/http/openapi.ts';
 import { PageQuery, pageOf } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
-import { acknowledgeEscalation, meetTimer, pauseTimer, resumeTimer } from './commands.ts';
+import { acknowledgeEscalation, meetTimer, pauseTimer, resumeTimer, waiveTimer } from './commands.ts';
 import { dutyRosterRoutes } from './duty-roster/routes.ts';
-import { PauseBody, TimerQuery, TimerView } from './schema.ts';
+import { PauseBody, TimerQuery, TimerView, WaiveBody } from './schema.ts';
 import type { TimerEffects } from './sweep.ts';
 import { listOwnTimers } from './view.ts';
 
@@ -65,11 +65,26 @@ export function timerRoutes(app: App, services: Services, effects: TimerEffects)
       ...write,
       id: 'meetTimer',
       summary: 'Say that what the duty asks for was done',
-      description: 'For `missing_person_check`, `welfare_check`, `follow_up` (which starts again) and `safety_ack`.',
+      description:
+        'For `missing_person_check`, `welfare_check`, `safety_ack`, `immediate_needs`, `authority_notification`, and `follow_up` and `stay_review`, which start again.',
       action: 'timer.meet',
       problems: ['wrong_state'],
     }),
     async (request, reply) => answer(reply, await meetTimer(services, effects, request.actor, request.params.id)),
+  );
+  app.post(
+    '/v1/timers/:id/waive',
+    operation({
+      ...write,
+      id: 'waiveTimer',
+      summary: 'Record that the person asked for a floor to end sooner',
+      description:
+        'By an agency that supports the person and owns or holds the case, for the days of rest before a decision on conclusive grounds; said in private.',
+      action: 'timer.waive',
+      problems: ['unprocessable', 'wrong_state'],
+      body: WaiveBody,
+    }),
+    async (request, reply) => answer(reply, await waiveTimer(services, effects, request.actor, request.params.id, request.body)),
   );
   app.post(
     '/v1/timers/:id/acknowledge-escalation',

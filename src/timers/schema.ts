@@ -1,6 +1,19 @@
 import { type Static, Type } from 'typebox';
 import { PAUSE_CODES, PAUSE_REASONS, URGENCIES } from '../core/codes.ts';
-import { Closed, Code, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode, Text } from '../platform/http/openapi.ts';
+import { GUARDED_ACTS } from '../core/policy.ts';
+import {
+  Closed,
+  Code,
+  Codes,
+  Id,
+  Instant,
+  Jurisdiction,
+  Named,
+  Nullable,
+  Region,
+  StaffCode,
+  Text,
+} from '../platform/http/openapi.ts';
 
 export const TIMER_STATES = ['running', 'paused', 'met', 'breached', 'cancelled'] as const;
 
@@ -39,6 +52,8 @@ export const TimerView = Named('Timer', {
   warned_at: Nullable(Instant()),
   breached_at: Nullable(Instant()),
   met_at: Nullable(Instant()),
+  waived_at: Nullable(Instant()),
+  guards: Codes(GUARDED_ACTS, { description: 'Of a floor: what is not done before it is due' }),
   escalation_level: Type.Integer(),
   calls: Type.Integer({ description: 'How often somebody on duty was called: every 10 minutes until it is acknowledged' }),
   called_at: Type.Union([Instant(), Type.Null()], { description: 'The last time' }),
@@ -65,5 +80,10 @@ export const TimerQuery = {
   ),
   due_before: Type.Optional(Instant()),
 };
+
+export const WaiveBody = Closed({
+  requested_by_person: Type.Unsafe<true>({ type: 'boolean', const: true }),
+  spoken_in_private: Type.Boolean(),
+});
 
 export const PauseBody = Closed({ reason_code: Code(PAUSE_REASONS) });

@@ -1,14 +1,10 @@
-import { type ExpressionBuilder, type Selectable, sql } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { TimerStep } from '../core/clock.ts';
-import type { Urgency } from '../core/codes.ts';
 import { post, type Tx } from '../platform/database.ts';
 import { gatheredRows, toJson } from '../platform/gather.ts';
-import type { OfferTable, TimerTable } from '../platform/tables.ts';
+import type { TimerTable } from '../platform/tables.ts';
 
 export type TimerRow = Selectable<TimerTable>;
-
-/** A timer as views show it: the receiver of its offer may know the case once it has accepted. */
-export type ShownTimer = TimerRow & { receiver_accepted_at: Date | null };
 
 /** What of a timer is not the same for every new one. */
 type NewTimer = Omit<TimerRow, keyof typeof BEGINS>;
@@ -25,6 +21,7 @@ const BEGINS = {
   warned_at: null,
   breached_at: null,
   met_at: null,
+  waived_at: null,
   calls: 0,
   called_at: null,
   called_agency_id: null,
@@ -59,6 +56,7 @@ const TIMERS = gatheredRows('timers', 3, {
   warned_at: true,
   breached_at: true,
   met_at: true,
+  waived_at: true,
   escalation_level: true,
   on_breach: false,
   steps: true,
@@ -126,6 +124,7 @@ export function saveTimer(
       | 'warned_at'
       | 'breached_at'
       | 'met_at'
+      | 'waived_at'
       | 'escalation_level'
       | 'calls'
       | 'called_at'
@@ -228,159 +227,20 @@ export async function findFirstExpiry(tx: Tx, offer_id: string): Promise<Date | 
   return first?.at ?? null;
 }
 
+/** All timers of a case itself, the latest due first. */
+export const listCaseTimers = (tx: Tx, case_id: string): Promise<TimerRow[]> =>
+  tx
+    .selectFrom('timers')
+    .selectAll()
+    .where('case_id', '=', case_id)
+    .where('subject_type', '=', 'case')
+    .orderBy('due_at', 'desc')
+    .orderBy('id', 'desc')
+    .execute();
+
 /** The timer, locked: after case, referral and offers. Runs as the router. */
 export const lockTimer = (tx: Tx, id: string): Promise<TimerRow> =>
   tx.selectFrom('timers').selectAll().where('id', '=', id).forUpdate().executeTakeFirstOrThrow();
-
-const shownTimers = (tx: Tx) =>
-  tx
-    .selectFrom('timers as t')
-    .leftJoin('offers as o', 'o.id', 't.offer_id')
-    .selectAll('t')
-    .select('o.accepted_at as receiver_accepted_at');
-
-/** The timer as whoever runs `tx` may know of it. */
-export const findTimer = (tx: Tx, id: string): Promise<ShownTimer | undefined> =>
-  shownTimers(tx).where('t.id', '=', id).executeTakeFirst();
-
-export interface TimerFilter {
-  state?: string;
-  name?: string;
-  subject_id?: string;
-  referral_id?: string;
-  case_id?: string;
-  agency_id?: string;
-  urgency?: Urgency;
-  jurisdiction?: string;
-  /** Breached and still to be met. */
-  overdue?: boolean;
-  /** Somebody on duty was called, and nobody has acknowledged it. */
-  unacknowledged?: boolean;
-  due_before?: Date;
-}
-
-/** For whom timers are listed: what concerns the agency, and all in the jurisdictions that it coordinates. */
-interface Whose {
-  agency_id: string;
-  coordinated: readonly string[];
-}
-
-type Shown = ExpressionBuilder<{ t: TimerTable; o: { [K in keyof OfferTable]: OfferTable[K] | null } }, 't' | 'o'>;
-
-/**
- * Timers that concern an agency, all those of the jurisdictions that it coordinates, and those because of which one of its people
- * was called; the next due first.
- */
-export const listTimers = (...of: Parameters<typeof selectListed>): Promise<ShownTimer[]> => selectListed(...of).execute();
-
-/** Those that run have indexes of their own, for most that ever ran are over; so have those for which somebody was called. */
-export function selectListed(
-  tx: Tx,
-  whose: Whose,
-  filter: TimerFilter,
-  after: { due_at: Date; id: string } | undefined,
-  limit: number,
-) {
-  const of = (are: (eb: Shown) => ReturnType<typeof isTheirs>) => selectTimers(tx, are, whose, filter, after, limit);
-  const its_own = of(eb => isTheirs(eb, whose));
-  const running = its_own.where(sql<boolean>`t.state = 'running'`);
-  const others = [
-    its_own.where(sql<boolean>`t.state <> 'running'`),
-    // Who is only called does not find them by what they are about.
-    ...((filter.subject_id ?? filter.referral_id ?? filter.case_id) ? [] : [of(eb => isCalledBeside(eb, whose))]),
-  ];
-  const parts = filter.state === 'running' ? [running] : filter.state === undefined ? [running, ...others] : others;
-  const [first, ...more] = parts.map(part => tx.selectFrom(part.as('t')).selectAll());
-  const all = more.reduce((before, part) => before.unionAll(part), first!);
-  return tx.selectFrom(all.as('t')).selectAll().orderBy('due_at').orderBy('id').limit(limit);
-}
-
-const isTheirs = (eb: Shown, whose: Whose) => {
-  const parties = [
-    eb.and([eb('t.responsible_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
-    eb('t.owner_agency_id', '=', whose.agency_id),
-    eb('t.sender_agency_id', '=', whose.agency_id),
-    eb.and([eb('t.receiver_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
-  ];
-  return eb.or(whose.coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...whose.coordinated])] : parties);
-};
-
-/** Because of which one of its people was called, and which does not concern it otherwise. */
-const isCalledBeside = (eb: Shown, whose: Whose) =>
-  eb.and([
-    eb('t.called_agency_ids', 'is not', null),
-    sql<boolean>`${whose.agency_id} = any (t.called_agency_ids)`,
-    sql<boolean>`${isTheirs(eb, whose)} is not true`,
-  ]);
-
-const selectTimers = (
-  tx: Tx,
-  are: (eb: Shown) => ReturnType<typeof isTheirs>,
-  whose: Whose,
-  filter: TimerFilter,
-  after: { due_at: Date; id: string } | undefined,
-  limit: number,
-) =>
-  shownTimers(tx)
-    .where(are)
-    .$if(filter.state !== undefined, query => query.where('t.state', '=', filter.state as TimerRow['state']))
-    .$if(filter.name !== undefined, query => query.where('t.name', '=', filter.name!))
-    .$if(filter.urgency !== undefined, query => query.where('t.urgency', '=', filter.urgency!))
-    .$if(filter.jurisdiction !== undefined, query => query.where('t.jurisdiction', '=', filter.jurisdiction!))
-    .$if(filter.overdue !== undefined, query => query.where(filter.overdue ? OVERDUE : IN_TIME))
-    .$if(filter.unacknowledged !== undefined, query => query.where(filter.unacknowledged ? UNACKNOWLEDGED : ACKNOWLEDGED))
-    .$if(filter.referral_id !== undefined, query => query.where('t.referral_id', '=', filter.referral_id!))
-    .$if(filter.case_id !== undefined, query => query.where(eb => isOfCase(eb, whose, filter.case_id!)))
-    .$if(filter.subject_id !== undefined, query =>
-      query.where(eb =>
-        eb.or([
-          eb('t.offer_id', '=', filter.subject_id!),
-          eb('t.referral_id', '=', filter.subject_id!),
-          isOfCase(eb, whose, filter.subject_id!),
-        ]),
-      ),
-    )
-    // A protected receiver is not found by its id either.
-    .$if(filter.agency_id !== undefined, query =>
-      query
-        .where('t.responsible_agency_id', '=', filter.agency_id!)
-        .where(eb =>
-          eb.or([
-            eb('t.location_protected', '=', false),
-            eb('t.receiver_agency_id', 'is distinct from', filter.agency_id!),
-            eb('t.receiver_agency_id', '=', eb.fn<string>('me')),
-          ]),
-        ),
-    )
-    .$if(filter.due_before !== undefined, query => query.where('t.due_at', '<', filter.due_before!))
-    .$if(after !== undefined, query =>
-      query.where(eb =>
-        eb.or([eb('t.due_at', '>', after!.due_at), eb.and([eb('t.due_at', '=', after!.due_at), eb('t.id', '>', after!.id)])]),
-      ),
-    )
-    .orderBy('t.due_at')
-    .orderBy('t.id')
-    .limit(limit);
-
-/** One that ended its offer is over; one whose offer is kept open after an outage is not. In the words of `timers_overdue`. */
-const OVERDUE = sql<boolean>`(t.state = 'breached' and (t.on_breach is distinct from 'expire_offer' or t.next_step_at is not null))`;
-const IN_TIME = sql<boolean>`not ${OVERDUE}`;
-
-/** In the words of the index `timers_called`. */
-const UNACKNOWLEDGED = sql<boolean>`(t.called_agency_ids is not null and t.acknowledged_at is null)`;
-const ACKNOWLEDGED = sql<boolean>`(t.called_agency_ids is null or t.acknowledged_at is not null)`;
-
-/** By its case a timer is found by those who may know the case. */
-const isOfCase = (eb: Shown, { agency_id, coordinated }: Whose, case_id: string) =>
-  eb.and([
-    eb('t.case_id', '=', case_id),
-    eb.or([
-      eb('t.owner_agency_id', '=', agency_id),
-      eb('t.sender_agency_id', '=', agency_id),
-      eb.and([eb('t.receiver_agency_id', '=', agency_id), eb('o.accepted_at', 'is not', null)]),
-      ...(coordinated.length > 0 ? [eb('t.jurisdiction', 'in', [...coordinated])] : []),
-    ]),
-  ]);
 
 /** Which offer each timer of a case is about. */
 export const listTimerOffers = async (tx: Tx, case_id: string): Promise<Map<string, string | null>> => {
@@ -397,19 +257,3 @@ export const listReferralTimers = (tx: Tx, referral_id: string): Promise<TimerRo
     .orderBy('due_at')
     .orderBy('id')
     .execute();
-
-/** Where a protected receiver is, for those who may not know who it is, by timer. */
-export type Whereabouts = Map<string, { region: string | null; duty_contact: string | null }>;
-
-/** Of those timers whose receiver is in a protected place. */
-export async function listWhereabouts(tx: Tx, of: { ids: readonly string[] } | { referral_id: string }): Promise<Whereabouts> {
-  const rows = await tx
-    .selectFrom('timers as t')
-    .innerJoin('agencies as a', 'a.id', 't.responsible_agency_id')
-    .leftJoin('referrals as r', 'r.id', 't.referral_id')
-    .select(['t.id', 'r.region', 'a.duty_contact'])
-    .where('t.location_protected', '=', true)
-    .where('ids' in of ? sql<boolean>`t.id = any (${of.ids})` : sql<boolean>`t.referral_id = ${of.referral_id}`)
-    .execute();
-  return new Map(rows.map(({ id, region, duty_contact }) => [id, { region, duty_contact }]));
-}

@@ -2,19 +2,13 @@ import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
 import type { DutyEntry } from '../core/duty-roster.ts';
 import { Problem, raise } from '../core/problem.ts';
+import { isSupport } from '../core/support.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
+import { findTimer, listTimers, listWhereabouts, type ShownTimer, type TimerFilter, type Whereabouts } from './list-store.ts';
 import type { TimerView } from './schema.ts';
-import {
-  findTimer,
-  listTimers,
-  listWhereabouts,
-  type ShownTimer,
-  type TimerFilter,
-  type TimerRow,
-  type Whereabouts,
-} from './store.ts';
+import type { TimerRow } from './store.ts';
 
 /** Region and duty contact of the protected receivers among these timers. */
 export async function findWhereabouts(tx: Tx, viewer_id: string, timers: readonly TimerRow[]): Promise<Whereabouts> {
@@ -57,6 +51,8 @@ export const timerView = (timer: TimerRow, viewer_id: string, whereabouts: Where
   warned_at: timer.warned_at?.toISOString() ?? null,
   breached_at: timer.breached_at?.toISOString() ?? null,
   met_at: timer.met_at?.toISOString() ?? null,
+  waived_at: timer.waived_at?.toISOString() ?? null,
+  guards: timer.guards ?? [],
   escalation_level: timer.escalation_level,
   calls: timer.calls,
   called_at: timer.called_at?.toISOString() ?? null,
@@ -100,13 +96,14 @@ export interface TimerListQuery extends Omit<TimerFilter, 'due_before'> {
 }
 
 /** What the caller is to the timer. */
-export function timerRelations(actor: AgencyActor, timer: TimerRow): Relation[] {
+export function timerRelations(actor: AgencyActor, timer: TimerRow & Partial<Pick<ShownTimer, 'supported'>>): Relation[] {
   const relations: Relation[] = [];
   const knows = !timer.forgotten;
   if (knows && timer.responsible_agency_id === actor.agency_id) relations.push('responsible');
   if (timer.owner_agency_id === actor.agency_id) relations.push('owner');
   if (timer.sender_agency_id === actor.agency_id) relations.push('sender');
   if (knows && timer.receiver_agency_id === actor.agency_id) relations.push('receiver');
+  if (timer.supported && isSupport(actor.agency_kind)) relations.push('supporter');
   if (coordinates(actor, timer.jurisdiction)) relations.push('coordinator');
   if (timer.called_agency_ids?.includes(actor.agency_id)) relations.push('called');
   return relations;
@@ -121,11 +118,13 @@ export const isPartyTo = (timer: TimerRow, agency_id: string): boolean =>
 export const isOnlyCalled = (actor: AgencyActor, timer: TimerRow): boolean =>
   timerRelations(actor, timer).every(relation => relation === 'called');
 
-/** Owner, sender and coordinator know the case, and a receiver that has accepted. */
+/** Owner, sender and coordinator know the case, and a receiver that has accepted; and whom a timer of the case itself concerns. */
 export const knowsCase = (actor: AgencyActor, timer: ShownTimer): boolean =>
   timerRelations(actor, timer).some(
     relation =>
-      ['owner', 'sender', 'coordinator'].includes(relation) || (relation === 'receiver' && timer.receiver_accepted_at !== null),
+      ['owner', 'sender', 'coordinator', 'supporter'].includes(relation) ||
+      (relation === 'receiver' && timer.receiver_accepted_at !== null) ||
+      (relation === 'responsible' && timer.subject_type === 'case'),
   );
 
 /** The timers that concern the caller, the next due first. */

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import { transact } from '../../src/platform/database.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
-import { selectListed } from '../../src/timers/store.ts';
+import { selectListed } from '../../src/timers/list-store.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';

@@ -433,7 +433,8 @@ t.test('timers by hand', async t => {
     t.strictSame(await names(`${of_late}&urgency=emergency`), []);
     t.strictSame(await names(`${of_late}&jurisdiction=XA`, coordinator), ['acknowledge', 'handover', 'respond']);
     t.strictSame(await names(`${of_late}&jurisdiction=XB`, coordinator), []);
-    t.strictSame(await names(`case_id=${late.kase.id}`), ['acknowledge', 'handover', 'respond']);
+    const of_case = ['acknowledge', 'authority_notification', 'handover', 'immediate_needs', 'respond', 'screening'];
+    t.strictSame(await names(`case_id=${late.kase.id}`), of_case);
     t.strictSame(await names(`case_id=${late.kase.id}`, receiver), ['acknowledge', 'handover', 'respond'], 'it has accepted');
     t.strictSame(await names(`case_id=${late.kase.id}&overdue=true&state=breached&agency_id=${agencies.health.id}`), [
       'handover',

@@ -49,6 +49,7 @@ t.test('what calls', async t => {
     urgency: 'emergency',
     due_at: new Date(0),
     pause_reason: null,
+    guards: null,
     calls: 0,
     called_agency_ids: null,
     acknowledged_at: null,

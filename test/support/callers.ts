@@ -43,7 +43,7 @@ export interface Reply {
 }
 
 /** Agencies where somebody has each single role. */
-const STAFFED = ['helpline_a', 'health', 'committee', 'audit_body'] as const;
+const STAFFED = ['helpline_a', 'health', 'prosecution', 'committee', 'audit_body'] as const;
 
 /** Every operation of the document, without its example: public ones need none. */
 export function operationsOf(document: object): Operation[] {
@@ -122,7 +122,9 @@ const absent = (id: string): string => newId(prefixOf(id)!);
 async function hire({ as, agencies }: Mechanism, key: (typeof STAFFED)[number]): Promise<void> {
   const supervisor = as(key, 'supervisor');
   const path = `/v1/agencies/${agencies[key].id}/caseworkers`;
-  for (const role of ROLES) ok(await supervisor.post(path, { staff_code: role, roles: [role] }));
+  // What the rules ask screeners for.
+  const certifications = [{ course: 'indicator_screening', completed_on: '2026-01-01' }];
+  for (const role of ROLES) ok(await supervisor.post(path, { staff_code: role, roles: [role], certifications }));
   const { id } = ok(await supervisor.post(path, { staff_code: 'inactive', roles: ['supervisor'] }));
   ok(await supervisor.patch(`/v1/caseworkers/${id}`, { status: 'inactive' }, { 'if-match': '*' }));
 }

@@ -13,13 +13,17 @@ const CHECKS: Record<string, Record<string, string>> = {
     hasRole: '() => true',
     coordinates: '() => true',
   },
+  'src/cases/decisions/access.ts': {
+    decisionStanding: "async () => ({ relations: ['owner', 'authority', 'supporter', 'coordinator'], decides: true })",
+    standingTo: '({ relations }) => relations',
+  },
   'src/cases/view.ts': { caseRelations: "async () => ['owner', 'holder', 'coordinator']" },
   'src/referrals/locked.ts': {
     referralRelations: "() => ['owner', 'sender', 'receiver', 'coordinator']",
     ownOffer: '(_, offers) => offers.at(-1)',
   },
   'src/referrals/disclosures.ts': { disclosureRelations: "async () => ['owner', 'holder', 'coordinator']" },
-  'src/timers/view.ts': { timerRelations: "() => ['responsible', 'owner', 'sender', 'receiver', 'coordinator']" },
+  'src/timers/view.ts': { timerRelations: "() => ['responsible', 'owner', 'sender', 'receiver', 'supporter', 'coordinator']" },
   'src/access/commands.ts': { relationsTo: "() => ['self', 'admin']" },
   'src/agencies/commands.ts': { relationsTo: "() => ['reader', 'self', 'admin']" },
   'src/audit/store.ts': {

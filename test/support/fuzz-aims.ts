@@ -191,7 +191,15 @@ const KEYS = [generateKeyPairSync('ed25519'), generateKeyPairSync('ec', { namedC
   publicKey.export({ format: 'jwk' }),
 );
 const jwks = (chance: Chance) => ({ keys: [KEYS[chance(2)]] });
-const MET_BY_HAND = ['missing_person_check', 'welfare_check', 'follow_up', 'safety_ack'];
+const MET_BY_HAND = [
+  'missing_person_check',
+  'welfare_check',
+  'follow_up',
+  'safety_ack',
+  'immediate_needs',
+  'authority_notification',
+  'stay_review',
+];
 const NEVER_RESTS = ['safety_ack', 'missing_person_check', 'welfare_check', 'deletion_confirmation', 'ground_review'];
 const is_unkept = (view: View, by: DemoAgencyKey, world: World) => is_own(view, by, world) && !world.isKept(view.id);
 /** Of the directory; `status` and what routing goes by stay, or nobody would be asked any more. */
@@ -297,6 +305,39 @@ const AIMS: Record<string, Aiming> = {
       ['running', 'breached'].includes(view.state) &&
       MET_BY_HAND.includes(view.name),
   ),
+  waiveTimer: about(
+    'tmr',
+    (view, by, world) =>
+      view.name === 'recovery_period' &&
+      view.state === 'running' &&
+      ['helpline_a', 'helpline_b', 'health'].includes(by) &&
+      !is_own(view, by, world),
+    undefined,
+    () => ({ requested_by_person: true, spoken_in_private: true }),
+  ),
+  recordScreening: about(
+    'cas',
+    (view, by, world) => is_owner(view, by, world) && view.stage !== 'closed' && by !== 'health',
+    undefined,
+    () => ({ instrument: undefined, version: undefined, answers: undefined }),
+  ),
+  listScreenings: about('cas', is_owner),
+  makeDecision: (world, chance, now) => {
+    const found = one(
+      world.seen('cas', (view, by) => by === 'prosecution' && ['reported', 'presumed'].includes(view.stage)),
+      chance,
+    );
+    const kind = ['initial', 'reasonable_grounds'][chance(2)];
+    return found && { ...of(found), body: { kind, decided_at: now.toISOString() } };
+  },
+  listDecisions: about('cas', is_owner),
+  serveDecision: about(
+    'dec',
+    ({ served_at }) => served_at === null,
+    undefined,
+    () => ({ served_at: undefined }),
+  ),
+  requestReconsideration: about('cas', (view, by, world) => is_owner(view, by, world) && view.stage === 'not_identified'),
   // Nobody on it could be called at first, so that the committee is told.
   acknowledgeEscalation: (world, chance, now) => {
     const aim = about('tmr', ({ calls, acknowledged_at, state }) => calls > 0 && !acknowledged_at && state === 'breached')(

@@ -7,6 +7,7 @@ import { fireDueTimers } from '../../src/timers/sweep.ts';
 import type { TestApp } from './app.ts';
 import { bodyOf, calendar, holiday } from './calendars.ts';
 import { drain } from './drain.ts';
+import { identification, SCREENING } from './identification.ts';
 import { clinic } from './journey.ts';
 import type { Answer, Mechanism } from './mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from './night.ts';
@@ -100,6 +101,7 @@ export function prepared(test: TestApp, them: Mechanism) {
     const { data } = ok(await sender.get(`/v1/timers?referral_id=${referral.id}&name=${name}`));
     return { params: { id: data[0].id }, case_id: kase.id };
   };
+  const deciding = identification(test, them);
   const newEndpoint = async (): Promise<Answer['body']> =>
     ok(await health.post('/v1/webhook-endpoints', { url: 'http://127.0.0.1:9/hook', event_types: ['*'] }));
   const disclosureOf = async (status: OfferStatus) => {
@@ -135,6 +137,15 @@ export function prepared(test: TestApp, them: Mechanism) {
     roster: once(async () => {
       const entries = [{ agency_id: agencies.health.id, staff_code: agencies.health.caseworkers[0].staff_code }];
       return ok(await as('committee').put('/v1/jurisdictions/XB/duty-roster', { entries }, { 'if-none-match': '*' }));
+    }),
+    deciding,
+    /** A case on which `prosecution` decides, and which `health` holds, too. */
+    undecided: once(async () => {
+      const found = await deciding.accepted();
+      await deciding.held(found, 'health');
+      // Its like may be made again.
+      await deciding.decide(found, 'initial', 'positive');
+      return found;
     }),
   };
 }
@@ -326,6 +337,56 @@ export const OPERATIONS: Record<string, Described> = {
       return { params: { id }, standing: { params: { id: live.id } }, case_id: live.kase.id };
     },
   },
+  recordScreening: {
+    scopes: ['cases'],
+    may: { helpline_a: ['screener'], health: NOT, committee: NOT },
+    example: onCase(SCREENING),
+  },
+  listScreenings: {
+    scopes: READ_CASES,
+    may: { helpline_a: READERS, health: NOT, committee: NOT },
+    example: async ({ night, them }) => {
+      const { kase } = await night('accepted');
+      ok(await them.as('helpline_a').post(`/v1/cases/${kase.id}/screenings`, SCREENING));
+      return { params: { id: kase.id }, case_id: kase.id };
+    },
+  },
+  makeDecision: {
+    scopes: ['cases'],
+    may: { prosecution: FOR_RECEIVER, helpline_a: NOT, health: NOT, committee: NOT },
+    example: async ({ undecided, deciding }) => {
+      const { kase } = await undecided();
+      return { params: { id: kase.id }, body: deciding.body('initial', 'positive'), case_id: kase.id };
+    },
+  },
+  listDecisions: {
+    scopes: READ_CASES,
+    may: { prosecution: READERS, helpline_a: READERS, committee: COORDINATOR, health: NOT },
+    example: async ({ undecided }) => {
+      const { kase } = await undecided();
+      return { params: { id: kase.id }, case_id: kase.id };
+    },
+  },
+  serveDecision: {
+    scopes: ['cases'],
+    // To whoever merely holds the case there is no decision.
+    may: { helpline_a: FOR_RECEIVER, prosecution: FOR_RECEIVER, committee: NOT },
+    example: async ({ deciding }) => {
+      const found = await deciding.accepted();
+      await deciding.held(found, 'health');
+      const { id } = await deciding.decide(found, 'reasonable_grounds', 'negative');
+      return { params: { id }, body: {}, case_id: found.kase.id };
+    },
+  },
+  requestReconsideration: {
+    scopes: ['cases'],
+    may: { helpline_a: FOR_SENDER, health: FOR_SENDER, prosecution: NOT, committee: NOT },
+    example: async ({ deciding }) => {
+      const found = await deciding.decided('reasonable_grounds', 'negative');
+      await deciding.held(found, 'health');
+      return { params: { id: found.kase.id }, body: { reason: 'she was afraid' }, case_id: found.kase.id };
+    },
+  },
   giveConsent: { ...OWNER, example: onCase(consentBody()) },
   listConsents: { scopes: READ_CASES, may: { helpline_a: READERS, health: NOT, committee: NOT }, example: onCase() },
   withdrawConsent: {
@@ -448,6 +509,18 @@ export const OPERATIONS: Record<string, Described> = {
     example: async ({ roster }) => {
       const { jurisdiction, entries } = await roster();
       return { params: { code: jurisdiction }, body: { entries }, headers: MATCH };
+    },
+  },
+
+  waiveTimer: {
+    scopes: ['clocks'],
+    may: { helpline_a: FOR_SENDER, health: FOR_SENDER, prosecution: NOT, committee: NOT },
+    example: async ({ deciding, them }) => {
+      const found = await deciding.decided('reasonable_grounds', 'positive');
+      await deciding.held(found, 'health');
+      const { data } = ok(await them.as('helpline_a').get(`/v1/timers?case_id=${found.kase.id}&name=recovery_period`));
+      const body = { requested_by_person: true, spoken_in_private: true };
+      return { params: { id: data[0].id }, body, case_id: found.kase.id };
     },
   },
 

@@ -28,7 +28,11 @@ export function callersOf(id: string, keys: readonly DemoAgencyKey[]): [Caller, 
     roles === undefined ? 'absent' : (role ? roles.includes(role) : roles.length > 0) ? 'done' : 'forbidden';
   const of_agencies = keys.flatMap((key): [Caller, Verdict][] => {
     const roles = may[key];
-    if (roles === undefined || roles.length === 0 || !['helpline_a', 'health', 'committee', 'audit_body'].includes(key))
+    if (
+      roles === undefined ||
+      roles.length === 0 ||
+      !['helpline_a', 'health', 'prosecution', 'committee', 'audit_body'].includes(key)
+    )
       return [[{ key, person: 'everything' }, verdict(roles ?? may.others)]];
     return ROLES.map(role => [{ key, person: role }, verdict(roles, role)]);
   });

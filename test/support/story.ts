@@ -33,6 +33,9 @@ const UNSPEAKABLE = [
   ...SERVICES.map(service => JSON.stringify(service)),
 ];
 
+/** The clocks of every case, whatever becomes of its referrals: `floors.test.ts` tells of them. */
+const OWED_FROM_THE_BEGINNING = /\b(screening|immediate_needs|authority_notification)$/;
+
 const SHELTERED: readonly DemoAgencyKey[] = ['shelter_a', 'shelter_b'];
 
 /** Tells stories in one mechanism, each of one case. */
@@ -69,7 +72,8 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
   /** The lines that `auditor` finds, oldest first, without the storyteller's own. */
   const linesFor = async (auditor: Who, query: string): Promise<string[]> => {
     const entries = await everyEntry(aside(person(auditor)), `order=oldest&${query}`);
-    return entries.filter(({ receipt }) => !own_reads.has(receipt)).map(lineOf);
+    const lines = entries.filter(({ receipt }) => !own_reads.has(receipt)).map(lineOf);
+    return lines.filter(line => !OWED_FROM_THE_BEGINNING.test(line));
   };
 
   /** A case, what was agreed to, and a referral where one is described. */
@@ -155,7 +159,10 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
       async timers(key: DemoAgencyKey): Promise<string[]> {
         const rows = await all(aside(as(key)), '/v1/timers');
         rows.sort((a, b) => Date.parse(a.due_at) - Date.parse(b.due_at) || a.name.localeCompare(b.name));
-        const ours = rows.filter(({ subject, referral_id }) => referral_ids.has(referral_id) || subject.id === kase.id);
+        const ours = rows.filter(
+          ({ name, subject, referral_id }) =>
+            (referral_ids.has(referral_id) || subject.id === kase.id) && !OWED_FROM_THE_BEGINNING.test(name),
+        );
         return ours.map(({ name, state, responsible_agency_id, due_at, started_at, clock }) => {
           const responsible = responsible_agency_id === undefined ? 'placed' : key_of.get(responsible_agency_id);
           const due = clock === 'elapsed' ? after(Date.parse(due_at) - began_at) : daysAfter(started_at, due_at);
@@ -167,7 +174,8 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
     async function toldSoFar(key: DemoAgencyKey): Promise<string[]> {
       const events = await pull(key);
       const ours = events.filter(({ data }) => referral_ids.has(data.referral_id) || data.case_id === kase.id);
-      return ours.map(event => [lineOfEvent(event), ...faultsOf(key, event, events)].join(' '));
+      const lines = ours.map(event => [lineOfEvent(event), ...faultsOf(key, event, events)].join(' '));
+      return lines.filter(line => !OWED_FROM_THE_BEGINNING.test(line));
     }
 
     function faultsOf(key: DemoAgencyKey, { type, data }: ToldEvent, events: readonly ToldEvent[]): string[] {
