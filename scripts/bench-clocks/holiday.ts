@@ -40,7 +40,7 @@ export async function measureHoliday(
   { clocks, before_s }: { clocks: number; before_s: number },
   makeAsked: (count: number) => Promise<string[]>,
 ): Promise<HolidayResult> {
-  await makeAsked(ACCEPTS_PER_SECOND * (before_s + 60));
+  const made = new Set(await makeAsked(ACCEPTS_PER_SECOND * (before_s + 60)));
   const calendar_id = await leaveClocks(means.database_url, clocks);
   const admin = await insertAdmin(means, world);
   const api = await startService({ ...means, node_args: [], roles: 'api' });
@@ -48,7 +48,7 @@ export async function measureHoliday(
   const agencies = connectAgencies(api.origin, world, 16);
   try {
     await world.refresh();
-    const asked = await listAsked(means.database_url, world);
+    const asked = (await listAsked(means.database_url, world)).filter(({ referral_id }) => made.has(referral_id));
     await accept(agencies, asked, 5_000, () => false);
     const before = await accept(agencies, asked, before_s * 1_000, () => false);
     let is_moved = false;
@@ -143,7 +143,9 @@ async function accept(agencies: Agencies, asked: Asked[], for_ms: number, isOver
     const one = asked.pop();
     if (!one) break;
     const at = performance.now();
-    under_way.push(agencies.accept(one).then(() => void took.push(performance.now() - at)));
+    const accepted = agencies.accept(one).then(() => void took.push(performance.now() - at));
+    accepted.catch(() => {});
+    under_way.push(accepted);
     await pause(Math.max(0, started_at + ((n + 1) * 1_000) / ACCEPTS_PER_SECOND - performance.now()));
   }
   await Promise.all(under_way);

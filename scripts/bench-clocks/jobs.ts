@@ -128,7 +128,7 @@ async function measureJobs(
         const at = due.get(subject_id);
         if (at !== undefined) lags.push(performance.now() - at);
       },
-      { concurrency: CONCURRENCY, drainDelay: 1 },
+      { concurrency: CONCURRENCY },
       () => {},
     );
     const begins_at = performance.now() + BEGINS_IN_MS;
