@@ -73,8 +73,6 @@ interface Due {
   timer: TimerRow;
   steps: TimerStep[];
   left: TimerStep[];
-  /** Whether somebody on duty is called. */
-  calls: boolean;
   /** Since when: a step that failed was put off, and is as late as it is. */
   due_at: Date;
 }
@@ -92,14 +90,7 @@ async function decideDue(services: Services, tx: Tx, timers: readonly TimerRow[]
       .filter(({ state, next_step_at }) => state !== 'paused' && next_step_at !== null && next_step_at <= now)
       .map(timer => {
         const { due: steps, left } = takeDue(timer.steps, now);
-        const calls = callsNow(timer, steps);
-        return {
-          timer,
-          steps,
-          left: calls ? withNextCall(left, now) : left,
-          calls,
-          due_at: new Date(steps[0]?.at ?? timer.next_step_at!),
-        };
+        return { timer, steps, left, due_at: new Date(steps[0]?.at ?? timer.next_step_at!) };
       })
   );
 }
@@ -107,7 +98,8 @@ async function decideDue(services: Services, tx: Tx, timers: readonly TimerRow[]
 /** A breach, or the end of an offer that a breach should have ended. */
 const falls = ({ kind }: TimerStep): boolean => kind === 'breach' || kind === 'expire';
 
-const hasEffect = ({ timer, steps, calls }: Due): boolean => calls || (timer.on_breach !== null && steps.some(falls));
+/** Whether it does something to others: to an offer, to another clock, or to whoever is on duty. */
+const hasEffect = ({ timer, steps }: Due): boolean => (timer.on_breach !== null && steps.some(falls)) || callsNow(timer, steps);
 
 /**
  * Claims what is due first, and fires what of it changes nothing but itself.
@@ -199,10 +191,12 @@ const fireTimer = (services: Services, effects: TimerEffects, wanted: DueTimer):
     const timers = subject.timers.filter(({ id }) => id === wanted.id);
     const [due] = await decideDue(services, tx, timers, now);
     if (!due) return null;
-    const { timer, steps, left, calls } = due;
+    const { timer, steps, left } = due;
     const open_until = steps.some(falls) ? await keptOpen(tx, subject, timer, now) : null;
+    const until_open = open_until ? withExpiry(left, open_until) : left;
+    const calls = callsNow(timer, steps);
     saveTimer(tx, timer, {
-      ...stateAfter(timer, steps, open_until ? withExpiry(left, open_until) : left),
+      ...stateAfter(timer, steps, calls ? withNextCall(until_open, now) : until_open),
       ...(calls ? { called_agency_ids: timer.called_agency_ids ?? [] } : {}),
     });
     for (const step of steps) {
@@ -227,9 +221,8 @@ const TELLS = {
   escalate: { action: 'timer.escalate', type: 'timer.escalated' },
   // Whoever waited for a floor was told when it ends.
   reach: { action: 'timer.reach', type: null },
-  // What becomes of the offer is told by that.
+  // What becomes of the offer, or who is called, is told by that.
   expire: null,
-  // Whoever is called is told by the call.
   call: null,
 } as const satisfies Record<TimerStep['kind'], { action: string; type: EventType | null } | null>;
 
