@@ -6,7 +6,8 @@ import { listCoordinators } from '../referrals/store.ts';
 import { type CurrentCalendar, calendarsOf } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
 import { countMoves, findStaleCalendars, findUntoldMoves, lockStaleTimers, type Moves, saveMovesTold } from './moves-store.ts';
-import { saveTimers, type TimerRow } from './store.ts';
+import type { TimerRow } from './store.ts';
+import { saveTimers } from './sweep-store.ts';
 
 /**
  * What a changed calendar does to the timers that run along it: each is reckoned anew with the version that now stands, in

@@ -11,16 +11,8 @@ import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
 import { callNext } from './calls.ts';
 import { moveStale } from './moves.ts';
-import {
-  claimCase,
-  claimDueTimers,
-  type DueTimer,
-  findFirstExpiry,
-  putOff,
-  saveTimer,
-  saveTimers,
-  type TimerRow,
-} from './store.ts';
+import { saveTimer, type TimerRow } from './store.ts';
+import { claimCase, claimDueTimers, type DueTimer, findFirstExpiry, putOff, saveTimers } from './sweep-store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
