@@ -176,19 +176,3 @@ const isOfCase = (eb: Shown, { agency_id, coordinated }: Whose, case_id: string)
       ...(coordinated.length > 0 ? [eb('t.jurisdiction', 'in', [...coordinated])] : []),
     ]),
   ]);
-
-/** Where a protected receiver is, for those who may not know who it is, by timer. */
-export type Whereabouts = Map<string, { region: string | null; duty_contact: string | null }>;
-
-/** Of those timers whose receiver is in a protected place. */
-export async function listWhereabouts(tx: Tx, of: { ids: readonly string[] } | { referral_id: string }): Promise<Whereabouts> {
-  const rows = await tx
-    .selectFrom('timers as t')
-    .innerJoin('agencies as a', 'a.id', 't.responsible_agency_id')
-    .leftJoin('referrals as r', 'r.id', 't.referral_id')
-    .select(['t.id', 'r.region', 'a.duty_contact'])
-    .where('t.location_protected', '=', true)
-    .where('ids' in of ? sql<boolean>`t.id = any (${of.ids})` : sql<boolean>`t.referral_id = ${of.referral_id}`)
-    .execute();
-  return new Map(rows.map(({ id, region, duty_contact }) => [id, { region, duty_contact }]));
-}

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { TimerStep } from '../core/clock.ts';
 import type { Tx } from '../platform/database.ts';
 import { gatheredRows } from '../platform/gather.ts';
@@ -174,3 +174,19 @@ export const listReferralTimers = (tx: Tx, referral_id: string): Promise<TimerRo
     .orderBy('due_at')
     .orderBy('id')
     .execute();
+
+/** Where a protected receiver is, for those who may not know who it is, by timer. */
+export type Whereabouts = Map<string, { region: string | null; duty_contact: string | null }>;
+
+/** Of those timers whose receiver is in a protected place. */
+export async function listWhereabouts(tx: Tx, of: { ids: readonly string[] } | { referral_id: string }): Promise<Whereabouts> {
+  const rows = await tx
+    .selectFrom('timers as t')
+    .innerJoin('agencies as a', 'a.id', 't.responsible_agency_id')
+    .leftJoin('referrals as r', 'r.id', 't.referral_id')
+    .select(['t.id', 'r.region', 'a.duty_contact'])
+    .where('t.location_protected', '=', true)
+    .where('ids' in of ? sql<boolean>`t.id = any (${of.ids})` : sql<boolean>`t.referral_id = ${of.referral_id}`)
+    .execute();
+  return new Map(rows.map(({ id, region, duty_contact }) => [id, { region, duty_contact }]));
+}

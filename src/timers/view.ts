@@ -6,9 +6,9 @@ import { isSupport } from '../core/support.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import type { Services } from '../services.ts';
-import { findTimer, listTimers, listWhereabouts, type ShownTimer, type TimerFilter, type Whereabouts } from './list-store.ts';
+import { findTimer, listTimers, type ShownTimer, type TimerFilter } from './list-store.ts';
 import type { TimerView } from './schema.ts';
-import type { TimerRow } from './store.ts';
+import { listWhereabouts, type TimerRow, type Whereabouts } from './store.ts';
 
 /** Region and duty contact of the protected receivers among these timers. */
 export async function findWhereabouts(tx: Tx, viewer_id: string, timers: readonly TimerRow[]): Promise<Whereabouts> {
