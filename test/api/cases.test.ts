@@ -6,7 +6,8 @@ import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { open } from '../../src/platform/vault.ts';
 import { startTestApp } from '../support/app.ts';
-import { all, anonymous, DAY, eventsOf, HOUR, MEDICAL } from '../support/journey.ts';
+import { workingDays } from '../support/calendars.ts';
+import { all, anonymous, DAY, eventsOf, MEDICAL } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, PERSON, referralBody } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
@@ -347,7 +348,7 @@ t.test('cases', async t => {
       id: kase.id,
       version: 1,
       categories_held: ['identity', 'contact'],
-      deletion_due_at: new Date(services.now().getTime() + 240 * HOUR).toISOString(),
+      deletion_due_at: workingDays(10, services.now()),
     });
     const sent = await as('civil_society').post(`/v1/cases/${kase.id}/referrals`, referralBody());
     t.equal(sent.status, 403, 'a former holder refers nothing on');
