@@ -52,6 +52,7 @@ const BREAKS: Record<Rule, string | ((some: { case_id: string; endpoint_id: stri
   'a live offer has its clock': `delete from timers where name = 'handover'`,
   'a clock says what happened to it': `update timers set state = 'met' where id = ${A_TIMER}`,
   'what a clock fired was told, once': `update timers set breached_at = null, state = 'met' where breached_at is not null`,
+  'who was called for a clock was told, each time once': `update timers set calls = calls + 1`,
   'what a clock fired is in the trail, once': `delete from audit_pending where action = 'timer.breach'`,
   'positions of an agency have no gap': `delete from events where position = 1`,
   'sequences follow the acts without a gap': `update events set sequence = sequence + 1 where sequence = 2`,

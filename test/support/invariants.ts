@@ -268,15 +268,18 @@ export const ALWAYS = {
     with told as materialized (
       select body ->> 'timer_id' as id, ${told('timer.breached')} as breached, ${told('timer.escalated')} as escalated,
         ${told('timer.warned')} as warned
-      from events where body ? 'timer_id' group by 1)
+      from events where body ? 'timer_id' and not body ? 'call' group by 1)
     select t.id, t.name, t.state, breached, escalated, warned from timers t left join told using (id)
     where coalesce(breached, 0) <> (breached_at is not null)::int or coalesce(escalated, 0) <> escalation_level
       or coalesce(warned, 0) not between (warned_at is not null)::int and 2 * (warned_at is not null)::int`,
+  'who was called for a clock was told, each time once': `
+    select t.id, t.name, t.calls from timers t
+    where t.calls <> (select count(distinct e.id) from events e where e.body ->> 'timer_id' = t.id and e.body ? 'call')`,
   'what a clock fired is in the trail, once': `
-    select * from (values ('timer.warn', 'timer.warned'), ('timer.breach', 'timer.breached'), ('timer.escalate', 'timer.escalated'))
-      as step (action, type)
+    select * from (values ('timer.warn', 'timer.warned', false), ('timer.breach', 'timer.breached', false),
+      ('timer.escalate', 'timer.escalated', false), ('timer.call', 'timer.escalated', true)) as step (action, type, is_call)
     where (select count(*) from audit_records r where r.action = step.action and r.outcome = 'done')
-      <> (select count(distinct id) from events e where e.type = step.type)`,
+      <> (select count(distinct id) from events e where e.type = step.type and (e.body ? 'call') = step.is_call)`,
 
   'positions of an agency have no gap': `
     select e.agency_id, max(e.position), count(e.position) from events e left join event_positions p using (agency_id)
