@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import pg from 'pg';
 import t, { type Test } from 'tap';
+import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
 import { startTestApp } from '../support/app.ts';
@@ -9,7 +10,6 @@ import { clinic } from '../support/journey.ts';
 import { seededRandom } from '../support/load.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { type Program, serve, temporaryDataDir } from '../support/process.ts';
-import { EMPTY_QUEUE } from '../support/webhooks.ts';
 
 /**
  * Sweeps that are killed, that run into each other, that meet what is locked or broken: every step is done once, the emergencies
@@ -138,9 +138,10 @@ t.test('a queue that was wiped', async t => {
   const { armed, warnAt, left, work, eachOnce, client } = await start(t);
   await armed(2, 50);
   await work();
-  await client.query(EMPTY_QUEUE);
+  const wipe = () => client.query(`delete from ${QUEUE_SCHEMA}.job`);
+  await wipe();
   await warnAt(`date_trunc('milliseconds', now()) + n * interval '10 ms'`);
-  await client.query(EMPTY_QUEUE);
+  await wipe();
   while ((await left()) > 0) await pause(20);
   await eachOnce(t, 50);
 });
