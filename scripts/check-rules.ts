@@ -35,6 +35,6 @@ function check(path: string): string | Fault[] {
   const misshapen = faultsIn(RulePackBody, document);
   if (misshapen.length > 0) return misshapen;
   const pack = document as RulePack;
-  const faults = checkRulePack(pack);
+  const faults = checkRulePack(pack, [], new Date());
   return faults.length > 0 ? faults : `${pack.jurisdiction}, ${pack.name}: sound`;
 }

@@ -1,8 +1,8 @@
-import { type Calendar, type CompiledCalendar, dateOf, dayNumber } from './calendar.ts';
+import { type Calendar, type CompiledCalendar, compileCalendar, dateOf, dayNumber } from './calendar.ts';
 import { type Stage, URGENCIES } from './codes.ts';
 import { type BreachEffect, type Policy, REFERRAL_TIMERS, TIMER_NAMES } from './policy.ts';
-import type { Report } from './problem.ts';
-import { countOf, durationMs, reckon } from './reckoning.ts';
+import type { Fault, Report } from './problem.ts';
+import { type ClockRule, countOf, durationMs, reckon } from './reckoning.ts';
 
 /**
  * Whether the clocks of a pack hold what they promise ("Deadlines and floors"): each ends, an emergency's never stretches, a floor
@@ -119,7 +119,7 @@ function durationFault({ clock, duration }: Policy): string | undefined {
  */
 function endsOn(calendars: readonly Reckoned[]): (policy: Policy) => string | undefined {
   const [own] = calendars;
-  const starts = new Map(calendars.map(({ calendar }) => [calendar, changesOf(calendar)]));
+  const starts = new Map(calendars.map(({ calendar }) => [calendar, [...new Set(changesOf(calendar).map(({ day }) => day))]]));
   const known = new Map<string, string | undefined>();
   const find = (policy: Policy): string | undefined => {
     const works = policy.clock === 'working_days' || policy.clock === 'working_time';
@@ -138,7 +138,7 @@ function endsOn(calendars: readonly Reckoned[]): (policy: Policy) => string | un
   };
 }
 
-function isDue(policy: Policy, day: number, calendar: CompiledCalendar): boolean {
+function isDue(policy: ClockRule, day: number, calendar: CompiledCalendar): boolean {
   try {
     reckon(policy, new Date(`${dateOf(day)}T00:00Z`), calendar);
     return true;
@@ -148,12 +148,38 @@ function isDue(policy: Policy, day: number, calendar: CompiledCalendar): boolean
   }
 }
 
+interface Change {
+  pointer: string;
+  day: number;
+}
+
 /** The days from which on it may be closed for long: where a week or a season begins or has ended, and behind all holidays. */
-function changesOf({ weeks, seasons, holidays }: Calendar): number[] {
-  const ranges = [...weeks.map(week => [week.valid_from, week.valid_to]), ...seasons.map(({ from, to }) => [from, to])];
-  const days = ranges.flatMap(([from, to]) => [dayNumber(from!), ...(to === undefined ? [] : [dayNumber(to) + 1])]);
-  const last = Math.max(...holidays.map(({ date }) => dayNumber(date)));
-  return [...new Set([...days, ...(holidays.length > 0 ? [last + 1] : [])])];
+function changesOf({ weeks, seasons, holidays }: Calendar): Change[] {
+  const last = holidays.reduce((last, { date }, i) => (date > holidays[last]!.date ? i : last), 0);
+  return [
+    ...weeks.flatMap((week, i) => bounds(`/weeks/${i}`, ['valid_from', week.valid_from], ['valid_to', week.valid_to])),
+    ...seasons.flatMap((season, i) => bounds(`/seasons/${i}`, ['from', season.from], ['to', season.to])),
+    ...(holidays.length > 0 ? [{ pointer: `/holidays/${last}`, day: dayNumber(holidays[last]!.date) + 1 }] : []),
+  ];
+}
+
+const bounds = (at: string, [first, from]: [string, string], [last, to]: [string, string?]): Change[] => [
+  { pointer: `${at}/${first}`, day: dayNumber(from) },
+  ...(to === undefined ? [] : [{ pointer: `${at}/${last}`, day: dayNumber(to) + 1 }]),
+];
+
+/**
+ * Where a calendar that `checkCalendar` finds nothing wrong with is closed for good, today or from a later day on: no clock of
+ * working hours could be reckoned along it. The place is what changes on that day.
+ */
+export function checkStaysOpen(calendar: Calendar, now: Date): Fault[] {
+  const compiled = compileCalendar(calendar);
+  const today = compiled.dayOf(now.getTime());
+  const changes = changesOf(calendar).sort((a, b) => a.day - b.day);
+  const { pointer } = changes.findLast(({ day }) => day <= today) ?? { pointer: '/weeks' };
+  const ahead = [{ pointer, day: today }, ...changes.filter(({ day }) => day > today)];
+  const closing = ahead.find(({ day }) => !isDue({ clock: 'working_days', duration: 'P1D' }, day, compiled));
+  return closing ? [{ pointer: closing.pointer, detail: `is closed for ten years from ${dateOf(closing.day)} on` }] : [];
 }
 
 type Facts = Policy['applies_to'];

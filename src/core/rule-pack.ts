@@ -1,7 +1,7 @@
 import { type Calendar, checkCalendar, compileCalendar } from './calendar.ts';
 import type { AgencyKind, DecisionKind, LawfulGround, Service, Stage, Urgency } from './codes.ts';
 import type { Policy } from './policy.ts';
-import { checkPolicies } from './policy-check.ts';
+import { checkPolicies, checkStaysOpen } from './policy-check.ts';
 import type { Fault, Report } from './problem.ts';
 import { countOf, durationMs } from './reckoning.ts';
 
@@ -79,11 +79,15 @@ export interface ServiceRoute extends Sourced {
  * What is wrong with a pack: nothing, or each fault with a JSON pointer. Takes one of the right shape, and holds its values to
  * what they mean.
  * @param known calendars that the pack may name without holding them
+ * @param now where the pack is to hold from now on: its calendars have to be open again by and by
  */
-export function checkRulePack(pack: RulePack, known: readonly Calendar[] = []): Fault[] {
+export function checkRulePack(pack: RulePack, known: readonly Calendar[] = [], now?: Date): Fault[] {
   const faults: Fault[] = [];
   const report: Report = (pointer, detail) => faults.push({ pointer, detail });
   const calendars = checkCalendars(pack, known, report);
+  if (now && calendars.length > 0)
+    for (const [i, calendar] of pack.calendars.entries())
+      for (const { pointer, detail } of checkStaysOpen(calendar, now)) report(`/calendars/${i}${pointer}`, detail);
   checkStages(pack, report);
   checkLists(pack, report);
   checkConsent(pack.consent, report);

@@ -51,7 +51,7 @@ export async function putRulePack(
     const before = await findNewestPack(tx, jurisdiction, { lock: true });
     const standing = await listStanding(tx, pack);
     const known = standing.map(({ calendar }) => calendar);
-    refuse([...faultsOfPlace(pack, jurisdiction, standing), ...checkRulePack(pack, known)]);
+    refuse([...faultsOfPlace(pack, jurisdiction, standing), ...checkRulePack(pack, known, now)]);
     expectFirstOrVersion(actor, before ?? readAsIllustrative(actor));
     refuse(faultsOfReading({ version: version_read, created_at: created_at_read }, before));
 

@@ -3,7 +3,7 @@ import type { Calendar } from '../../src/core/calendar.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { illustrativePack } from '../../src/rules/packs.ts';
 import { startTestApp } from '../support/app.ts';
-import { bodyOf, calendar, holiday } from '../support/calendars.ts';
+import { bodyOf, calendar, holiday, SUN_TO_THU } from '../support/calendars.ts';
 import { drain } from '../support/drain.ts';
 import type { Entry } from '../support/entries.ts';
 import { clinic, eventsOf } from '../support/journey.ts';
@@ -66,6 +66,17 @@ test('what is wrong with a calendar is said by pointer, and changes nothing', as
       ['/weeks/0/days/mon/0/1'],
     ],
     ['never open', { weeks: [] }, ['']],
+    [
+      'closed since long ago',
+      { weeks: [{ valid_from: '2000-01-01', valid_to: '2020-12-31', days: SUN_TO_THU }] },
+      ['/weeks/0/valid_to'],
+    ],
+    ['open once everybody is gone', { weeks: [{ valid_from: '2062-01-01', days: SUN_TO_THU }] }, ['/weeks']],
+    [
+      'a season that closes it for good',
+      { seasons: [{ name: 'S', from: '2027-01-01', to: '2047-01-01', days: {} }] },
+      ['/seasons/0/from'],
+    ],
     [
       'a season that ends before it begins',
       { seasons: [{ name: 'S', from: '2026-03-01', to: '2026-02-01', days: {} }] },
@@ -181,6 +192,27 @@ test('a clock is reckoned day by day', async t => {
   t.match(await preview({ duration: 'P3D', unknown: 1 }), { status: 400 });
 });
 
+test('a calendar along which nothing would fall due any more is refused, however it comes to that', async t => {
+  const it = await startTestApp(t);
+  const them = await mechanism(it);
+  const admin = them.as('committee', 'nobody');
+  await clinic(them).ask({ urgency: 'routine' });
+  const { weeks, ...standing } = bodyOf(illustrativePack('XA').calendars[0]!);
+  const ended = { ...standing, weeks: weeks.map(week => ({ ...week, valid_to: '2026-11-30' })) };
+  t.match(await admin.put(ILLUSTRATIVE, ended, { 'if-match': '"1"' }), {
+    status: 422,
+    body: { errors: [{ pointer: '/weeks/0/valid_to', detail: 'is closed for ten years from 2026-12-01 on' }] },
+  });
+  const open = holiday('2027-06-01', { hours: [['08:00', '12:00']] });
+  const { id: other } = ok(await admin.post('/v1/calendars', { ...standing, weeks }));
+  t.match(await admin.put(`/v1/calendars/${other}`, { ...ended, holidays: [open] }, { 'if-match': '"1"' }), {
+    status: 422,
+    body: { errors: [{ pointer: '/holidays/0', detail: 'is closed for ten years from 2027-06-02 on' }] },
+  });
+  await drain(it.services);
+  t.match(ok(await admin.get(ILLUSTRATIVE)), { version: 1 });
+});
+
 test('what runs along a calendar that changes is moved, once, and everybody whose clocks they are is told how many', async t => {
   const it = await startTestApp(t);
   const them = await mechanism(it);
@@ -215,17 +247,18 @@ test('what runs along a calendar that changes is moved, once, and everybody whos
   const stale = await lookAsOwner(services, `select from timers where state = 'running' and calendar_version = 1`);
   t.equal(stale.length, 0);
 
-  // The owner owes a screening in each of the two cases; who coordinates is told of all.
-  for (const [key, count] of [
-    ['health', 2],
-    ['helpline_a', 2],
-    ['committee', 4],
-    ['civil_society', 0],
-  ] as const) {
+  // Of both cases the owner has a screening to do, as many days as the answer has.
+  const [first_due_at, last_due_at] = [after[0]!.due_at, after[1]!.due_at];
+  const told = {
+    health: { count: 2, first_due_at, last_due_at },
+    helpline_a: { count: 2, first_due_at: last_due_at, last_due_at },
+    committee: { count: 4, first_due_at, last_due_at },
+    prosecution: null,
+  };
+  for (const key of ['health', 'committee', 'helpline_a', 'prosecution'] as const) {
     const events = (await eventsOf(services, as(key))).filter(({ type }) => type === 'timer.moved');
-    t.equal(events.length, count > 0 ? 1 : 0, `${key}, once`);
-    if (count > 0) t.match(events[0]!.data, { calendar_id: id, calendar_version: 2, count }, key);
-    if (key === 'health') t.match(events[0]!.data, { first_due_at: after[0]!.due_at, last_due_at: after[1]!.due_at });
+    t.equal(events.length, told[key] ? 1 : 0, key);
+    if (told[key]) t.match(events[0]!.data, { calendar_id: id, calendar_version: 2, ...told[key] }, key);
   }
   const entries: Entry[] = ok(await as('audit_body').get('/v1/audit/entries?action=timer.move')).data;
   t.strictSame(

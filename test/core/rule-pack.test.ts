@@ -258,6 +258,35 @@ t.test('a clock of working hours that ends today may not end later', async t => 
   t.match(checkRulePack(withCalendar({ seasons: [season] }))[0]?.detail, 'from 2027-01-01 on');
 });
 
+t.test('a calendar that ended before anybody used it is told where a pack is to hold', async t => {
+  const now = new Date('2026-11-22T12:00:00Z');
+  const [week] = own.weeks;
+  const rows: [more: Partial<Calendar>, pointer: string, detail: string][] = [
+    [{ weeks: [{ ...week!, valid_to: '2020-12-31' }] }, '/weeks/0/valid_to', '2026-11-22'],
+    [{ weeks: [{ ...week!, valid_from: '2040-01-01' }] }, '/weeks', '2026-11-22'],
+    [
+      {
+        weeks: [
+          { ...week!, valid_to: '2020-12-31' },
+          { ...week!, valid_from: '2036-01-01', valid_to: '2036-02-01' },
+        ],
+      },
+      '/weeks/1/valid_to',
+      '2036-02-02',
+    ],
+  ];
+  for (const [more, pointer, from] of rows) {
+    const faults = checkRulePack(withCalendar(more), [], now).filter(it => it.pointer.startsWith('/calendars'));
+    t.strictSame(faults, [{ pointer: `/calendars/0${pointer}`, detail: `is closed for ten years from ${from} on` }]);
+  }
+  const weeks = [
+    { ...week!, valid_to: '2026-12-31' },
+    { ...week!, valid_from: '2036-01-01' },
+  ];
+  t.strictSame(checkRulePack(withCalendar({ weeks }), [], now), [], 'nine years are not for ever');
+  for (const jurisdiction of SHIPPED.keys()) t.strictSame(checkRulePack(shipped(jurisdiction), [], now), [], jurisdiction);
+});
+
 t.test('what one fault of a calendar hides is told next', async t => {
   const pack = withPolicy(withCalendar({ weeks: [] }), 'handover', { duration: 'PT0S' });
   t.strictSame(

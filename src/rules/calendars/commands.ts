@@ -3,6 +3,7 @@ import { type Read, read } from '../../audit/read.ts';
 import { record } from '../../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion } from '../../core/access.ts';
 import { type Calendar, checkCalendar } from '../../core/calendar.ts';
+import { checkStaysOpen } from '../../core/policy-check.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import type { Tx } from '../../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../../platform/http/paging.ts';
@@ -33,7 +34,7 @@ export const createCalendar = (services: Services, actor: AgencyActor, body: Cal
   act(services, actor, 'calendar.create', viewCalendar, async (tx, now) => {
     authorise(actor, 'calendar.manage', relationsOf(actor));
     const calendar = { id: newId('cal'), ...body };
-    requireSound(calendar);
+    requireSound(calendar, now);
     await insertCalendar(tx, calendar, now);
     const receipt = await record(services, tx, actor, {
       action: 'calendar.create',
@@ -111,7 +112,7 @@ const change = (
     const row = (relations.length > 1 ? await lockCalendar(tx, id) : await findCalendar(tx, id)) ?? raise('not_found');
     authorise(actor, 'calendar.manage', relations);
     const { after, date } = to(row);
-    requireSound(after);
+    requireSound(after, now);
     const { required } = ifMatch;
     const is_known = typeof required === 'string' ? row.calendar.holidays.some(holiday => holiday.date === required) : required;
     expectVersion(actor, row.version, { required: is_known });
@@ -124,7 +125,8 @@ const change = (
     return { id, receipt };
   });
 
-function requireSound(calendar: Calendar): void {
+function requireSound(calendar: Calendar, now: Date): void {
   const errors = checkCalendar(calendar);
+  if (errors.length === 0) errors.push(...checkStaysOpen(calendar, now));
   if (errors.length > 0) throw new Problem('unprocessable', { errors });
 }
