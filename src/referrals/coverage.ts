@@ -315,6 +315,7 @@ async function startWelfareCheck(services: Services, tx: Tx, found: CaseRow, now
       location_protected: false,
       jurisdiction: found.jurisdiction,
       urgency: found.risk === 'immediate' ? 'emergency' : 'urgent',
+      stage: found.stage,
     },
     ['welfare_check'],
   );

@@ -3,7 +3,7 @@ import { type AssigneesRow, findAssignees, findProfile, listGrants } from '../ca
 import type { AgencyActor, Relation } from '../core/access.ts';
 import { coordinates } from '../core/access.ts';
 import type { RoutingProfile } from '../core/case.ts';
-import type { Service } from '../core/codes.ts';
+import type { Service, Stage } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
@@ -29,6 +29,8 @@ export interface LockedReferral {
   /** Its timers and those of its offers that may still change. */
   timers: TimerRow[];
   grants: Grant[];
+  /** Of its case. */
+  stage: Stage;
   pack: PackInForce;
   calendars: Calendars;
   /** What of the person routing looks at. */
@@ -70,7 +72,7 @@ export async function lockReferral(
 /** The same for the service itself, which runs as a system role and has locked the case. */
 export async function loadLocked(services: Services, tx: Tx, id: string): Promise<LockedReferral> {
   const of = { referral_id: id };
-  const [{ referral, offers, pack_version }, timers, grants, profile, parties] = await Promise.all([
+  const [{ referral, offers, pack_version, stage }, timers, grants, profile, parties] = await Promise.all([
     lockReferralRows(tx, id),
     lockOpenTimers(tx, of),
     listGrants(tx, of),
@@ -83,6 +85,7 @@ export async function loadLocked(services: Services, tx: Tx, id: string): Promis
     timers,
     grants,
     profile,
+    stage,
     calendars: calendarsOf(services),
     pack: await getRulePack(services, tx, referral.jurisdiction, pack_version),
     ...partiesOf(parties),

@@ -250,5 +250,5 @@ async function insertWithNeed(
     }),
   );
   const { assigned: _assigned, ...facts } = known;
-  return { ...facts, referral, calendars: calendarsOf(services), offers: [], timers: [], freed: new Set() };
+  return { ...facts, referral, stage: found.stage, calendars: calendarsOf(services), offers: [], timers: [], freed: new Set() };
 }

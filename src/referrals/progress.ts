@@ -247,7 +247,7 @@ function dueOf({ timers }: LockedReferral, offer: OfferRow): Date | null {
 }
 
 export const timerContext = (
-  { referral, pack, calendars, timers, coordinators, agencies }: LockedReferral,
+  { referral, stage, pack, calendars, timers, coordinators, agencies }: LockedReferral,
   offer: Pick<OfferRow, 'id' | 'agency_id' | 'location_protected'>,
   now: Date,
 ): TimerContext & { offer_id: string } => ({
@@ -267,6 +267,7 @@ export const timerContext = (
   jurisdiction: referral.jurisdiction,
   service: referral.service,
   urgency: referral.urgency,
+  stage,
 });
 
 /** The timers of the referral as a whole name no receiver. */

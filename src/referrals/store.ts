@@ -1,6 +1,6 @@
 import { type Selectable, sql } from 'kysely';
 import type { CaseOf } from '../cases/store.ts';
-import type { AgencyKind, OfferStatus, ReferralStatus, Service } from '../core/codes.ts';
+import type { AgencyKind, OfferStatus, ReferralStatus, Service, Stage } from '../core/codes.ts';
 import { referralStatus } from '../core/referral.ts';
 import { asSystem, post, type Tx } from '../platform/database.ts';
 import { gatheredRows } from '../platform/gather.ts';
@@ -30,22 +30,23 @@ export async function lockCaseOfReferral(tx: Tx, id: string): Promise<void> {
 
 /**
  * Locks the referral, then its offers by id. After the case, before timers and capacity.
- * @returns the offers in the order in which they were made; `pack_version`: of the rule pack in force
+ * @returns the offers in the order in which they were made; `pack_version`: of the rule pack in force; `stage`: of the case
  */
 export async function lockReferralRows(
   tx: Tx,
   id: string,
-): Promise<{ referral: ReferralRow; offers: OfferRow[]; pack_version: number | null }> {
+): Promise<{ referral: ReferralRow; offers: OfferRow[]; pack_version: number | null; stage: Stage }> {
   const locking = tx
     .selectFrom('referrals')
     .selectAll()
     .select(versionInForce('referrals.jurisdiction').as('pack_version'))
+    .select(eb => eb.selectFrom('cases').select('stage').whereRef('cases.id', '=', 'referrals.case_id').as('stage'))
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();
   const offers = tx.selectFrom('offers').selectAll().where('referral_id', '=', id).orderBy('id').forUpdate().execute();
-  const [{ pack_version, ...referral }, rows] = await Promise.all([locking, offers]);
-  return { referral, pack_version, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
+  const [{ pack_version, stage, ...referral }, rows] = await Promise.all([locking, offers]);
+  return { referral, pack_version, stage: stage!, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
 }
 
 /** Nobody has said yes, and nobody is asked. */

@@ -205,6 +205,32 @@ test('what starts follows the new pack, what runs keeps its own', async t => {
   t.equal(hours(await ruleOf(after)), 12);
 });
 
+test('the stage of a case chooses the clocks of its referrals, too', async t => {
+  const it = await startTestApp(t);
+  const them = await mechanism(it);
+  const { ask, sender, receiver } = clinic(them);
+  const admin = them.as('committee', 'nobody');
+  const { body: read } = await admin.get(pathOf('XA'));
+  const { policies } = read as RulePack;
+  const at_first = ['acknowledge', 'handover'].map(name => {
+    const policy = policies.find(it => it.name === name && (it.applies_to.urgency ?? 'urgent') === 'urgent')!;
+    return { ...policy, applies_to: { ...policy.applies_to, stage: 'reported' as const }, source: `${name}, reported` };
+  });
+  ok(await admin.put(pathOf('XA'), { ...read, policies: [...policies, ...at_first] }, { 'if-match': '"1"' }));
+  const { referral } = await ask({ urgency: 'urgent' });
+  for (const verb of ['receive', 'accept']) ok(await receiver.post(`/v1/referrals/${referral.id}/${verb}`, {}));
+  const { data } = ok(await sender.get(`/v1/timers?referral_id=${referral.id}`));
+  t.strictSame(
+    data.map(({ name, rule }: { name: string; rule: { source: string } }) => [name, rule.source]).sort(),
+    [
+      ['acknowledge', 'acknowledge, reported'],
+      ['handover', 'handover, reported'],
+      ['respond', 'illustrative'],
+    ],
+    'when it is made, and later',
+  );
+});
+
 test('a case runs along the calendar of its country', async t => {
   const it = await startTestApp(t);
   const { as, agencies } = await mechanism(it);
