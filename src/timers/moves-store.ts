@@ -66,12 +66,18 @@ export async function findUntoldMoves(tx: Tx): Promise<Selectable<CalendarMoveTa
   return rows;
 }
 
-export const saveMovesTold = async (tx: Tx, { calendar_id, version }: CalendarChange, now: Date): Promise<void> => {
+/** @param agency_ids who was told, of those that `findUntoldMoves` locked: for another something may have moved meanwhile */
+export const saveMovesTold = async (
+  tx: Tx,
+  { calendar_id, version }: CalendarChange,
+  agency_ids: readonly string[],
+  now: Date,
+): Promise<void> => {
   await tx
     .updateTable('calendar_moves')
     .set({ told_at: now })
     .where('calendar_id', '=', calendar_id)
     .where('version', '=', version)
-    .where('told_at', 'is', null)
+    .where('agency_id', 'in', [...agency_ids])
     .execute();
 };

@@ -20,23 +20,35 @@ const CLOCK = systemActor('clock');
 const BATCH = 500;
 
 /**
- * One batch of one calendar, or the news of it. Any number may run at once.
+ * One batch of each calendar, or the news of it. Any number may run at once.
  * @returns whether there may be more
+ * @throws whatever went wrong with one calendar, once the others have had their turn
  */
 export async function moveTimers(services: Services): Promise<boolean> {
   const stale = await transact(services, CLOCK, findStaleCalendars);
   let moved = 0;
-  for (const { id, version } of stale) {
-    moved += await transact(services, CLOCK, async tx => {
-      const timers = await lockStaleTimers(tx, { id, version }, BATCH);
-      await moveStale(services, tx, timers, services.now());
-      return timers.length;
-    });
+  const failed: unknown[] = [];
+  for (const calendar of stale) {
+    try {
+      moved += await moveBatch(services, calendar);
+    } catch (error) {
+      services.log.error({ err: error }, 'the clocks of a changed calendar did not move');
+      failed.push(error);
+    }
   }
   // What another process is moving is still stale to this one: whoever comes last tells.
   if (moved === 0) await transact(services, CLOCK, tx => tellMoves(services, tx));
+  if (moved === 0 && failed.length > 0) throw failed[0];
   return moved > 0;
 }
+
+/** @returns how many were looked at */
+const moveBatch = (services: Services, calendar: { id: string; version: number }): Promise<number> =>
+  transact(services, CLOCK, async tx => {
+    const timers = await lockStaleTimers(tx, calendar, BATCH);
+    await moveStale(services, tx, timers, services.now());
+    return timers.length;
+  });
 
 /** Reckons those of these timers anew, which must be locked and running, whose calendar has changed since they were reckoned. */
 export async function moveStale(services: Services, tx: Tx, timers: readonly TimerRow[], now: Date): Promise<void> {
@@ -136,6 +148,7 @@ async function tellMoves(services: Services, tx: Tx): Promise<void> {
         },
       ],
     });
-    await saveMovesTold(tx, { calendar_id, version }, services.now());
+    const agency_ids = moves.map(({ agency_id }) => agency_id);
+    await saveMovesTold(tx, { calendar_id, version }, agency_ids, services.now());
   }
 }

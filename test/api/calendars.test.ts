@@ -2,6 +2,7 @@ import { test } from 'tap';
 import type { Calendar } from '../../src/core/calendar.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { illustrativePack } from '../../src/rules/packs.ts';
+import { moveTimers } from '../../src/timers/moves.ts';
 import { startTestApp } from '../support/app.ts';
 import { bodyOf, calendar, holiday, SUN_TO_THU } from '../support/calendars.ts';
 import { drain } from '../support/drain.ts';
@@ -279,4 +280,32 @@ test('what runs along a calendar that changes is moved, once, and everybody whos
     (await timersOf(referral.id)).filter(({ name }) => name === 'acknowledge'),
     [{ state: 'breached', due_at: before[0]!.due_at }],
   );
+});
+
+test('one calendar that cannot be reckoned with keeps no other waiting', async t => {
+  const it = await startTestApp(t);
+  const them = await mechanism(it);
+  const { as, agencies } = them;
+  const { services } = it;
+  const admin = as('committee', 'nobody');
+  const { id: own } = ok(await admin.post('/v1/calendars', bodyLike()));
+  ok(await as('health', 'supervisor').patch(`/v1/agencies/${agencies.health.id}`, { calendar_id: own }, { 'if-match': '*' }));
+  const { referral } = await clinic(them).ask({ urgency: 'routine' });
+  await drain(services);
+  // As nobody may put it: the owner's clocks run along it, and it comes first.
+  const ended = { ...bodyOf(illustrativePack('XA').calendars[0]!), weeks: [] };
+  await lookAsOwner(services, 'insert into calendar_versions values ($1, 2, $2, now())', [id, JSON.stringify(ended)]);
+  await lookAsOwner(services, 'update calendars set version = 2 where id = $1', [id]);
+  ok(await admin.put(`/v1/calendars/${own}/holidays/2026-11-22`, { name: 'Announced in the night' }));
+
+  while (await moveTimers(services).catch(() => false));
+  const { data } = ok(await as('health').get(`/v1/timers?referral_id=${referral.id}&name=acknowledge`));
+  t.match(data, [{ due_at: '2026-11-23T13:00:00.000Z' }]);
+  const told = await lookAsOwner(services, 'select agency_id, moved from calendar_moves where told_at is not null');
+  t.match(
+    told.filter(({ agency_id }) => agency_id === agencies.health.id),
+    [{ moved: 2 }],
+    'and whose clocks they are is told',
+  );
+  await t.rejects(moveTimers(services), RangeError, 'what went wrong is not hidden');
 });
