@@ -1,6 +1,6 @@
 import { type Calendar, type CompiledCalendar, compileCalendar, dateOf, dayNumber } from './calendar.ts';
 import { type Stage, URGENCIES } from './codes.ts';
-import { type BreachEffect, type Policy, REFERRAL_TIMERS, TIMER_NAMES } from './policy.ts';
+import { type BreachEffect, CASE_TIMERS, type Policy, REFERRAL_TIMERS, TIMER_NAMES } from './policy.ts';
 import type { Fault, Report } from './problem.ts';
 import { type ClockRule, countOf, durationMs, reckon } from './reckoning.ts';
 
@@ -31,6 +31,9 @@ const EFFECTIVE: Record<BreachEffect, readonly string[]> = {
   resume_respond: ['inform'],
 };
 
+/** Of a negative decision. */
+const WINDOW = 'reconsideration_window';
+
 /** The least that the Council of Europe's convention leaves for recovery and reflection. */
 const LEAST_RECOVERY_DAYS = 30;
 /** User-assigned in ISO 3166-1: no country has such a code, and no convention binds it. */
@@ -38,6 +41,9 @@ const USER_ASSIGNED = /^(AA|Q[M-Z]|X[A-Z]|ZZ)/;
 
 /** Ten times as long as a clock ran. */
 const MOST_PERCENT = 1_000;
+
+/** A case itself is of no service and has no urgency, so a policy that asks for one would never be chosen. */
+const NOT_OF_CASES = ['service', 'urgency'] as const;
 
 const isOfReferral = (name: string): boolean => REFERRAL_TIMERS.some(it => it === name);
 
@@ -52,6 +58,9 @@ export function checkPolicies(pack: Clocks, calendars: readonly Reckoned[], repo
     if (!TIMER_NAMES.some(name => name === policy.name)) report(`${at}/name`, 'is not the name of a timer');
     const { stage } = policy.applies_to;
     if (stage && !pack.stages.some(it => it.stage === stage)) report(`${at}/applies_to/stage`, 'is not a stage of this pack');
+    if (CASE_TIMERS.some(name => name === policy.name))
+      for (const fact of NOT_OF_CASES)
+        if (policy.applies_to[fact] !== undefined) report(`${at}/applies_to/${fact}`, 'is nothing that a case itself has');
     if (isForLife(policy) && policy.clock !== 'elapsed')
       report(`${at}/clock`, 'is not elapsed, as a clock of emergencies and of life and safety is');
     const endless = durationFault(policy) ?? ends(policy);
@@ -73,12 +82,14 @@ function checkKind({ name, kind, guards = [], warn_at, escalate, on_breach = [] 
   if (kind === 'deadline') {
     if (guards.length > 0) report(`${at}/guards`, 'are those of a floor');
     if (on_breach.length > 1) report(`${at}/on_breach`, 'has more than one effect');
+    if (name === WINDOW) report(`${at}/kind`, 'is a deadline, and this clock is a floor: no service ends before it does');
     for (const [i, effect] of on_breach.entries())
       if (!EFFECTIVE[effect].includes(name)) report(`${at}/on_breach/${i}`, 'has nothing to work on when this clock is breached');
     return;
   }
   if (isOfReferral(name)) report(`${at}/kind`, 'is a floor, and this clock is a deadline');
   if (guards.length === 0) report(`${at}/guards`, 'guards nothing');
+  else if (name === WINDOW && !guards.includes('end_service')) report(`${at}/guards`, 'does not guard end_service');
   const never = 'is not for a floor, which is met when it is reached';
   if (warn_at.length > 0) report(`${at}/warn_at`, never);
   if (escalate.length > 0) report(`${at}/escalate`, never);
@@ -86,8 +97,11 @@ function checkKind({ name, kind, guards = [], warn_at, escalate, on_breach = [] 
 }
 
 function checkSteps({ warn_at, escalate }: Policy, at: string, report: Report): void {
-  for (const [i, text] of warn_at.entries())
+  for (const [i, text] of warn_at.entries()) {
     if (!isPercent(text, 100)) report(`${at}/warn_at/${i}`, 'is not a percentage from 0% to 100%');
+    else if (warn_at.slice(0, i).some(other => Number.parseFloat(other) === Number.parseFloat(text)))
+      report(`${at}/warn_at/${i}`, 'stands there twice');
+  }
   for (const [i, { after }] of escalate.entries())
     if (!isPercent(after, MOST_PERCENT)) report(`${at}/escalate/${i}/after`, `is not a percentage from 0% to ${MOST_PERCENT}%`);
 }

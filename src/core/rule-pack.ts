@@ -92,7 +92,7 @@ export function checkRulePack(pack: RulePack, known: readonly Calendar[] = [], n
   checkLists(pack, report);
   checkConsent(pack.consent, report);
   if (milliseconds(pack.outage_grace.duration) === null)
-    report('/outage_grace/duration', 'is not of weeks, days, hours, minutes and seconds');
+    report('/outage_grace/duration', 'is not of weeks, days, hours, minutes and seconds, or is more than a hundred years');
   checkPolicies(pack, calendars, report);
   checkNames(pack, '', report);
   return faults;
@@ -147,18 +147,31 @@ function checkConsent({ adult_age, child_assent_from_age, expiring_notice, longe
   if (child_assent_from_age.years > adult_age.years)
     report('/consent/child_assent_from_age/years', 'lies above the age of an adult');
   if (!milliseconds(expiring_notice.duration))
-    report('/consent/expiring_notice/duration', 'is not of weeks, days, hours, minutes and seconds, or is none');
+    report(
+      '/consent/expiring_notice/duration',
+      'is not of weeks, days, hours, minutes and seconds, is none, or is more than a hundred years',
+    );
   if (longest_duration && !isOfDaysOrMonths(longest_duration.duration))
-    report('/consent/longest_duration/duration', 'is neither of days nor of months and years, or is none');
+    report(
+      '/consent/longest_duration/duration',
+      'is neither of days nor of months and years, is none, or is more than a hundred years',
+    );
 }
 
-/** Of a duration on the time line; null for what is none. */
+/** A hundred years: beyond them instants cannot be told any more. */
+const MOST = { ms: 36_525 * 86_400_000, calendar_days: 36_525, calendar_months: 1_200 };
+
+/** Of a duration on the time line; null for what is none, or is too long. */
 function milliseconds(duration: string): number | null {
-  return orNull(() => durationMs(duration));
+  const ms = orNull(() => durationMs(duration));
+  return ms !== null && ms <= MOST.ms ? ms : null;
 }
 
 const isOfDaysOrMonths = (duration: string): boolean =>
-  (['calendar_days', 'calendar_months'] as const).some(clock => orNull(() => countOf({ clock, duration })) !== null);
+  (['calendar_days', 'calendar_months'] as const).some(clock => {
+    const count = orNull(() => countOf({ clock, duration }));
+    return count !== null && count <= MOST[clock];
+  });
 
 function orNull(count: () => number): number | null {
   try {

@@ -91,7 +91,15 @@ t.test('each fault is told with its place', async t => {
     [
       'a case clock of emergencies',
       withPolicy(XA, 'screening', { applies_to: { urgency: 'emergency' } }),
+      '/policies/screening/applies_to/urgency',
       '/policies/screening/clock',
+    ],
+
+    [
+      'a case clock of one service',
+      withPolicy(XA, 'stay_review', { applies_to: { service: 'medical', urgency: 'routine' } }),
+      '/policies/stay_review/applies_to/service',
+      '/policies/stay_review/applies_to/urgency',
     ],
 
     ['no time at all', withPolicy(XA, 'handover', { duration: 'PT0S' }), '/policies/handover/duration'],
@@ -122,6 +130,17 @@ t.test('each fault is told with its place', async t => {
       '/policies/reconsideration_window/escalate',
       '/policies/reconsideration_window/on_breach',
     ],
+    [
+      'a window for asking again that guards something else',
+      withPolicy(XA, 'reconsideration_window', { guards: ['close_case'] }),
+      '/policies/reconsideration_window/guards',
+    ],
+    [
+      'the same as a deadline',
+      withPolicy(XA, 'reconsideration_window', { kind: 'deadline', guards: [] }),
+      '/policies/reconsideration_window/kind',
+    ],
+    ['a warning twice', withPolicy(XA, 'handover', { warn_at: ['50%', '80%', '50.0%'] }), '/policies/handover/warn_at/2'],
     ['a deadline that guards', withPolicy(XA, 'screening', { guards: ['close_case'] }), '/policies/screening/guards'],
     ['a referral by a floor', withPolicy(XA, 'handover', { ...floor, guards: ['close_case'] }), '/policies/handover/kind'],
     ['two effects', withPolicy(XA, 'inform', { on_breach: ['expire_offer', 'resume_respond'] }), '/policies/inform/on_breach'],
@@ -214,6 +233,21 @@ t.test('each fault is told with its place', async t => {
       'no longest duration',
       { ...XA, consent: { ...XA.consent, longest_duration: { duration: 'for ever', source: 'illustrative' } } },
       '/consent/longest_duration/duration',
+    ],
+    [
+      'a grace, a notice and a grant for longer than can be told',
+      {
+        ...XA,
+        outage_grace: { duration: `P${'9'.repeat(30)}D`, source: 'illustrative' },
+        consent: {
+          ...XA.consent,
+          expiring_notice: { duration: 'P36526D', source: 'illustrative' },
+          longest_duration: { duration: 'P101Y', source: 'illustrative' },
+        },
+      },
+      '/consent/expiring_notice/duration',
+      '/consent/longest_duration/duration',
+      '/outage_grace/duration',
     ],
     ['no such grace', { ...XA, outage_grace: { duration: 'soon', source: 'illustrative' } }, '/outage_grace/duration'],
     [
