@@ -2,7 +2,7 @@ import { act } from '../../audit/act.ts';
 import { type Read, read } from '../../audit/read.ts';
 import { record } from '../../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion } from '../../core/access.ts';
-import { type Calendar, checkCalendar } from '../../core/calendar.ts';
+import { type Calendar, checkCalendar, dayNumber } from '../../core/calendar.ts';
 import { checkStaysOpen } from '../../core/policy-check.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import type { Tx } from '../../platform/database.ts';
@@ -78,8 +78,8 @@ export const setHoliday = (services: Services, actor: AgencyActor, id: string, d
       ...calendar,
       holidays: [
         ...without(calendar, date),
-        { date, name: body.name, hours: body.hours ?? [], status: body.status ?? 'announced' },
-      ].sort((a, b) => (a.date < b.date ? -1 : 1)),
+        { date, name: body.name, hours: body.hours ?? [], status: body.status ?? ('announced' as const) },
+      ].sort((a, b) => dayNumber(a.date) - dayNumber(b.date)),
     },
     date,
   }));
@@ -112,7 +112,7 @@ const change = (
     const row = (relations.length > 1 ? await lockCalendar(tx, id) : await findCalendar(tx, id)) ?? raise('not_found');
     authorise(actor, 'calendar.manage', relations);
     const { after, date } = to(row);
-    requireSound(after, now);
+    requireSound(after, now, date);
     const { required } = ifMatch;
     const is_known = typeof required === 'string' ? row.calendar.holidays.some(holiday => holiday.date === required) : required;
     expectVersion(actor, row.version, { required: is_known });
@@ -125,8 +125,14 @@ const change = (
     return { id, receipt };
   });
 
-function requireSound(calendar: Calendar, now: Date): void {
+/** @param date whose holiday is what was sent, where it was not the whole */
+function requireSound(calendar: Calendar, now: Date, date?: string): void {
   const errors = checkCalendar(calendar);
   if (errors.length === 0) errors.push(...checkStaysOpen(calendar, now));
-  if (errors.length > 0) throw new Problem('unprocessable', { errors });
+  if (errors.length === 0) return;
+  const sent = `/holidays/${calendar.holidays.findIndex(holiday => holiday.date === date)}`;
+  const isOfSent = (pointer: string) => pointer === sent || pointer.startsWith(`${sent}/`);
+  throw new Problem('unprocessable', {
+    errors: errors.map(fault => (isOfSent(fault.pointer) ? { ...fault, pointer: fault.pointer.slice(sent.length) } : fault)),
+  });
 }

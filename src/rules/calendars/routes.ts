@@ -69,7 +69,7 @@ export function calendarRoutes(app: App, services: Services): void {
       ...write,
       id: 'setHoliday',
       summary: 'Announce a holiday, or say what a date is',
-      description: `In place of whatever was said of the date; \`If-Match\` names the calendar's version where something was. ${MOVES}`,
+      description: `In place of whatever was said of the date; \`If-Match\` names the calendar's version where something was. What is announced takes the place of all that is estimated under the same name, exactly, at most a week away, of a rule all its days: where a feast lasts for several, announce each. ${MOVES}`,
       action: 'calendar.set_holiday',
       problems: ['unprocessable'],
       params: HolidayParams,
