@@ -93,15 +93,20 @@ interface Walk {
 export const reckon = (policy: ClockRule, started_at: Date, calendar: CompiledCalendar, pauses: readonly Pause[] = []): Date =>
   new Date(due(walkOf(policy, started_at, calendar, pauses)));
 
-/** The same, with what each day counted for, up to the one on which it falls due. @throws as `reckon` */
+/**
+ * The same, with what each day counted for, up to the one on which it falls due.
+ * @throws as `reckon`, and where it would have more than `most_days` to tell
+ */
 export function explain(
   policy: ClockRule,
   started_at: Date,
   calendar: CompiledCalendar,
   pauses: readonly Pause[] = [],
+  most_days = Number.POSITIVE_INFINITY,
 ): { due_at: Date; days: ExplainedDay[] } {
   const days: ExplainedDay[] = [];
   const visit: Visit = (day, counted, why) => {
+    if (days.length === most_days) throw new RangeError(`falls due more than ${most_days} days later, too many to tell`);
     const { spans, name } = looksAtHours(policy) ? calendar.hoursOf(day) : { spans: [] };
     const open = spans.map(({ from, to }): [Date, Date] => [new Date(from), new Date(to)]);
     days.push({ date: dateOf(day), open, counted, why, ...(name === undefined ? {} : { name }) });

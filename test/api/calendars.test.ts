@@ -177,6 +177,9 @@ test('a clock is reckoned day by day', async t => {
   const rows: [string, object, string][] = [
     ['a duration of another clock', { duration: 'PT3H' }, '/duration'],
     ['never', { duration: 'P40000D' }, '/duration'],
+    ['too many days to tell', { clock: 'elapsed', duration: 'P3653D' }, '/duration'],
+    ['before there were zones', { started_at: '0001-01-01T00:00:00.000Z' }, '/started_at'],
+    ['when dates are no longer written', { started_at: '9999-12-31T23:59:59.999Z' }, '/started_at'],
     ['no such calendar', { calendar_id: newId('cal') }, '/calendar_id'],
     [
       'a pause before the start',

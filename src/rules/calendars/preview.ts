@@ -8,19 +8,24 @@ import type { ClockPreview, ClockPreviewBody } from './schema.ts';
 import { findCalendar } from './store.ts';
 
 const WARN_AT = [0.5, 0.8];
+/** Ten years: whoever asks keeps the process from all else meanwhile. */
+const MOST_DAYS = 3_653;
+/** What a preview may start in: far from where dates cannot be written any more. */
+const [FIRST, LAST] = [new Date('1900-01-01T00:00:00Z'), new Date('2200-01-01T00:00:00Z')];
 
 /**
  * When a clock would fall due along a calendar as it now stands, and what each day counts for.
  * @throws Problem `unprocessable` for a calendar that is not known, a duration that the clock does not know, pauses that are not
- *   in order, and for what does not fall due within a hundred years
+ *   in order, and for what does not fall due within ten years
  */
 export const previewClock = (services: Services, actor: AgencyActor, body: ClockPreviewBody): Promise<Read<ClockPreview>> =>
   read(services, actor, 'clock.preview', { subject_id: body.calendar_id }, async tx => {
     const { calendar, version } =
       (await findCalendar(tx, body.calendar_id)) ?? raise('unprocessable', fault('/calendar_id', 'is not known'));
     const started_at = new Date(body.started_at);
+    if (!(started_at >= FIRST && started_at < LAST)) raise('unprocessable', fault('/started_at', 'is not from 1900 to 2199'));
     const pauses = pausesOf(body, started_at);
-    const { due_at, days } = reckoned(() => explain(body, started_at, compileCalendar(calendar), pauses));
+    const { due_at, days } = reckoned(() => explain(body, started_at, compileCalendar(calendar), pauses, MOST_DAYS));
     return {
       due_at: due_at.toISOString(),
       warn_at: WARN_AT.map(share => atShare(share, started_at, due_at, pauses)),
