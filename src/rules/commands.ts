@@ -4,11 +4,11 @@ import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectFirstOrVersion } from '../core/access.ts';
 import type { Calendar } from '../core/calendar.ts';
 import { canonicalJson } from '../core/canonical.ts';
-import { type Fault, Problem, raise } from '../core/problem.ts';
+import { type Fault, Problem } from '../core/problem.ts';
 import { checkRulePack, type RulePack } from '../core/rule-pack.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { type CalendarRow, findCalendar } from './calendars/store.ts';
+import { type CalendarRow, listCalendarsNamed } from './calendars/store.ts';
 import type { RulePackBody } from './schema.ts';
 import { findNewestPack, ILLUSTRATIVE_VERSION, insertRulePack, readRulePack } from './store.ts';
 
@@ -22,7 +22,7 @@ type RulePackView = RulePack & { version: number; created_at: string | null };
 const viewRulePack = async (tx: Tx, jurisdiction: string): Promise<RulePackView> => {
   const newest = await findNewestPack(tx, jurisdiction);
   const { calendar_ids, ...pack } = await readRulePack(tx, jurisdiction, newest?.version ?? null);
-  const calendars = await Promise.all(calendar_ids.map(async id => (await findCalendar(tx, id)) ?? raise('not_found')));
+  const calendars = await listCalendarsNamed(tx, calendar_ids);
   return {
     ...pack,
     calendars: calendars.map(({ calendar }) => calendar),
@@ -73,10 +73,9 @@ function refuse(errors: Fault[]): void {
 }
 
 /** The calendars that exist of those that the pack holds or names. */
-async function listStanding(tx: Tx, { calendar_id, calendars, calendar_sources }: RulePack): Promise<CalendarRow[]> {
+function listStanding(tx: Tx, { calendar_id, calendars, calendar_sources }: RulePack): Promise<CalendarRow[]> {
   const ids = new Set([calendar_id, ...calendars.map(({ id }) => id), ...calendar_sources.map(it => it.calendar_id)]);
-  const found = await Promise.all([...ids].map(id => findCalendar(tx, id)));
-  return found.filter(row => row !== undefined);
+  return listCalendarsNamed(tx, [...ids]);
 }
 
 /** A pack says of which jurisdiction it is, and changes no calendar by the way. */

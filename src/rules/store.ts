@@ -3,7 +3,7 @@ import type { Calendar } from '../core/calendar.ts';
 import type { BreachEffect, Policy } from '../core/policy.ts';
 import { checkRulePack, inForce, type PackInForce, type RulePack } from '../core/rule-pack.ts';
 import type { Tx } from '../platform/database.ts';
-import { insertCalendar, listKnownCalendars } from './calendars/store.ts';
+import { insertCalendar, listCalendarsNamed } from './calendars/store.ts';
 import { illustrativePack } from './packs.ts';
 
 /** What no jurisdiction has put has no version of its own. */
@@ -119,7 +119,7 @@ export async function insertRulePack(
   if (fault) throw new RangeError(`rule pack of ${pack.jurisdiction}: ${fault.pointer} ${fault.detail}`);
   const { calendars, jurisdiction } = pack;
   const ids = calendars.map(({ id }) => id);
-  const standing = ids.length > 0 ? await listKnownCalendars(tx, ids) : new Set();
+  const standing = new Set((await listCalendarsNamed(tx, ids)).map(({ id }) => id));
   for (const calendar of calendars) if (!standing.has(calendar.id)) await insertCalendar(tx, calendar, now);
   const { version: _, ...document } = inForce(pack, version);
   await tx

@@ -93,14 +93,13 @@ export async function lockCalendar(tx: Tx, id: string): Promise<CalendarRow | un
   return locked && findCalendar(tx, id);
 }
 
-/** Which of these ids are of calendars. */
-export async function listKnownCalendars(tx: Tx, ids: readonly string[]): Promise<Set<string>> {
-  const rows = await tx
-    .selectFrom('calendars')
-    .select('id')
-    .where('id', 'in', [...ids])
+/** Those of these calendars that exist, in the order of their ids here. */
+export async function listCalendarsNamed(tx: Tx, ids: readonly string[]): Promise<CalendarRow[]> {
+  const rows = await calendarRows(tx)
+    .where('c.id', '=', sql<string>`any (${[...ids]})`)
     .execute();
-  return new Set(rows.map(({ id }) => id));
+  const known = new Map(rows.map(row => [row.id, toCalendarRow(row)]));
+  return ids.flatMap(id => known.get(id) ?? []);
 }
 
 /** A new calendar, sound as `checkCalendar` finds. */
