@@ -22,7 +22,7 @@ export interface Reckoned {
   compiled: CompiledCalendar;
 }
 
-/** Never on working hours, whatever the urgency. */
+/** Never on working hours, whatever the urgency, and whoever is on duty is called when they escalate. */
 const LIFE_SAFETY = ['safety_ack', 'missing_person_check'];
 
 /** The clocks at whose breach each effect has something to work on. */
@@ -65,6 +65,8 @@ export function checkPolicies(pack: Clocks, calendars: readonly Reckoned[], repo
       report(`${at}/clock`, 'is not elapsed, as a clock of emergencies and of life and safety is');
     const endless = durationFault(policy) ?? ends(policy);
     if (endless) report(`${at}/duration`, endless);
+    if (LIFE_SAFETY.includes(policy.name) && policy.kind === 'deadline' && policy.escalate.length === 0)
+      report(`${at}/escalate`, 'has no step, so nobody on duty would be called');
     checkKind(policy, at, report);
     checkSteps(policy, at, report);
     const rival = pack.policies.slice(0, i).findIndex(other => isAmbiguous(other, policy, pack.policies));
