@@ -382,7 +382,8 @@ t.test('numbers that are known stand in them', async t => {
   });
   t.match(policyOf('GB', 'reconsideration_window'), { clock: 'calendar_days', duration: 'P30D', source: /^UK-RECONS/ });
   t.match(policyOf('SA', 'stay_review'), { clock: 'calendar_months', duration: 'P12M', source: /^SA-STAY-REVIEW/ });
-  t.match(policyOf('TR', 'recovery_period'), { duration: 'P30D', source: /^COE-13/ });
+  const whole_days = { duration: 'P30D', count_first_day: undefined, source: /^COE-13/ };
+  t.match(policyOf('TR', 'recovery_period'), whole_days, 'that the first day counts is law in Britain alone');
   t.equal(shipped('SA').stages.flatMap(({ steps = [] }) => steps).length, 6, 'six stages, named');
   for (const name of [...REFERRAL_TIMERS, ...CASE_TIMERS])
     t.ok(
