@@ -1,9 +1,9 @@
-import type { DecisionKind } from '../core/codes.ts';
+import type { DecisionKind, Stage } from '../core/codes.ts';
 import { requireReached } from '../core/floor.ts';
 import type { GuardedAct } from '../core/policy.ts';
 import { Problem } from '../core/problem.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
-import type { Granted } from '../core/stages.ts';
+import { type Granted, type OwedDecision, owedDecisions } from '../core/stages.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { listAgencyFacts } from '../referrals/store.ts';
 import { type Calendars, calendarsOf } from '../rules/calendars/store.ts';
@@ -12,6 +12,7 @@ import type { Services } from '../services.ts';
 import { isOpen, setCancelled, setMet, startTimers } from '../timers/apply.ts';
 import { listCaseTimers, lockOpenTimers, type TimerRow } from '../timers/store.ts';
 import { type DecisionRow, type Identification, listAuthorities, listDecisions } from './decisions/store.ts';
+import { waysOf } from './stages.ts';
 import { type CaseRow, findCase } from './store.ts';
 
 /**
@@ -21,7 +22,11 @@ import { type CaseRow, findCase } from './store.ts';
  */
 
 const AT_OPENING = ['screening', 'immediate_needs', 'authority_notification'] as const;
-const OF_AUTHORITY = ['reasonable_grounds_decision', 'conclusive_decision'] as const;
+const CLOCK_OF = {
+  reasonable_grounds: 'reasonable_grounds_decision',
+  conclusive_grounds: 'conclusive_decision',
+} as const satisfies Record<OwedDecision, string>;
+const OF_AUTHORITY = Object.values(CLOCK_OF);
 /** Over when the case is closed. */
 const UNTIL_CLOSED: readonly string[] = [...AT_OPENING, ...OF_AUTHORITY, 'stay_review'];
 const WINDOW = 'reconsideration_window';
@@ -129,15 +134,16 @@ export const startDecided = (
   asSystem(tx, 'router', async tx => {
     const rules = await rulesOf(services, tx, found);
     const open = await lockOpenTimers(tx, { case_id: found.id });
-    // A decision on conclusive grounds leaves no other to be made.
-    const met = kind === 'conclusive_grounds' ? OF_AUTHORITY : kind === 'reconsideration' ? [] : OF_AUTHORITY.slice(0, 1);
-    for (const timer of named(open, met)) setMet(tx, timer, now);
+    const owed = owedBy(rules, found.stage, false);
+    const over = OF_AUTHORITY.filter(name => !owed.includes(name));
+    for (const timer of named(open, over)) setMet(tx, timer, now);
     if (kind === 'reconsideration' && grants) for (const timer of named(open, [WINDOW])) setCancelled(tx, timer);
     if (grants === 'reasonable_grounds') {
-      const names = ['recovery_period', 'conclusive_decision'];
+      const names = ['recovery_period', ...owed.filter(name => named(open, [name]).length === 0)];
       await start(tx, rules, found, names, { now, started_at: decided_at, authority_id: agency_id, open });
     }
     if (grants === 'conclusive_grounds') await start(tx, rules, found, ['stay_review'], { now, open });
+    await settle(tx, rules, found, now);
   });
 
 /** The days after a negative decision begin when the person was told. @returns when they are over; null where none are kept */
@@ -167,18 +173,24 @@ async function settle(tx: Tx, rules: Rules, found: CaseFacts, now: Date): Promis
   for (const timer of named(open, OF_AUTHORITY))
     if (!authorities.some(({ agency_id }) => agency_id === timer.responsible_agency_id)) setCancelled(tx, timer);
   const [authority] = authorities;
-  const owed = authority && owedBy(authority, found, decisions);
-  if (!owed || named(open, OF_AUTHORITY).length > 0) return;
-  await start(tx, rules, found, [owed.name], { now, started_at: owed.from, authority_id: authority.agency_id, open });
+  if (!authority) return;
+  for (const name of owedBy(rules, found.stage, decisions.length === 0)) {
+    if (named(open, [name]).length > 0) continue;
+    const started_at = owedSince(name, authority, decisions);
+    await start(tx, rules, found, [name], { now, started_at, authority_id: authority.agency_id, open });
+  }
 }
 
-/** What an authority has to decide, and from when its time counts. */
-function owedBy({ asked_at }: Identification, { stage }: CaseFacts, decisions: readonly DecisionRow[]) {
-  if (stage === 'reported' || stage === 'presumed')
-    return decisions.length === 0 ? { name: 'reasonable_grounds_decision', from: asked_at } : undefined;
-  if (stage !== 'reasonable_grounds' && stage !== 'recovery') return undefined;
-  const granted = decisions.find(({ outcome }) => outcome === 'positive');
-  return { name: 'conclusive_decision', from: granted?.decided_at ?? asked_at };
+/** The clocks of what an authority has to decide. */
+const owedBy = ({ pack }: Rules, stage: Stage, is_first: boolean) =>
+  owedDecisions(stage, waysOf(pack), is_first).map(decision => CLOCK_OF[decision]);
+
+/** From when its time counts: that it was asked; or what was granted since, where it has to decide anew, or what comes next. */
+function owedSince(name: string, { asked_at }: Identification, decisions: readonly DecisionRow[]): Date {
+  const granted = decisions.find(
+    ({ kind, outcome }) => outcome === 'positive' && (name === CLOCK_OF.conclusive_grounds || kind === 'reconsideration'),
+  );
+  return granted?.decided_at ?? asked_at;
 }
 
 /** The floors of a case, the last one to end first; also those that are over, but for those that the person asked to be ended. */

@@ -75,7 +75,8 @@ function comesFrom(act: StageAct, ways: Ways): readonly Stage[] {
   if (act !== 'conclusive_grounds') return RULES[act].from;
   if (uses(ways, 'recovery')) return ['recovery'];
   const granted = (['presumed', 'reasonable_grounds'] as const).filter(stage => uses(ways, stage));
-  return granted.length > 0 ? granted : ['reported'];
+  // A case that came to recovery while its jurisdiction still used that stage goes on from there.
+  return [...(granted.length > 0 ? granted : (['reported'] as const)), 'recovery'];
 }
 
 function allows(act: StageAct, state: CaseState, ways: Ways): boolean {
@@ -106,6 +107,26 @@ export function nextStage(act: StageAct, state: CaseState, ways: Ways, outcome: 
   const way = leads_to.filter(stage => uses(ways, stage));
   const grants = act === 'reconsideration' ? state.reconsiders : isGranted(act) ? act : null;
   return { from, passes: way.slice(0, -1), to: way.at(-1) ?? (or_to && uses(ways, or_to) ? or_to : from), grants };
+}
+
+/** A decision by which a jurisdiction keeps a clock of the authority that is asked for it. */
+export type OwedDecision = 'reasonable_grounds' | 'conclusive_grounds';
+
+/**
+ * What an authority that is asked has still to decide. Where a jurisdiction decides nothing on reasonable grounds, its first
+ * decision of any kind stands for that, and the conclusive one is owed from the beginning.
+ * @param is_first nothing was decided of the case yet
+ */
+export function owedDecisions(stage: Stage, ways: Ways, is_first: boolean): OwedDecision[] {
+  if (stage === 'reasonable_grounds' || stage === 'recovery') return ['conclusive_grounds'];
+  if (!UNDECIDED.some(it => it === stage)) return [];
+  const decides = (kind: OwedDecision) => ways.decision_kinds.includes(kind);
+  const leads_on = RULES.reasonable_grounds.leads_to.some(to => uses(ways, to));
+  if (decides('reasonable_grounds') && (is_first || leads_on)) return ['reasonable_grounds'];
+  return [
+    ...(is_first ? (['reasonable_grounds'] as const) : []),
+    ...(decides('conclusive_grounds') ? (['conclusive_grounds'] as const) : []),
+  ];
 }
 
 const isGranted = (act: StageAct): act is Granted =>

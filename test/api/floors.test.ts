@@ -5,6 +5,7 @@ import { identification, SCREENING } from '../support/identification.ts';
 import { all, DAY, eventsOf, HOUR } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, ok } from '../support/night.ts';
+import { shipped } from '../support/rule-packs.ts';
 import { entriesOf } from '../support/trail.ts';
 
 t.test('clocks of a case', async t => {
@@ -98,11 +99,27 @@ t.test('clocks of a case', async t => {
     t.match(again, { state: 'running', started_at: decided_at, responsible_agency_id: agencies.prosecution.id });
   });
 
-  await t.test('an initial decision answers for reasonable grounds', async t => {
+  await t.test('an initial decision leaves the one on reasonable grounds to be made', async t => {
     const found = await accepted();
     await decide(found, 'initial', 'positive');
+    t.match(await timers(found.kase, 'reasonable_grounds_decision'), [
+      { state: 'running', started_at: found.referral.created_at },
+    ]);
+    await decide(found, 'reasonable_grounds', 'positive');
     t.match(await timers(found.kase, 'reasonable_grounds_decision'), [{ state: 'met' }]);
-    t.strictSame(await names(found.kase, 'running'), ['authority_notification', 'immediate_needs', 'screening']);
+    t.match(await timers(found.kase, 'conclusive_decision'), [{ state: 'running' }]);
+
+    const refused = await decided('initial', 'negative');
+    t.match(await timers(refused.kase, 'reasonable_grounds_decision'), [{ state: 'met' }], 'nothing is left to decide');
+    ok(await owner.post(`${refused.path}/reconsiderations`, { reason: 'she was afraid' }));
+    clock.advance(DAY);
+    const { decided_at } = await decide(refused, 'reconsideration', 'positive');
+    const anew = await timers(refused.kase, 'reasonable_grounds_decision');
+    t.match(
+      anew.find(({ state }) => state === 'running'),
+      { started_at: decided_at },
+      'what was overturned leads on',
+    );
   });
 
   await t.test('nobody is pressed before the days of rest are over', async t => {
@@ -299,5 +316,52 @@ t.test('clocks of a case', async t => {
     t.match(await timers(found.kase, 'recovery_period'), [{ state: 'running', started_at: decided_at }]);
     t.match(await timers(found.kase, 'conclusive_decision'), [{ state: 'running' }]);
     ok(await as('health').post(`/v1/referrals/${care.id}/fail`, { reason_code: 'service_ended' }));
+  });
+});
+
+t.test('where nothing is decided on reasonable grounds', async t => {
+  const test = await startTestApp(t);
+  const { clock, services } = test;
+  const them = await mechanism(test);
+  const { owner, authority, accepted, decide, body, stageOf } = identification(test, them);
+  const IN_XB = { jurisdiction: 'XB', region: 'XB-1' };
+  const timers = ({ kase }: { kase: { id: string } }, name: string) => all(owner, `/v1/timers?case_id=${kase.id}&name=${name}`);
+
+  const resting = await accepted(IN_XB);
+  await decide(resting, 'reasonable_grounds', 'positive');
+  const { stages, decision_kinds, routes, ...pack } = shipped('XB');
+  const path = '/v1/jurisdictions/XB/rule-pack';
+  const without = {
+    ...pack,
+    stages: stages.filter(({ stage }) => stage !== 'reasonable_grounds' && stage !== 'recovery'),
+    decision_kinds: decision_kinds.filter(({ kind }) => kind !== 'reasonable_grounds'),
+    routes,
+  };
+  ok(await them.as('committee', 'nobody').put(path, without, { 'if-match': '*' }));
+
+  await t.test('the conclusive decision is owed from the beginning', async t => {
+    const found = await accepted(IN_XB);
+    t.match(await timers(found, 'conclusive_decision'), [
+      { state: 'running', started_at: found.referral.created_at, responsible_agency_id: authority.agency.id },
+    ]);
+    clock.advance(HOUR);
+    await decide(found, 'initial', 'positive');
+    t.match(await timers(found, 'reasonable_grounds_decision'), [{ state: 'met' }]);
+    t.match(await timers(found, 'conclusive_decision'), [{ state: 'running', started_at: found.referral.created_at }]);
+    await decide(found, 'conclusive_grounds', 'positive');
+    t.match(await timers(found, 'conclusive_decision'), [{ state: 'met' }]);
+
+    const late = await accepted(IN_XB);
+    clock.advance(91 * DAY);
+    await drain(services);
+    t.match(await timers(late, 'conclusive_decision'), [{ state: 'breached' }], 'and missed');
+    await decide(late, 'initial', 'negative');
+    t.match(await timers(late, 'conclusive_decision'), [{ state: 'met', breached_at: /T/ }]);
+  });
+
+  await t.test('a case that rests goes on from there', async t => {
+    clock.advance(DAY);
+    ok(await authority.post(`${resting.path}/decisions`, body('conclusive_grounds', 'positive')));
+    t.equal(await stageOf(resting), 'identified');
   });
 });

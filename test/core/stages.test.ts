@@ -7,6 +7,7 @@ import {
   type CaseState,
   type Granted,
   nextStage,
+  owedDecisions,
   type StageAct,
   type StageParty,
   type StageStep,
@@ -60,7 +61,8 @@ const PAGE_WITHOUT_RECOVERY: Record<string, Row> = {
   },
   conclusive_grounds: {
     by: 'authority',
-    from: ['reasonable_grounds', 'presumed'],
+    // The page names `recovery` whatever the pack: a case may have come there under an earlier one.
+    from: ['reasonable_grounds', 'presumed', 'recovery'],
     to: 'identified',
     negative: 'not_identified',
   },
@@ -165,6 +167,27 @@ t.test('what a jurisdiction does not use', async t => {
   const kinds: DecisionKind[] = ['conclusive_grounds'];
   t.strictSame(allowedStageActs('authority', at('reported'), { ...EVERYTHING, decision_kinds: kinds }), []);
   t.strictSame(allowedStageActs('authority', at('recovery'), { ...EVERYTHING, decision_kinds: kinds }), kinds);
+});
+
+t.test('what an authority that is asked still owes', async t => {
+  const kinds = (...decision_kinds: DecisionKind[]): Ways => ({ ...EVERYTHING, decision_kinds });
+  const two = { ...kinds('initial', 'conclusive_grounds'), stages: ['presumed', 'identified'] as Stage[] };
+  const unstaged = { ...EVERYTHING, stages: two.stages };
+  const cells: [Ways, Stage, first: string[], later: string[]][] = [
+    [EVERYTHING, 'reported', ['reasonable_grounds'], ['reasonable_grounds']],
+    [EVERYTHING, 'presumed', ['reasonable_grounds'], ['reasonable_grounds']],
+    [EVERYTHING, 'reasonable_grounds', ['conclusive_grounds'], ['conclusive_grounds']],
+    [EVERYTHING, 'recovery', ['conclusive_grounds'], ['conclusive_grounds']],
+    [two, 'reported', ['reasonable_grounds', 'conclusive_grounds'], ['conclusive_grounds']],
+    [two, 'presumed', ['reasonable_grounds', 'conclusive_grounds'], ['conclusive_grounds']],
+    [unstaged, 'presumed', ['reasonable_grounds'], ['conclusive_grounds']],
+    [kinds('initial'), 'presumed', ['reasonable_grounds'], []],
+    ...(['identified', 'not_identified', 'withdrawn', 'closed'] as const).map(
+      stage => [EVERYTHING, stage, [], []] as [Ways, Stage, string[], string[]],
+    ),
+  ];
+  for (const [ways, stage, first, later] of cells)
+    t.strictSame([owedDecisions(stage, ways, true), owedDecisions(stage, ways, false)], [first, later], stage);
 });
 
 t.test('whatever happens in whatever jurisdiction, a case stands where the jurisdiction knows it to stand', async () => {
