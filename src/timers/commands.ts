@@ -21,8 +21,8 @@ import { isOnlyCalled, knowsCase, timerRelations, viewTimer } from './view.ts';
 /** What people do to timers: they let them rest, let them go on, say that a duty was done, and answer when they are called. */
 
 /**
- * The responsible agency's supervisor, or the coordinator, lets a clock rest for a coded reason; one that ends an offer the
- * coordinator alone.
+ * The responsible agency's supervisor, or the coordinator, lets a clock rest for a coded reason; one whose breach does something
+ * the coordinator alone.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, and `wrong_state` for what never rests or does not run
  */
 export const pauseTimer = (
@@ -180,10 +180,10 @@ function standingFor(
 ): [Action, readonly Relation[]] {
   const relations = timerRelations(actor, timer);
   if (verb === 'acknowledge_escalation') return standingOnDuty(actor, timer, relations, duty);
-  // Whoever is asked must not put off that the next agency is.
-  const ends_offer = timer.on_breach === 'expire_offer';
+  // Whoever is asked must not put off that the next agency is, nor whoever owes an answer that the other's clock goes on.
+  const has_effect = timer.on_breach !== null;
   if (verb === 'pause')
-    return ['timer.pause', relations.map(relation => (ends_offer && relation === 'responsible' ? 'reader' : relation))];
+    return ['timer.pause', relations.map(relation => (has_effect && relation === 'responsible' ? 'reader' : relation))];
   if (verb === 'resume') return ['timer.resume', relations];
   // An owner that enforces asks for nothing in the person's name.
   if (verb === 'waive')

@@ -230,6 +230,9 @@ t.test('timers by hand', async t => {
       t.equal(status, 409);
       t.match(body, { code: 'wrong_state', state: 'paused', allowed_actions: NONE });
     }
+    const inform = await timerOf(referral.id, 'inform');
+    const owing = await pause(as('helpline_a', 'supervisor'), inform.id);
+    t.equal(owing.status, 403, 'whoever owes the answer does not put off that the other clock goes on');
     clock.advance(HOUR);
     await act(sender, referral.id, 'provide-information', { answers: ['!'] });
     const later = new Date(Date.parse(due_at) + HOUR).toISOString();
