@@ -368,6 +368,56 @@ t.test('identification decisions', async t => {
     t.match(window, [{ responsible_agency_id: agencies.civil_society.id }]);
   });
 
+  await t.test('an authority that takes the case over goes on deciding', async t => {
+    const found = await accepted();
+    const path = `/v1/agencies/${agencies.prosecution.id}/services/case_management`;
+    ok(await as('prosecution', 'supervisor').put(path, SERVICE, { 'if-none-match': '*' }));
+    const about = { recipient: { agency_kind: 'prosecution' }, purposes: ['case_management'], categories: ['narrative'] };
+    ok(await owner.post(`${found.path}/consents`, consentBody(about)));
+    const handed = { service: 'case_management', urgency: 'urgent', routing: 'direct', categories: ['narrative'] };
+    const to = referralBody({ ...handed, recipient_agency_id: agencies.prosecution.id });
+    const transfer = ok(await owner.post(`${found.path}/referrals`, to));
+    ok(await authority.post(`/v1/referrals/${transfer.id}/accept`, {}));
+    const decision = await decide(found, 'initial', 'positive', { note: 'CANARY-OWN' });
+    t.match(ok(await authority.get(`${found.path}/decisions`)).data, [{ id: decision.id, note: 'CANARY-OWN' }]);
+    ok(await authority.post(`/v1/referrals/${found.referral.id}/fail`, { reason_code: 'other' }));
+    const after = await authority.post(`${found.path}/decisions`, body('reasonable_grounds', 'positive'));
+    t.equal(after.status, 403, 'an owner that is asked no more');
+  });
+
+  await t.test('are of a day on which the authority was asked, and in their order', async t => {
+    const kase = ok(await owner.post('/v1/cases', caseBody()));
+    const path = `/v1/cases/${kase.id}`;
+    clock.advance(40 * DAY);
+    const about = { recipient: { agency_kind: 'prosecution' }, purposes: ['identification'] };
+    ok(await owner.post(`${path}/consents`, consentBody(about)));
+    const direct = { service: 'identification', urgency: 'routine', routing: 'direct' };
+    const referral = ok(
+      await owner.post(`${path}/referrals`, referralBody({ ...direct, recipient_agency_id: agencies.prosecution.id })),
+    );
+    ok(await authority.post(`/v1/referrals/${referral.id}/accept`, {}));
+    const asked_at = Date.parse(referral.created_at);
+    clock.advance(DAY);
+    const at = async (ms: number, kind = 'reasonable_grounds') =>
+      authority.post(`${path}/decisions`, { ...body(kind, 'positive'), decided_at: new Date(ms).toISOString() });
+    t.match(await at(asked_at - 1), { status: 422, body: { errors: [{ pointer: '/decided_at' }] } });
+    t.equal((await at(asked_at + HOUR, 'initial')).status, 201);
+    t.match(await at(asked_at + HOUR - 1), { status: 422, body: { errors: [{ detail: /made last/ }] } });
+    t.equal((await at(asked_at + HOUR)).status, 201);
+  });
+
+  await t.test('a request that is repeated by who may ask no more shows nothing', async t => {
+    const found = await decided('reasonable_grounds', 'negative');
+    const care = await held(found, 'health');
+    const ask = () =>
+      as('health').post(`${found.path}/reconsiderations`, { reason: 'CANARY-AGAIN' }, { 'idempotency-key': 'ask-once' });
+    t.strictSame([(await ask()).status, (await ask()).headers['idempotency-replayed']], [201, 'true']);
+    ok(await as('health').post(`/v1/referrals/${care.id}/fail`, { reason_code: 'person_declined' }));
+    const late = await ask();
+    t.equal(late.status, 403);
+    t.notMatch(JSON.stringify(late.body), 'CANARY');
+  });
+
   await t.test('a closed case is not decided on; what was decided may still be served', async t => {
     const found = await accepted();
     const decision = await decide(found, 'initial', 'negative');

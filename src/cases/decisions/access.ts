@@ -10,23 +10,26 @@ export interface Standing {
   relations: Relation[];
   /** Asked to decide, and accepted: it knows of what others decided before it. */
   decides: boolean;
+  /** Since when it is asked. */
+  asked_at?: Date;
 }
 
 /**
- * A competent authority with an accepted `identification` offer of the case is its `authority`; so is, of its own decisions, one
- * whose offer is over, until it confirms that it deleted what it held. An agency that holds another offer stays a holder.
+ * A competent authority with an accepted `identification` offer of the case is its `authority`, also where it has come to own the
+ * case; so is, of its own decisions, one whose offer is over, until it confirms that it deleted what it held. An agency that holds
+ * another offer stays a holder.
  */
 export async function decisionStanding(tx: Tx, actor: AgencyActor, found: CaseRow): Promise<Standing> {
   const relations = await caseRelations(tx, actor, found);
-  const knows = relations.includes('holder') || relations.includes('former_holder');
-  if (!knows) return { relations, decides: false };
+  const holds = relations.includes('holder') || relations.includes('former_holder');
+  if (!holds && !relations.includes('owner')) return { relations, decides: false };
   const { agency_id } = actor;
   const live = actor.competent_authority ? await asSystem(tx, 'router', tx => listAuthorities(tx, found.id)) : [];
-  const decides = live.some(authority => authority.agency_id === agency_id);
-  const decided = decides || (await listDecisions(tx, { case_id: found.id, agency_id })).length > 0;
+  const asked = live.findLast(authority => authority.agency_id === agency_id);
+  const decided = asked || (holds && (await listDecisions(tx, { case_id: found.id, agency_id })).length > 0);
   if (decided) relations.push('authority');
   if (relations.includes('holder') && isSupport(actor.agency_kind)) relations.push('supporter');
-  return { relations, decides };
+  return { relations, decides: asked !== undefined, asked_at: asked?.asked_at };
 }
 
 /** The same, towards one decision. */

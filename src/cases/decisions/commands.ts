@@ -40,16 +40,16 @@ import { type Reasons, reasonsPlace, requestPlace, requestView, viewDecisions } 
  */
 export const makeDecision = (services: Services, actor: AgencyActor, case_id: string, body: DecisionBody) =>
   act(services, actor, 'decision.make', viewOf(services, actor), async (tx, now) => {
-    const { found, relations, decides } = await lockFor(tx, actor, case_id);
+    const { found, relations, decides, asked_at } = await lockFor(tx, actor, case_id);
     // Whoever decided before and was asked no more is nobody who decides.
     authorise(actor, 'decision.make', decides ? relations : relations.map(it => (it === 'authority' ? 'reader' : it)));
     await requireAssigned(services, tx, actor, case_id);
     const pack = await getCurrentRulePack(services, tx, found.jurisdiction);
     const ways = waysOf(pack);
-    const decided_at = requireSound(body, found, ways, now);
+    const before = await asSystem(tx, 'router', tx => listDecisions(tx, { case_id }));
+    const decided_at = requireSound(body, ways, { asked_at: asked_at!, before, now });
     expectVersion(actor, found.version);
 
-    const before = await asSystem(tx, 'router', tx => listDecisions(tx, { case_id }));
     const step = nextStage(body.kind, await stateOf(tx, found, before), ways, body.outcome);
     if (body.kind === 'conclusive_grounds') requireReached(body.kind, await listFloors(tx, case_id), now);
 
@@ -137,7 +137,7 @@ export const requestReconsideration = (
   case_id: string,
   { reason }: ReconsiderationBody,
 ) =>
-  act(services, actor, 'decision.request_reconsideration', viewRequestOf(services), async (tx, now) => {
+  act(services, actor, 'decision.request_reconsideration', viewRequestOf(services, actor), async (tx, now) => {
     const { found, relations } = await lockFor(tx, actor, case_id);
     authorise(actor, 'decision.request_reconsideration', relations);
     await requireAssigned(services, tx, actor, case_id);
@@ -242,9 +242,13 @@ const viewOf =
   };
 
 const viewRequestOf =
-  (services: Services) =>
+  (services: Services, actor: AgencyActor) =>
   async (tx: Tx, id: string): Promise<ReconsiderationView> => {
     const row = (await listReconsiderations(tx, [id]))[0] ?? raise('not_found');
+    const found = (await findCase(tx, row.case_id)) ?? raise('not_found');
+    const { relations } = await decisionStanding(tx, actor, found);
+    authorise(actor, 'decision.request_reconsideration', relations);
+    await requireAssigned(services, tx, actor, found.id);
     return { decision_id: id, case_id: row.case_id, ...(await requestView(services, tx, row)) };
   };
 
@@ -260,12 +264,21 @@ async function stateOf(tx: Tx, found: CaseRow, decisions: readonly DecisionRow[]
   };
 }
 
-/** @returns when it was decided @throws Problem `unprocessable` */
-function requireSound({ kind, decided_at: text }: DecisionBody, found: CaseRow, { decision_kinds }: Ways, now: Date): Date {
+/**
+ * The days of rest are counted from when it was decided: nobody shortens them by naming a day before it was asked.
+ * @returns when it was decided
+ * @throws Problem `unprocessable`
+ */
+function requireSound(
+  { kind, decided_at: text }: DecisionBody,
+  { decision_kinds }: Ways,
+  { asked_at, before: [latest], now }: { asked_at: Date; before: readonly DecisionRow[]; now: Date },
+): Date {
   if (!decision_kinds.includes(kind)) throw fault('/kind', 'is not decided in this jurisdiction');
   const decided_at = new Date(text);
   if (decided_at > now) throw fault('/decided_at', 'lies in the future');
-  if (decided_at < found.opened_at) throw fault('/decided_at', 'lies before the case was opened');
+  if (decided_at < asked_at) throw fault('/decided_at', 'lies before the authority was asked to decide');
+  if (latest && decided_at < latest.decided_at) throw fault('/decided_at', 'lies before the decision that was made last');
   return decided_at;
 }
 
