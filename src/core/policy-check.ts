@@ -1,6 +1,6 @@
 import { type Calendar, type CompiledCalendar, compileCalendar, dateOf, dayNumber } from './calendar.ts';
 import { type Stage, URGENCIES } from './codes.ts';
-import { type BreachEffect, CASE_TIMERS, type Policy, REFERRAL_TIMERS, TIMER_NAMES } from './policy.ts';
+import { type BreachEffect, CASE_TIMERS, LIFE_SAFETY, type Policy, REFERRAL_TIMERS, TIMER_NAMES } from './policy.ts';
 import type { Fault, Report } from './problem.ts';
 import { type ClockRule, countOf, durationMs, reckon } from './reckoning.ts';
 
@@ -21,9 +21,6 @@ export interface Reckoned {
   calendar: Calendar;
   compiled: CompiledCalendar;
 }
-
-/** Never on working hours, whatever the urgency, and whoever is on duty is called when they escalate. */
-const LIFE_SAFETY = ['safety_ack', 'missing_person_check'];
 
 /** The clocks at whose breach each effect has something to work on. */
 const EFFECTIVE: Record<BreachEffect, readonly string[]> = {
@@ -76,7 +73,7 @@ export function checkPolicies(pack: Clocks, calendars: readonly Reckoned[], repo
   checkRecovery(pack, report);
 }
 
-/** Clocks of a case have no urgency unless their policy names one. */
+/** Never on working hours. Clocks of a case have no urgency unless their policy names one. */
 const isForLife = ({ name, applies_to: { urgency } }: Policy): boolean =>
   LIFE_SAFETY.includes(name) || urgency === 'emergency' || (urgency === undefined && isOfReferral(name));
 

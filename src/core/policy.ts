@@ -49,6 +49,9 @@ export const CASE_TIMERS = [
   'stay_review',
 ] as const;
 
+/** A life hangs on them, whatever the urgency. */
+export const LIFE_SAFETY: readonly string[] = ['safety_ack', 'missing_person_check'] satisfies (typeof REFERRAL_TIMERS)[number][];
+
 export const TIMER_NAMES = [...REFERRAL_TIMERS, ...CASE_TIMERS] as const;
 export type TimerName = (typeof TIMER_NAMES)[number];
 

@@ -1,7 +1,7 @@
 import type { TimerStep } from './clock.ts';
 import type { PauseCode, Urgency } from './codes.ts';
 import { isWaivable } from './floor.ts';
-import type { GuardedAct } from './policy.ts';
+import { type GuardedAct, LIFE_SAFETY } from './policy.ts';
 import { Problem } from './problem.ts';
 
 /** What people may do to a timer by hand, and when. Everything else that happens to one follows from acts and from time. */
@@ -34,8 +34,6 @@ const MET_BY_HAND = [
   'authority_notification',
   'stay_review',
 ];
-
-const LIFE_SAFETY = ['safety_ack', 'missing_person_check'];
 
 /** Whether somebody was called, and nobody has acknowledged it yet. */
 export const isCalling = ({ called_agency_ids, acknowledged_at }: Pick<TimerState, 'called_agency_ids' | 'acknowledged_at'>) =>
