@@ -1174,6 +1174,7 @@ CREATE TABLE disclosures (
   CONSTRAINT disclosures_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
 );
 CREATE INDEX disclosures_case ON disclosures USING btree (case_id, agency_id);
+CREATE INDEX disclosures_live ON disclosures USING btree (agency_id, case_id) WHERE ended_at IS NULL;
 ALTER TABLE disclosures ENABLE ROW LEVEL SECURITY;
 ALTER TABLE disclosures FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON disclosures AS RESTRICTIVE FOR SELECT TO PUBLIC
@@ -1624,6 +1625,7 @@ CREATE INDEX timers_receiver_running ON timers USING btree (receiver_agency_id, 
 CREATE INDEX timers_referral ON timers USING btree (referral_id) WHERE referral_id IS NOT NULL;
 CREATE INDEX timers_responsible_rest ON timers USING btree (responsible_agency_id, due_at) WHERE state <> 'running'::text;
 CREATE INDEX timers_responsible_running ON timers USING btree (responsible_agency_id, due_at, referral_id) WHERE state = 'running'::text;
+CREATE INDEX timers_rest ON timers USING btree (case_id) WHERE subject_type = 'case'::text AND guards = '{conclusive_grounds}'::text[];
 CREATE INDEX timers_sender_rest ON timers USING btree (sender_agency_id, due_at) WHERE state <> 'running'::text;
 CREATE INDEX timers_sender_running ON timers USING btree (sender_agency_id, due_at, referral_id) WHERE state = 'running'::text;
 ALTER TABLE timers ENABLE ROW LEVEL SECURITY;

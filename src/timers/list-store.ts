@@ -1,4 +1,4 @@
-import { type ExpressionBuilder, sql } from 'kysely';
+import { type Expression, type ExpressionBuilder, type SqlBool, sql } from 'kysely';
 import type { Urgency } from '../core/codes.ts';
 import type { Tx } from '../platform/database.ts';
 import type { OfferTable, TimerTable } from '../platform/tables.ts';
@@ -46,6 +46,8 @@ export interface TimerFilter {
 interface Whose {
   agency_id: string;
   coordinated: readonly string[];
+  /** Whether the agency stands by those whose cases it holds. */
+  supports: boolean;
 }
 
 type Shown = ExpressionBuilder<{ t: TimerTable; o: { [K in keyof OfferTable]: OfferTable[K] | null } }, 't' | 'o'>;
@@ -56,7 +58,11 @@ type Shown = ExpressionBuilder<{ t: TimerTable; o: { [K in keyof OfferTable]: Of
  */
 export const listTimers = (...of: Parameters<typeof selectListed>): Promise<ShownTimer[]> => selectListed(...of).execute();
 
-/** Those that run have indexes of their own, for most that ever ran are over; so have those for which somebody was called. */
+/**
+ * One list for each way in which a timer may concern the agency, each along an index by what is due next, and no longer than the
+ * page: whoever has a hundred thousand reads no more of them than is shown. Those that run have indexes of their own, for most that
+ * ever ran are over; so have those for which somebody was called. A timer that stands on several lists is shown once.
+ */
 export function selectListed(
   tx: Tx,
   whose: Whose,
@@ -64,50 +70,50 @@ export function selectListed(
   after: { due_at: Date; id: string } | undefined,
   limit: number,
 ) {
-  const of = (are: (eb: Shown) => ReturnType<typeof isTheirs>) => selectTimers(tx, are, whose, filter, after, limit);
-  const its_own = of(eb => isTheirs(eb, whose));
-  const running = its_own.where(sql<boolean>`t.state = 'running'`);
-  const others = [
-    its_own.where(sql<boolean>`t.state <> 'running'`),
+  const of = (are: Are) => selectTimers(tx, are, whose, filter, after, limit);
+  const its_own = waysOf(whose).map(of);
+  const running = its_own.map(list => list.where(sql<boolean>`t.state = 'running'`));
+  const over = its_own.map(list => list.where(sql<boolean>`t.state <> 'running'`));
+  const lists = [
+    ...(filter.state === 'running' ? running : filter.state === undefined ? [...running, ...over] : over),
     // Who is only called does not find them by what they are about.
-    ...((filter.subject_id ?? filter.referral_id ?? filter.case_id) ? [] : [of(eb => isCalledBeside(eb, whose))]),
+    ...((filter.subject_id ?? filter.referral_id ?? filter.case_id) ? [] : [of(eb => isCalledFor(eb, whose))]),
+    ...(whose.supports ? [of(eb => isSupported(eb, whose))] : []),
   ];
-  const supported = of(eb => isSupportedBeside(eb, whose));
-  const parts = filter.state === 'running' ? [running] : filter.state === undefined ? [running, ...others] : others;
-  const [first, ...more] = [...parts, supported].map(part => tx.selectFrom(part.as('t')).selectAll());
-  const all = more.reduce((before, part) => before.unionAll(part), first!);
-  return tx.selectFrom(all.as('t')).selectAll().orderBy('due_at').orderBy('id').limit(limit);
+  const [first, ...more] = lists.map(list => tx.selectFrom(list.as('t')).selectAll());
+  const all = more.reduce((before, list) => before.unionAll(list), first!);
+  return tx.selectFrom(all.as('t')).distinctOn(['due_at', 'id']).selectAll().orderBy('due_at').orderBy('id').limit(limit);
 }
 
-const isTheirs = (eb: Shown, whose: Whose) => {
-  const parties = [
-    eb.and([eb('t.responsible_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
-    eb('t.owner_agency_id', '=', whose.agency_id),
-    eb('t.sender_agency_id', '=', whose.agency_id),
-    eb.and([eb('t.receiver_agency_id', '=', whose.agency_id), eb('t.forgotten', '=', false)]),
-  ];
-  return eb.or(whose.coordinated.length > 0 ? [...parties, eb('t.jurisdiction', 'in', [...whose.coordinated])] : parties);
-};
+type Are = (eb: Shown) => Expression<SqlBool>;
 
-/** Because of which one of its people was called, and which does not concern it otherwise. */
-const isCalledBeside = (eb: Shown, whose: Whose) =>
-  eb.and([
-    eb('t.called_agency_ids', 'is not', null),
-    sql<boolean>`${whose.agency_id} = any (t.called_agency_ids)`,
-    sql<boolean>`${isTheirs(eb, whose)} is not true`,
-  ]);
+/** As what to it an agency is shown a timer. */
+const waysOf = ({ agency_id, coordinated }: Whose): Are[] => [
+  eb => eb.and([eb('t.responsible_agency_id', '=', agency_id), eb('t.forgotten', '=', false)]),
+  eb => eb('t.owner_agency_id', '=', agency_id),
+  eb => eb('t.sender_agency_id', '=', agency_id),
+  eb => eb.and([eb('t.receiver_agency_id', '=', agency_id), eb('t.forgotten', '=', false)]),
+  ...coordinated.map(
+    (jurisdiction): Are =>
+      eb =>
+        eb('t.jurisdiction', '=', jurisdiction),
+  ),
+];
 
-/** The days of rest of a person by whom it stands, which do not concern it otherwise. */
-const isSupportedBeside = (eb: Shown, whose: Whose) =>
+/** Because of which one of its people was called. */
+const isCalledFor = (eb: Shown, whose: Whose) =>
+  eb.and([eb('t.called_agency_ids', 'is not', null), sql<boolean>`${whose.agency_id} = any (t.called_agency_ids)`]);
+
+/** The days of rest of a person by whom it stands. */
+const isSupported = (eb: Shown, whose: Whose) =>
   eb.and([
     SUPPORTED,
     sql<boolean>`t.case_id in (select d.case_id from disclosures d where d.agency_id = ${whose.agency_id} and d.ended_at is null)`,
-    sql<boolean>`${isTheirs(eb, whose)} is not true`,
   ]);
 
 const selectTimers = (
   tx: Tx,
-  are: (eb: Shown) => ReturnType<typeof isTheirs>,
+  are: Are,
   whose: Whose,
   filter: TimerFilter,
   after: { due_at: Date; id: string } | undefined,

@@ -141,7 +141,11 @@ export const listOwnTimers = (services: Services, actor: AgencyActor, query: Tim
     }
     const rows = await listTimers(
       tx,
-      { agency_id: actor.agency_id, coordinated: as_coordinator ? actor.jurisdictions : [] },
+      {
+        agency_id: actor.agency_id,
+        coordinated: as_coordinator ? actor.jurisdictions : [],
+        supports: isSupport(actor.agency_kind),
+      },
       { ...query, due_before: query.due_before === undefined ? undefined : new Date(query.due_before) },
       after && { due_at: new Date(after[0]), id: after[1] },
       limit + 1,

@@ -441,11 +441,17 @@ t.test('life-safety escalations', async t => {
     await lookAsOwner(services, 'analyze timers');
     for (const key of ['committee', 'civil_society'] as const) {
       const actor = { type: 'agency', agency_id: agencies[key].id, scopes: new Set() } as never;
-      const whose = { agency_id: agencies[key].id, coordinated: key === 'committee' ? ['XA', 'XB'] : [] };
+      const whose = {
+        agency_id: agencies[key].id,
+        coordinated: key === 'committee' ? ['XA', 'XB'] : [],
+        supports: key !== 'committee',
+      };
       await transact(services, actor, async tx => {
         for (const [filter, index] of [
           [{ unacknowledged: true }, /timers_called/],
           [{ overdue: true }, /timers_overdue|timers_responsible_rest/],
+          // In the order in which it is shown, and no further than the page.
+          [{}, key === 'committee' ? /Index Scan using timers_jurisdiction_rest/ : /disclosures_live/],
         ] as const) {
           const { rows } = await sql<Record<string, string>>`explain ${selectListed(tx, whose, filter, undefined, 51)}`.execute(
             tx,
