@@ -56,7 +56,8 @@ const ALLOWS: Readonly<Record<TimerAction, (timer: TimerState, now: Date) => boo
     state === 'running' && kind === 'deadline' && urgency !== 'emergency' && !NEVER_RESTS.includes(name) && due_at > now,
   // A pause of the lifecycle ends when the question is answered, or not answered in time.
   resume: ({ state, pause_reason }) => state === 'paused' && pause_reason !== 'information_requested',
-  meet: ({ name, state }) => MET_BY_HAND.includes(name) && (state === 'running' || state === 'breached'),
+  // What was done while it rests was done.
+  meet: ({ name, state }) => MET_BY_HAND.includes(name) && ['running', 'paused', 'breached'].includes(state),
   waive: ({ kind, guards, state, due_at }, now) => isWaivable({ kind, guards }) && state === 'running' && due_at > now,
   acknowledge_escalation: isCalling,
 };

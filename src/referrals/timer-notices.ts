@@ -61,7 +61,7 @@ export function caseNotice(
         agency_id: timer.responsible_agency_id,
         ...reasonOf(type, timer),
         ...(type === 'timer.paused' ? {} : { due_at: (timer.waived_at ?? timer.due_at).toISOString() }),
-        ...notify(step),
+        ...rungOf(step),
       },
     })),
   };
@@ -113,10 +113,15 @@ function timerDetail(type: EventType, clocked: Clocked, timer: TimerRow, step: T
     timer: timer.name,
     ...agencyOf(clocked, responsible, agency_id),
     ...reasonOf(type, timer),
-    ...(step?.level ? { escalation_level: step.level } : {}),
-    ...notify(step),
+    ...rungOf(step),
   };
 }
+
+/** How far it has come, and whom that is for. */
+const rungOf = (step: TimerStep | undefined) => ({
+  ...(step?.level ? { escalation_level: step.level } : {}),
+  ...notify(step),
+});
 
 const notify = (step: TimerStep | undefined): { notify?: { roles: Role[] } } =>
   step?.to === 'supervisor'

@@ -59,7 +59,20 @@ t.test('clocks of a case', async t => {
     t.match(needs, { state: 'breached' });
     const told = (await eventsOf(services, owner, id)).filter(({ type }) => type === 'timer.breached');
     t.match(told.map(({ data }) => data.timer).sort(), ['authority_notification', 'immediate_needs']);
+    const rungs = (await eventsOf(services, owner, id)).filter(({ type }) => type === 'timer.escalated');
+    t.match(
+      rungs.map(({ data }) => data.escalation_level),
+      [1, 1],
+      'how far they came is told',
+    );
     t.match(ok(await owner.post(`/v1/timers/${needs.id}/meet`)), { state: 'met', breached_at: needs.breached_at });
+  });
+
+  await t.test('what is done while its clock rests is done', async t => {
+    const { id } = ok(await owner.post('/v1/cases', caseBody()));
+    const [timer] = await timers({ id }, 'authority_notification');
+    ok(await chief.post(`/v1/timers/${timer.id}/pause`, { reason_code: 'force_majeure' }));
+    t.match(ok(await owner.post(`/v1/timers/${timer.id}/meet`)), { state: 'met', paused_at: null, met_at: now() });
   });
 
   await t.test('an authority decides within days that count from the referral', async t => {
