@@ -114,10 +114,13 @@ export function resumeSchedule(
   return { pauses, ...moved(timer, pauses, due_at, now) };
 }
 
-/** The schedule of a running timer along a calendar that has changed. */
+/**
+ * The schedule of a running timer along a calendar that has changed. Nobody is late by a change that was not known in time: one
+ * that would have been due already is due when it was.
+ */
 export function moveSchedule(timer: Reckoned, calendar: CompiledCalendar, now: Date): Schedule {
   const due_at = timer.duration === null ? timer.due_at : dueOf(timer, timer.duration, calendar, timer.pauses);
-  return moved(timer, timer.pauses, due_at, now);
+  return moved(timer, timer.pauses, due_at < now ? timer.due_at : due_at, now);
 }
 
 const dueOf = (timer: Reckoned, duration: string, calendar: CompiledCalendar, pauses: Reckoned['pauses']): Date =>

@@ -22,7 +22,15 @@ export interface TimerState {
 }
 
 /** A life may hang on them, or somebody else's right: they never rest. */
-const NEVER_RESTS = ['safety_ack', 'missing_person_check', 'welfare_check', 'deletion_confirmation', 'ground_review'];
+const NEVER_RESTS = [
+  'safety_ack',
+  'missing_person_check',
+  'welfare_check',
+  'deletion_confirmation',
+  'ground_review',
+  'immediate_needs',
+  'authority_notification',
+];
 
 /** Duties that no step of the lifecycle meets: whoever is responsible says that they were done. */
 const MET_BY_HAND = [

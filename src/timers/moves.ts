@@ -18,6 +18,8 @@ import { saveTimers } from './sweep-store.ts';
 
 const CLOCK = systemActor('clock');
 const BATCH = 500;
+/** While one waits for the database, another reckons. */
+const AT_A_TIME = 2;
 
 /**
  * One batch of each calendar, or the news of it. Any number may run at once.
@@ -29,11 +31,12 @@ export async function moveTimers(services: Services): Promise<boolean> {
   let moved = 0;
   const failed: unknown[] = [];
   for (const calendar of stale) {
-    try {
-      moved += await moveBatch(services, calendar);
-    } catch (error) {
-      services.log.error({ err: error }, 'the clocks of a changed calendar did not move');
-      failed.push(error);
+    for (const batch of await Promise.allSettled(Array.from({ length: AT_A_TIME }, () => moveBatch(services, calendar)))) {
+      if (batch.status === 'fulfilled') moved += batch.value;
+      else {
+        services.log.error({ err: batch.reason }, 'the clocks of a changed calendar did not move');
+        failed.push(batch.reason);
+      }
     }
   }
   // What another process is moving is still stale to this one: whoever comes last tells.

@@ -16,9 +16,6 @@ export async function findWhereabouts(tx: Tx, viewer_id: string, timers: readonl
   return ids.length === 0 ? new Map() : listWhereabouts(tx, { ids });
 }
 
-/** The same among all those of a referral, and asked for before they are known. */
-export const findWhereaboutsOf = (tx: Tx, of: { referral_id: string }): Promise<Whereabouts> => listWhereabouts(tx, of);
-
 const isHidden = (timer: TimerRow, viewer_id: string): boolean => hides(timer, timer.responsible_agency_id, viewer_id);
 
 /** Whether naming the agency would tell who is in a protected place. */

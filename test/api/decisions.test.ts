@@ -218,6 +218,13 @@ t.test('identification decisions', async t => {
       t.equal(status, 422);
       t.match(body.errors, [{ pointer: '/served_at' }]);
     }
+    const long_ago = await decide(await accepted(), 'reasonable_grounds', 'negative');
+    clock.advance(8 * DAY);
+    t.match(
+      (await owner.post(`/v1/decisions/${long_ago.id}/serve`, { served_at: long_ago.decided_at })).body.errors,
+      [{ pointer: '/served_at', detail: 'lies more than a week back' }],
+      'the days to ask again are not over before anybody learns that they began',
+    );
     t.equal((await attempt(owner, {}, { 'if-match': '"9"' })).status, 412);
     const served_at = new Date(clock.now().getTime() - MINUTE).toISOString();
     const served = ok(await attempt(owner, { served_at }, { 'if-match': '"1"' }));

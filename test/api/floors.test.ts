@@ -70,9 +70,18 @@ t.test('clocks of a case', async t => {
 
   await t.test('what is done while its clock rests is done', async t => {
     const { id } = ok(await owner.post('/v1/cases', caseBody()));
-    const [timer] = await timers({ id }, 'authority_notification');
+    const [timer] = await timers({ id }, 'screening');
     ok(await chief.post(`/v1/timers/${timer.id}/pause`, { reason_code: 'force_majeure' }));
-    t.match(ok(await owner.post(`/v1/timers/${timer.id}/meet`)), { state: 'met', paused_at: null, met_at: now() });
+    ok(await owner.post(`/v1/cases/${id}/screenings`, SCREENING));
+    t.match((await timers({ id }, 'screening'))[0], { state: 'met', paused_at: null, met_at: now() });
+  });
+
+  await t.test('what is owed at once never rests', async t => {
+    const { id } = ok(await owner.post('/v1/cases', caseBody()));
+    for (const name of ['immediate_needs', 'authority_notification']) {
+      const [timer] = await timers({ id }, name);
+      t.match(await chief.post(`/v1/timers/${timer.id}/pause`, { reason_code: 'force_majeure' }), { status: 409 }, name);
+    }
   });
 
   await t.test('an authority decides within days that count from the referral', async t => {
@@ -161,6 +170,8 @@ t.test('clocks of a case', async t => {
     clock.advance(1);
     // No sweep has seen it.
     t.match(await timers(found.kase, 'recovery_period'), [{ state: 'running' }]);
+    const back = { ...body('conclusive_grounds', 'positive'), decided_at: new Date(Date.parse(floor.due_at) - 1).toISOString() };
+    t.match((await authority.post(`${found.path}/decisions`, back)).body, { code: 'too_early' }, 'nor dated back into it');
     ok(await authority.post(`${found.path}/decisions`, body('conclusive_grounds', 'positive')));
     t.equal(await stageOf(found), 'identified');
     await drain(services);

@@ -51,7 +51,8 @@ export const makeDecision = (services: Services, actor: AgencyActor, case_id: st
     expectVersion(actor, found.version);
 
     const step = nextStage(body.kind, await stateOf(tx, found, before), ways, body.outcome);
-    if (body.kind === 'conclusive_grounds') requireReached(body.kind, await listFloors(tx, case_id), now);
+    // Nor is it dated back into the days of rest.
+    if (body.kind === 'conclusive_grounds') requireReached(body.kind, await listFloors(tx, case_id), decided_at);
 
     const id = newId('dec');
     const { reason_code, note } = body;
@@ -85,6 +86,9 @@ export const makeDecision = (services: Services, actor: AgencyActor, case_id: st
     return { id, receipt };
   });
 
+/** The days in which the person may ask again must not be over before anybody learns that they began. */
+const RECORDED_WITHIN_MS = 7 * 86_400_000;
+
 /**
  * The person was told of a decision, by the authority that made it or by the owner. Of a negative one the days begin in which it
  * may be asked again, and in which no service ends because of it.
@@ -101,6 +105,7 @@ export const serveDecision = (services: Services, actor: AgencyActor, id: string
     const served_at = told_at === undefined ? now : new Date(told_at);
     if (served_at > now) throw fault('/served_at', 'lies in the future');
     if (served_at < decision.decided_at) throw fault('/served_at', 'lies before the decision was made');
+    if (served_at.getTime() < now.getTime() - RECORDED_WITHIN_MS) throw fault('/served_at', 'lies more than a week back');
     expectVersion(actor, decision.version);
     if (decision.served_at !== null) throw new Problem('wrong_state', { members: { state: 'served', allowed_actions: [] } });
 
