@@ -6,7 +6,7 @@ import { Problem, raise } from '../../core/problem.ts';
 import { type CaseState, type Granted, nextStage, type Ways } from '../../core/stages.ts';
 import { getDataKey } from '../../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../../platform/database.ts';
-import { decodeCursor, encodeCursor, pageLimit, toPage } from '../../platform/http/paging.ts';
+import { pageById } from '../../platform/http/paging.ts';
 import { newId } from '../../platform/ids.ts';
 import { seal } from '../../platform/vault.ts';
 import { getCurrentRulePack } from '../../rules/store.ts';
@@ -204,24 +204,18 @@ export const listCaseDecisions = (
     const { relations, decides } = await decisionStanding(tx, actor, found);
     authorise(actor, 'decision.list', relations);
     await requireAssigned(services, tx, actor, case_id);
-    const limit = pageLimit(query);
-    const [before_id] = decodeCursor(query.cursor, 1) ?? [];
     const all = decides || relations.includes('owner') || relations.includes('coordinator');
     const whose = { case_id, ...(all ? {} : { agency_id: actor.agency_id }) };
-    const rows = await listDecisions(tx, whose, before_id as string | undefined, limit + 1);
-    const shown = new Map<string, DecisionView>();
-    for (const view of await viewDecisions(services, tx, actor, found, relations, rows.slice(0, limit))) shown.set(view.id, view);
-    const view = toPage(
-      rows,
-      limit,
-      row => encodeCursor(row.id),
-      row => shown.get(row.id)!,
+    const view = await pageById(
+      query,
+      (before_id, limit) => listDecisions(tx, whose, before_id, limit),
+      rows => viewDecisions(services, tx, actor, found, relations, rows),
     );
     const receipt = await record(services, tx, actor, {
       action: 'decision.list',
       outcome: 'read',
       resource_type: 'decision',
-      subjects: [{ subject_id: case_id, resource_ids: [...shown.keys()] }],
+      subjects: [{ subject_id: case_id, resource_ids: view.data.map(({ id }) => id) }],
     });
     return { view, receipt };
   });

@@ -8,7 +8,7 @@ import { nextStage } from '../../core/stages.ts';
 import { dayOf } from '../../core/wall-clock.ts';
 import { getDataKey } from '../../platform/data-keys.ts';
 import { type Tx, transact } from '../../platform/database.ts';
-import { decodeCursor, encodeCursor, pageLimit, toPage } from '../../platform/http/paging.ts';
+import { pageById } from '../../platform/http/paging.ts';
 import { newId } from '../../platform/ids.ts';
 import { open, type Place, seal } from '../../platform/vault.ts';
 import { calendarsOf } from '../../rules/calendars/store.ts';
@@ -78,22 +78,16 @@ export const listCaseScreenings = (
     const found = await lockVisibleCase(tx, case_id, 'share');
     authorise(actor, 'screening.list', await caseRelations(tx, actor, found));
     await requireAssigned(services, tx, actor, case_id);
-    const limit = pageLimit(query);
-    const [before_id] = decodeCursor(query.cursor, 1) ?? [];
-    const rows = await listScreenings(tx, case_id, before_id as string | undefined, limit + 1);
-    const shown = new Map<string, ScreeningView>();
-    for (const row of rows.slice(0, limit)) shown.set(row.id, await screeningView(services, tx, actor, row));
-    const view = toPage(
-      rows,
-      limit,
-      row => encodeCursor(row.id),
-      row => shown.get(row.id)!,
+    const view = await pageById(
+      query,
+      (before_id, limit) => listScreenings(tx, case_id, before_id, limit),
+      rows => Promise.all(rows.map(row => screeningView(services, tx, actor, row))),
     );
     const receipt = await record(services, tx, actor, {
       action: 'screening.list',
       outcome: 'read',
       resource_type: 'screening',
-      subjects: [{ subject_id: case_id, resource_ids: [...shown.keys()] }],
+      subjects: [{ subject_id: case_id, resource_ids: view.data.map(({ id }) => id) }],
     });
     return { view, receipt };
   });

@@ -51,3 +51,20 @@ export function toPage<Row, T>(rows: Row[], limit: number, cursorOf: (row: Row) 
   const shown = rows.slice(0, limit);
   return { data: shown.map(view), next_cursor: rows.length > limit ? cursorOf(shown.at(-1)!) : null };
 }
+
+/**
+ * A page of what its ids order, newest first.
+ * @param list from behind this id, so many
+ * @param view of the rows that are shown, in their order
+ */
+export async function pageById<Row extends { id: string }, View>(
+  query: { limit?: number; cursor?: string },
+  list: (before_id: string | undefined, limit: number) => Promise<Row[]>,
+  view: (rows: Row[]) => Promise<View[]>,
+): Promise<Page<View>> {
+  const limit = pageLimit(query);
+  const [before_id] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
+  const rows = await list(before_id, limit + 1);
+  const shown = rows.slice(0, limit);
+  return { data: await view(shown), next_cursor: rows.length > limit ? encodeCursor(shown.at(-1)!.id) : null };
+}

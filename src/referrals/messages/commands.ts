@@ -7,7 +7,7 @@ import { Problem, raise } from '../../core/problem.ts';
 import { isTaken } from '../../core/referral.ts';
 import { getDataKey } from '../../platform/data-keys.ts';
 import { type Tx, transact } from '../../platform/database.ts';
-import { decodeCursor, encodeCursor, pageLimit, toPage } from '../../platform/http/paging.ts';
+import { pageById } from '../../platform/http/paging.ts';
 import { newId } from '../../platform/ids.ts';
 import { open, type Place, seal } from '../../platform/vault.ts';
 import type { Services } from '../../services.ts';
@@ -81,22 +81,16 @@ export const listReferralMessages = (
     const { case_id } = (await findReferral(tx, referral_id)) ?? raise('not_found');
     await lockCase(tx, case_id, 'share');
     const correspondence = await openCorrespondence(services, tx, actor, referral_id, 'message.list');
-    const limit = pageLimit(query);
-    const [before_id] = decodeCursor(query.cursor, 1) ?? [];
-    const rows = await listMessages(tx, correspondence.scope, before_id as string | undefined, limit + 1);
-    const shown = new Map<string, MessageView>();
-    for (const row of rows.slice(0, limit)) shown.set(row.id, await messageView(services, tx, actor, correspondence, row));
-    const view = toPage(
-      rows,
-      limit,
-      row => encodeCursor(row.id),
-      row => shown.get(row.id)!,
+    const view = await pageById(
+      query,
+      (before_id, limit) => listMessages(tx, correspondence.scope, before_id, limit),
+      rows => Promise.all(rows.map(row => messageView(services, tx, actor, correspondence, row))),
     );
     const receipt = await record(services, tx, actor, {
       action: 'message.list',
       outcome: 'read',
       resource_type: 'message',
-      subjects: [{ subject_id: case_id, referral_id, resource_ids: [...shown.keys()] }],
+      subjects: [{ subject_id: case_id, referral_id, resource_ids: view.data.map(({ id }) => id) }],
     });
     return { view, receipt };
   });

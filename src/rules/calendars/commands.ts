@@ -6,7 +6,7 @@ import { type Calendar, checkCalendar, dayNumber } from '../../core/calendar.ts'
 import { checkStaysOpen } from '../../core/policy-check.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import type { Tx } from '../../platform/database.ts';
-import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../../platform/http/paging.ts';
+import { type Page, pageById } from '../../platform/http/paging.ts';
 import { newId } from '../../platform/ids.ts';
 import type { Services } from '../../services.ts';
 import type { CalendarBody, CalendarView, HolidayBody } from './schema.ts';
@@ -54,10 +54,8 @@ export const listAllCalendars = (
   query: { limit?: number; cursor?: string },
 ): Promise<Read<Page<CalendarView>>> =>
   read(services, actor, 'calendar.list', null, async tx => {
-    const limit = pageLimit(query);
-    const [id] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
-    const rows = await listCalendars(tx, id === undefined ? undefined : { id }, limit + 1);
-    return toPage(rows, limit, row => encodeCursor(row.id), view);
+    const list = (before_id: string | undefined, limit: number) => listCalendars(tx, before_id, limit);
+    return pageById(query, list, async rows => rows.map(view));
   });
 
 /**

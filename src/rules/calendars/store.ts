@@ -78,9 +78,9 @@ export async function findCalendar(tx: Tx, id: string): Promise<CalendarRow | un
 }
 
 /** Newest first. */
-export async function listCalendars(tx: Tx, after: { id: string } | undefined, limit: number): Promise<CalendarRow[]> {
+export async function listCalendars(tx: Tx, before_id: string | undefined, limit: number): Promise<CalendarRow[]> {
   const rows = await calendarRows(tx)
-    .$if(after !== undefined, query => query.where('c.id', '<', after!.id))
+    .$if(before_id !== undefined, query => query.where('c.id', '<', before_id!))
     .orderBy('c.id', 'desc')
     .limit(limit)
     .execute();
