@@ -3,6 +3,7 @@ import { signToken } from '../../src/access/tokens.ts';
 import { insertAgency, insertCapacity, insertService } from '../../src/agencies/store.ts';
 import { systemActor } from '../../src/core/access.ts';
 import { type AgencyKind, type Role, SCOPES } from '../../src/core/codes.ts';
+import { LIFE_SAFETY } from '../../src/core/policy.ts';
 import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { illustrativePack } from '../../src/rules/packs.ts';
@@ -72,9 +73,13 @@ export async function openLanes({ app, services }: TestApp, count: number, offer
         members[who] = await insertMember(tx, jurisdiction, AGENCIES[who]);
         if (who in PLACES) await insertPlaces(tx, members[who].agency_id, who as Receiver);
       }
-      // Warnings and escalations move nothing, and take their time.
+      // Warnings and escalations move nothing, and take their time; but whoever is on duty has to be called.
       const pack = illustrativePack(jurisdiction);
-      const policies = pack.policies.map(policy => ({ ...policy, warn_at: [], escalate: [] }));
+      const policies = pack.policies.map(policy => ({
+        ...policy,
+        warn_at: [],
+        escalate: LIFE_SAFETY.includes(policy.name) ? policy.escalate.slice(0, 1) : [],
+      }));
       await insertRulePack(tx, { ...pack, policies }, 1, services.now());
       return members as Record<Who, Member>;
     });
