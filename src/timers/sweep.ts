@@ -47,30 +47,13 @@ const CLOCK = systemActor('clock');
 /** An act that wants one of them waits for all. */
 const BATCH = 200;
 const AT_A_TIME = 4;
-const LANES = 2;
-/** So many to each before it is looked whether the process shall end. */
-const BATCHES = 5;
 const TRY_AGAIN_MS = 10_000;
 
 /**
- * One sweep over the rows that are due, emergencies first. Where more is due than a batch, several go on side by side: while one
- * waits for the database, another decides.
+ * One sweep over the rows that are due, emergencies first.
  * @returns whether there may be more
  */
 export async function fireDueTimers(services: Services, effects: TimerEffects): Promise<boolean> {
-  if (!(await fireBatch(services, effects))) return false;
-  const lanes = await Promise.allSettled(
-    Array.from({ length: LANES }, async () => {
-      for (let i = 0; i < BATCHES; i += 1) if (!(await fireBatch(services, effects))) return false;
-      return true;
-    }),
-  );
-  for (const lane of lanes) if (lane.status === 'rejected') throw lane.reason;
-  return lanes.some(lane => lane.status === 'fulfilled' && lane.value);
-}
-
-/** @returns whether there may be more */
-async function fireBatch(services: Services, effects: TimerEffects): Promise<boolean> {
   const { found, alone } = await fireTogether(services, effects);
   await fireEachAlone(services, effects, alone);
   if (found > 0) services.wake_up.notify();

