@@ -12,7 +12,7 @@ import { type LockedReferral, loadLocked } from './locked.ts';
 import { carryOut, finish, referralTimerContext } from './progress.ts';
 import { goOn } from './router.ts';
 import { listCoordinators } from './store.ts';
-import { caseNotice, noticesOf, referralNotice } from './timer-notices.ts';
+import { caseTimerNotice, noticesOf, referralTimerNotice } from './timer-notices.ts';
 
 /** What timers of cases, referrals and offers do when they fall due, and who is told. */
 export const timerEffects = (services: Services): TimerEffects => ({
@@ -33,7 +33,7 @@ const referralSubject = (services: Services, locked: LockedReferral): Subject =>
     const { stage } = (await findCase(tx, timer.case_id))!;
     if (stage !== 'closed') await startTimers(tx, referralTimerContext(locked, now), [timer.name]);
   },
-  notice: (type, timer, step) => referralNotice(locked, type, timer, step),
+  notice: (type, timer, step) => referralTimerNotice(locked, type, timer, step),
 });
 
 /** Timers of a case itself, which concern its owner, and the authority that decides on it. */
@@ -46,7 +46,7 @@ async function caseSubject(services: Services, tx: Tx, case_id: string): Promise
     outage_grace: 'PT0S',
     on_breach: async () => {},
     start_again: (tx, timer, now) => startAgain(services, tx, found, timer.name, now),
-    notice: (type, timer, step) => caseNotice({ coordinators, authorities }, type, timer, step),
+    notice: (type, timer, step) => caseTimerNotice({ coordinators, authorities }, type, timer, step),
   };
 }
 

@@ -14,7 +14,7 @@ import { agencyOf, type Concerned, noticeOf, type Party, type ToldOffer } from '
 export type Clocked = Concerned & { offers: readonly ToldOffer[] };
 
 /** Of a timer of the referral or of one of these offers. */
-export function referralNotice(clocked: Clocked, type: EventType, timer: TimerRow, step?: TimerStep): Notice {
+export function referralTimerNotice(clocked: Clocked, type: EventType, timer: TimerRow, step?: TimerStep): Notice {
   const notice = noticeOf(type, clocked, {
     offer: clocked.offers.find(({ id }) => id === timer.offer_id) ?? null,
     parties: partiesOf(type, step),
@@ -37,7 +37,7 @@ interface CaseConcerned {
 }
 
 /** Of a timer of a case itself, which concerns the case's owner. That a floor ends sooner is for whoever decides, too. */
-export function caseNotice(
+export function caseTimerNotice(
   { coordinators, authorities = [] }: CaseConcerned,
   type: EventType,
   timer: TimerRow,
@@ -75,10 +75,10 @@ export async function noticesOf(tx: Tx, timers: readonly TimerRow[]): Promise<Su
   const { referrals, offers, agencies, coordinatorsOf } = await listNoticeFacts(tx, timers);
   return (type, timer, step) => {
     const coordinators = coordinatorsOf(timer.jurisdiction);
-    if (timer.referral_id === null) return caseNotice({ coordinators }, type, timer, step);
+    if (timer.referral_id === null) return caseTimerNotice({ coordinators }, type, timer, step);
     const referral = referrals.get(timer.referral_id)!;
     const offer = offers.get(timer.offer_id ?? '');
-    return referralNotice({ referral, coordinators, agencies, offers: offer ? [offer] : [] }, type, timer, step);
+    return referralTimerNotice({ referral, coordinators, agencies, offers: offer ? [offer] : [] }, type, timer, step);
   };
 }
 

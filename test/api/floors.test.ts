@@ -1,4 +1,6 @@
 import t from 'tap';
+import { AGENCY_KINDS } from '../../src/core/codes.ts';
+import { isSupport } from '../../src/core/support.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { identification, SCREENING } from '../support/identification.ts';
@@ -6,7 +8,7 @@ import { all, DAY, eventsOf, HOUR } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, ok } from '../support/night.ts';
 import { shipped } from '../support/rule-packs.ts';
-import { entriesOf } from '../support/trail.ts';
+import { entriesOf, lookAsOwner } from '../support/trail.ts';
 
 t.test('clocks of a case', async t => {
   const test = await startTestApp(t, { RATE_LIMIT: '100000,100000' });
@@ -388,4 +390,14 @@ t.test('where nothing is decided on reasonable grounds', async t => {
     ok(await authority.post(`${resting.path}/decisions`, body('conclusive_grounds', 'positive')));
     t.equal(await stageOf(resting), 'identified');
   });
+});
+
+t.test('both walls know the same kinds as support', async t => {
+  const { services } = await startTestApp(t);
+  const [wall] = await lookAsOwner<{ source: string }>(
+    services,
+    `select prosrc as source from pg_proc where proname = 'supports'`,
+  );
+  const named = [...wall!.source.matchAll(/'([a-z_]+)'/g)].map(([, kind]) => kind!);
+  t.strictSame(named.sort(), AGENCY_KINDS.filter(isSupport).sort());
 });
