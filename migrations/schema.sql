@@ -1658,7 +1658,10 @@ CREATE TABLE webhook_endpoints (
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
   stops integer NOT NULL DEFAULT 0,
+  max_per_second integer NOT NULL DEFAULT 500,
+  paced_until timestamp with time zone,
   CONSTRAINT webhook_endpoints_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT webhook_endpoints_max_per_second_check CHECK (max_per_second >= 1 AND max_per_second <= 1000),
   CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id)
 );
 CREATE INDEX webhook_endpoints_agency ON webhook_endpoints USING btree (agency_id) WHERE deleted_at IS NULL;

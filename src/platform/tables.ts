@@ -600,6 +600,10 @@ export interface WebhookEndpointTable extends Versioned {
   deleted_at: Date | null;
   /** How often sending to it was stopped. */
   stops: Generated<number>;
+  /** What is sent to it in a second at most; emergencies are not counted. */
+  max_per_second: Generated<number>;
+  /** Until when what was sent to it would have lasted at that rate. */
+  paced_until: Date | null;
 }
 
 export interface DeliveryTable {

@@ -38,7 +38,7 @@ const ENDPOINTS_PER_AGENCY = 10;
 export function createWebhookEndpoint(
   services: Services,
   actor: AgencyActor,
-  { url, event_types, description = null, signature = ['v1'] }: EndpointBody,
+  { url, event_types, description = null, signature = ['v1'], max_per_second }: EndpointBody,
 ): Promise<Outcome<EndpointView>> {
   checkEndpoint(services, { url, event_types });
   return act(services, actor, 'webhook_endpoint.create', viewFor(actor), async (tx, now) => {
@@ -57,6 +57,7 @@ export function createWebhookEndpoint(
       event_types,
       description,
       signature,
+      ...(max_per_second === undefined ? {} : { max_per_second }),
       status: 'active',
       secret: sealSecret(services.vault, id, secret),
       previous_secret: null,

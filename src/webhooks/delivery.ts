@@ -2,17 +2,19 @@ import { record, type SubjectRecord } from '../audit/record.ts';
 import { systemActor } from '../core/access.ts';
 import { nextAttemptDelay, parseRetryAfter } from '../core/backoff.ts';
 import { signWebhook } from '../core/webhook-signature.ts';
+import { findDataKeys } from '../platform/data-keys.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { type Answer, DeliveryError, type DeliveryFailure, type Outbound } from '../platform/outbound.ts';
 import { VERSION } from '../platform/version.ts';
 import type { Services } from '../services.ts';
-import { AT_ONCE, type Claim, claimNext, listDue, releaseClaim, type Settlement, settleDelivery, tell } from './outbox-store.ts';
+import { type Claim, type Settlement, settleDeliveries } from './claim-store.ts';
+import { tell } from './outbox-store.ts';
 import { listCoordinators, markFailing, markWorking, openSecret, stopAsked, switchOff } from './store.ts';
 
 /**
- * Deliveries, at least once ("Events and notifications", section "Sending"). An attempt is claimed in one short transaction,
- * sent outside any, and settled in another; a process that dies in between leaves a claim that runs out, and the attempt is made
- * again with the same `webhook-id`.
+ * Attempts, each made at least once ("Events and notifications", section "Sending"). One is claimed in a short transaction
+ * (turn.ts), sent outside any, and settled in another; a process that dies in between leaves a claim that runs out, and the attempt
+ * is made again with the same `webhook-id`.
  */
 
 const RELAY = systemActor('relay');
@@ -20,73 +22,82 @@ const USER_AGENT = `aman/${VERSION}`;
 const GONE = 410;
 const DISABLE_AFTER_MS = 72 * 3_600_000;
 
-interface Turn {
-  /** Lets no further attempt begin. */
-  signal?: AbortSignal;
-  /** Leaves everything but emergencies. */
-  urgent_only?: boolean;
+/** What the attempts of one process share: a way out, and a way to settle many of them together. */
+export interface Sender {
+  outbound: Outbound;
+  /** Saves what came of an attempt. @returns null where another one was settled meanwhile */
+  settle(attempt: Attempt): Promise<Settled | null>;
 }
+
+/** An attempt that was made. */
+export interface Attempt {
+  claim: Claim;
+  started_at: Date;
+  result: Result;
+}
+
+type Result = Omit<Answer, 'status'> & ({ status: number; error: null } | { status: null; error: DeliveryFailure });
+
+/** What a delivery is after an attempt, and the receipt of its entry. */
+export type Settled = Pick<Settlement, 'state'> & { receipt: string };
+
+/** As many as one statement settles well. */
+const SETTLED_AT_ONCE = 200;
 
 /**
- * Attempts what can be attempted now at an endpoint, one after the other, for as long as there is something: due, held by nobody,
- * not behind an event that must arrive before, and with room at an endpoint that is active or was asked to get it.
- * @returns how many were attempted
+ * Attempts end all the time, and most of them because they arrived, which says nothing of anybody else: whatever arrived while
+ * others were being settled is settled together. A failure is settled by itself, with all that it means for its endpoint.
  */
-export async function deliver(
-  services: Services,
-  outbound: Outbound,
-  endpoint_id: string,
-  { signal, urgent_only }: Turn = {},
-): Promise<number> {
-  let attempted = 0;
-  // Two attempts that end at once do not see each other, so neither may find what waited for both: the last look is a fresh one.
-  while (!signal?.aborted) {
-    let claim = await transact(services, RELAY, tx =>
-      claimNext(tx, endpoint_id, services.now(), { starting: true, urgent_only }),
-    );
-    if (!claim) break;
-    for (; claim; attempted += 1) claim = await attempt(services, outbound, claim, { signal, urgent_only });
+export function createSender(services: Services, outbound: Outbound): Sender {
+  let waiting: { attempt: Attempt; settled: PromiseWithResolvers<Settled | null> }[] = [];
+  let running = false;
+
+  async function settleWaiting(): Promise<void> {
+    running = true;
+    while (waiting.length > 0) {
+      const some = waiting.slice(0, SETTLED_AT_ONCE);
+      waiting = waiting.slice(SETTLED_AT_ONCE);
+      const attempts = some.map(({ attempt }) => attempt);
+      const together = await transact(services, RELAY, tx => settleArrived(services, tx, attempts)).catch(() => NONE);
+      for (const { attempt, settled } of some) {
+        const it = together.get(attempt.claim.id);
+        // What stood in the way of some of them is nobody else's matter.
+        if (it) settled.resolve(it);
+        else settleAlone(services, attempt).then(settled.resolve, settled.reject);
+      }
+    }
+    running = false;
   }
-  return attempted;
+
+  return {
+    outbound,
+    settle(attempt) {
+      if (!hasArrived(attempt.result) || attempt.claim.endpoint.failing) return settleAlone(services, attempt);
+      const settled = Promise.withResolvers<Settled | null>();
+      waiting.push({ attempt, settled });
+      if (!running) void settleWaiting();
+      return settled.promise;
+    },
+  };
 }
 
-/** Attempts whatever can be attempted now, without the queue. */
-export async function deliverDue(services: Services, outbound: Outbound): Promise<number> {
-  const due = await transact(services, RELAY, tx => listDue(tx, services.now(), AT_ONCE.urgent));
-  const attempted = await Promise.all(due.map(({ endpoint_id }) => deliver(services, outbound, endpoint_id)));
-  return attempted.reduce((sum, count) => sum + count, 0);
-}
+const NONE: ReadonlyMap<string, Settled> = new Map();
 
-/** @returns the claim of what is next at the same endpoint */
-async function attempt(
-  services: Services,
-  outbound: Outbound,
-  claim: Claim,
-  { signal, urgent_only }: Turn,
-): Promise<Claim | undefined> {
+/** Makes the attempt of a claim, and says nothing of it yet. @throws Error where it could not be made */
+export async function makeAttempt(services: Services, { outbound }: Sender, claim: Claim): Promise<Attempt> {
   const started_at = services.now();
-  const result = await post(services, outbound, claim, started_at);
-  // Broken off by the end of this process it is nobody's failure: another process makes the attempt again.
-  if (result.error !== null && signal?.aborted) {
-    await transact(services, RELAY, tx => releaseClaim(tx, claim));
-    return undefined;
-  }
-  const { settled, next } = await transact(services, RELAY, async tx => ({
-    settled: await settle(services, tx, claim, started_at, result),
-    next: signal?.aborted ? undefined : await claimNext(tx, claim.endpoint.id, services.now(), { starting: false, urgent_only }),
-  }));
-  if (settled) report(services, claim, started_at, result, settled);
-  return next;
+  return { claim, started_at, result: await post(services, outbound, claim, started_at) };
 }
 
-function report(
+export const hasArrived = ({ status }: Result): boolean => status !== null && status >= 200 && status < 300;
+
+/** Tells log and figures of an attempt. */
+export function report(
   { log, metrics }: Services,
-  { id, event, endpoint, attempts, asked_after_stop, urgent }: Claim,
-  started_at: Date,
-  { status, error, duration_ms }: Result,
+  { claim: { id, event, endpoint, attempts, asked_after_stop, urgent }, started_at, result }: Attempt,
   { state, receipt }: Settled,
 ): void {
-  const reason = error ?? `http_${status}`;
+  const { status, error, duration_ms } = result;
   log.info(
     {
       event_id: event.id,
@@ -94,7 +105,7 @@ function report(
       endpoint_id: endpoint.id,
       attempt: attempts + 1,
       outcome: state,
-      reason,
+      reason: error ?? `http_${status}`,
       duration_ms,
       receipt,
     },
@@ -106,8 +117,6 @@ function report(
   if (attempts > 0 || asked_after_stop !== null) return;
   metrics.first_attempt_lag.observe({ urgent: String(urgent) }, (started_at.getTime() - event.occurred_at.getTime()) / 1_000);
 }
-
-type Result = Omit<Answer, 'status'> & ({ status: number; error: null } | { status: null; error: DeliveryFailure });
 
 /** Signs and sends. The secrets are opened for this alone. */
 async function post(services: Services, outbound: Outbound, { event, endpoint }: Claim, at: Date): Promise<Result> {
@@ -132,36 +141,57 @@ async function post(services: Services, outbound: Outbound, { event, endpoint }:
   }
 }
 
-type Settled = Pick<Settlement, 'state'> & { receipt: string };
-
-/**
- * Saves what came of an attempt: the delivery, its trail, and what it says of the endpoint.
- * @returns null where another attempt was settled meanwhile
- */
-async function settle(services: Services, tx: Tx, claim: Claim, started_at: Date, result: Result): Promise<Settled | null> {
+/** @returns what each became, by the id of its delivery; without those that somebody else holds or has settled */
+async function settleArrived(services: Services, tx: Tx, attempts: readonly Attempt[]): Promise<Map<string, Settled>> {
   const now = services.now();
-  const { status, error, duration_ms } = result;
-  const arrived = status !== null && status >= 200 && status < 300;
-  const outcome = arrived
-    ? { ...arrivedState(claim), delivered_at: now }
-    : { ...failedState(claim, result, now), delivered_at: null };
-  const receipt = await record(services, tx, RELAY, {
-    action: 'delivery.attempt',
-    outcome: arrived ? 'done' : 'failed',
-    resource_type: 'delivery',
-    code: error ?? `http_${status}`,
-    subjects: subjectsOf(claim),
-  });
-  if (!(await settleDelivery(tx, claim, { started_at, duration_ms, status, error, ...outcome }))) return null;
-  if (arrived) await markWorking(tx, claim.endpoint.id);
-  else await lookAfter(services, tx, claim, status, now);
-  return { state: outcome.state, receipt };
+  const settlements = attempts.map(attempt => settlementOf(attempt, now));
+  const saved = await settleDeliveries(tx, settlements, { wait: false });
+  const mine = attempts.filter(({ claim }) => saved.has(claim.id));
+  // One look for the keys under which their records are sealed.
+  await findDataKeys(
+    services,
+    tx,
+    mine.flatMap(({ claim }) => claim.event.case_id ?? []),
+  );
+  const states = new Map(settlements.map(({ claim, state }) => [claim.id, state]));
+  const settled = new Map<string, Settled>();
+  for (const attempt of mine) {
+    const { id } = attempt.claim;
+    settled.set(id, { state: states.get(id)!, receipt: await recordAttempt(services, tx, attempt) });
+  }
+  return settled;
 }
 
-const arrivedState = ({ event }: Claim): Pick<Settlement, 'state' | 'next_attempt_at'> => ({
-  state: event.may_know ? 'delivered' : 'withheld',
-  next_attempt_at: null,
-});
+/** Saves the attempt, its trail, and what it says of the endpoint. */
+const settleAlone = (services: Services, attempt: Attempt): Promise<Settled | null> =>
+  transact(services, RELAY, async tx => {
+    const now = services.now();
+    const { claim, result } = attempt;
+    const receipt = await recordAttempt(services, tx, attempt);
+    const settlement = settlementOf(attempt, now);
+    const saved = await settleDeliveries(tx, [settlement], { wait: true });
+    if (saved.size === 0) return null;
+    if (hasArrived(result)) await markWorking(tx, claim.endpoint.id);
+    else await lookAfter(services, tx, claim, result.status, now);
+    return { state: settlement.state, receipt };
+  });
+
+const recordAttempt = (services: Services, tx: Tx, { claim, result }: Attempt): Promise<string> =>
+  record(services, tx, RELAY, {
+    action: 'delivery.attempt',
+    outcome: hasArrived(result) ? 'done' : 'failed',
+    resource_type: 'delivery',
+    code: result.error ?? `http_${result.status}`,
+    subjects: subjectsOf(claim),
+  });
+
+function settlementOf({ claim, started_at, result }: Attempt, now: Date): Settlement & { claim: Claim } {
+  const { status, error, duration_ms } = result;
+  const made = { claim, started_at, status, error, duration_ms };
+  return hasArrived(result)
+    ? { ...made, state: claim.event.may_know ? 'delivered' : 'withheld', next_attempt_at: null, delivered_at: now }
+    : { ...made, ...failedState(claim, result, now), delivered_at: null };
+}
 
 /** Parked after the second failure, an emergency after its first: later events of the same referral no longer wait for it. */
 function failedState(

@@ -1,10 +1,9 @@
-import { type Expression, sql } from 'kysely';
+import { sql } from 'kysely';
 import { type EventType, neverWaits } from '../core/events.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
-import type { DeliveryTable } from '../platform/tables.ts';
 
-/** The SQL of the outbox: events as they are numbered and told, deliveries as they are made, claimed and settled. */
+/** The SQL of the outbox: events as they are numbered and told, deliveries as they are made. */
 
 /** One event as one recipient is told of it. */
 export interface ToldEvent {
@@ -126,9 +125,12 @@ export async function numberEvents(tx: Tx, limit: number): Promise<{ numbered: n
   return { numbered: new Set(rows.map(row => row.number)).size, matches: rows.filter(row => row.endpoint_id !== null) };
 }
 
-/** One delivery, due at `now`, per matching endpoint. */
-export async function insertDeliveries(tx: Tx, matches: readonly Match[], now: Date): Promise<void> {
-  if (matches.length === 0) return;
+/**
+ * One delivery, due at `now`, per matching endpoint.
+ * @returns of each endpoint the first, where any is an emergency as such
+ */
+export async function insertDeliveries(tx: Tx, matches: readonly Match[], now: Date): Promise<DueDelivery[]> {
+  if (matches.length === 0) return [];
   // Sorted, for ids of one millisecond are in no order: the list of deliveries is by id.
   const ids = matches.map(() => newId('dlv')).sort();
   await sql`
@@ -140,6 +142,13 @@ export async function insertDeliveries(tx: Tx, matches: readonly Match[], now: D
       ${matches.map(match => match.number)}::bigint[], ${matches.map(match => !neverWaits(match.type, match.urgent))}::boolean[])
       as m (id, endpoint_id, number, waits)
     join events e using (number)`.execute(tx);
+  const first = new Map<string, DueDelivery>();
+  for (const [i, { endpoint_id, urgent }] of matches.entries()) {
+    const known = first.get(endpoint_id!);
+    if (known) known.urgent ||= urgent;
+    else first.set(endpoint_id!, { id: ids[i]!, endpoint_id: endpoint_id!, attempts: 0, urgent });
+  }
+  return [...first.values()];
 }
 
 /**
@@ -155,133 +164,10 @@ export async function makeDue(tx: Tx, endpoint_id: string, now: Date): Promise<v
   );
 }
 
-/**
- * Due, held by nobody, and not behind an earlier event of the same referral or case that is still to arrive. At an endpoint that
- * is off, only what was asked for since it was last stopped, which waits for nothing that is kept back.
- */
-function isReady(now: Date, off?: { stops: Expression<number> }) {
-  const asked = (table: 'd' | 'earlier') => (off ? sql`and ${sql.ref(`${table}.asked_after_stop`)} = ${off.stops}` : sql``);
-  return sql<boolean>`(
-    d.next_attempt_at <= ${now} and d.state in ('pending', 'parked') and (d.claimed_until is null or d.claimed_until <= now())
-    ${asked('d')} and not (d.waits and exists (select from deliveries earlier where earlier.endpoint_id = d.endpoint_id
-      and earlier.subject_id = d.subject_id and earlier.sequence < d.sequence and earlier.state = 'pending'
-      ${asked('earlier')})))`;
-}
-
-/** Emergencies first, then as they fell due, then as they happened. */
-const byTurn = sql`d.urgent desc, d.next_attempt_at, d.position`;
-
-/**
- * `deliveries_due`, and `deliveries_asked` where the endpoint is off, have this order; not knowing the rows yet, the planner
- * would rather sort a whole backlog for its first row.
- */
-const takeOrderFromIndex = sql`set_config('enable_sort', 'off', true)`;
-
+/** A delivery that can be attempted: what a turn at its endpoint begins with. */
 export interface DueDelivery {
   id: string;
   endpoint_id: string;
   attempts: number;
   urgent: boolean;
-}
-
-/** Deliveries that can be attempted now, the same number at most of every endpoint, so that none waits behind another's. */
-export async function listDue(tx: Tx, now: Date, per_endpoint: number): Promise<DueDelivery[]> {
-  await sql`select ${takeOrderFromIndex}`.execute(tx);
-  const { rows } = await sql<DueDelivery>`
-    select due.* from webhook_endpoints endpoint cross join lateral (
-      select d.id, d.endpoint_id, d.attempts, d.urgent from deliveries d where d.endpoint_id = endpoint.id and ${isReady(now)}
-      order by ${byTurn} limit ${per_endpoint}) due
-    where endpoint.status = 'active' and endpoint.deleted_at is null
-    union all
-    select due.* from webhook_endpoints endpoint cross join lateral (
-      select d.id, d.endpoint_id, d.attempts, d.urgent from deliveries d where d.endpoint_id = endpoint.id
-        and ${isReady(now, { stops: sql.ref('endpoint.stops') })}
-      order by ${byTurn} limit ${per_endpoint}) due
-    where endpoint.status <> 'active' and endpoint.deleted_at is null`.execute(tx);
-  return rows;
-}
-
-/** A claimed delivery with all that its attempt needs. */
-export interface Claim {
-  id: string;
-  attempts: number;
-  attempts_before: number;
-  asked_after_stop: number | null;
-  urgent: boolean;
-  agency_id: string;
-  event: ToldEvent;
-  endpoint: { id: string; url: string; secret: Buffer; previous_secret: Buffer | null };
-}
-
-/** How many deliveries to one endpoint are under way at once. Emergencies have room that others cannot take. */
-export const AT_ONCE = { urgent: 16, ordinary: 8, failing: 2 };
-/** Longer than an attempt's 15 s; after a crash the attempt is made again when it is over. By the database's clock. */
-const LEASE_SECONDS = 20;
-
-/**
- * Claims the delivery whose turn it is at an endpoint, where one can be attempted now and there is room. Whoever starts at an
- * endpoint waits for others that start there, so that each counts what is under way; whoever goes on, in the transaction that
- * ends its last attempt, only takes its own place again.
- */
-export async function claimNext(
-  tx: Tx,
-  endpoint_id: string,
-  now: Date,
-  { starting, urgent_only = false }: { starting: boolean; urgent_only?: boolean },
-): Promise<Claim | undefined> {
-  const { rows: endpoints } = await sql<Claim['endpoint'] & { room: number; status: string; stops: number }>`
-    select id, url, secret, status, stops, case when previous_secret_until > ${now} then previous_secret end as previous_secret,
-      case when ${urgent_only} then 0 when failing_since is null then ${AT_ONCE.ordinary}::int else ${AT_ONCE.failing}::int end
-        as room, ${takeOrderFromIndex}
-    from webhook_endpoints where id = ${endpoint_id} and deleted_at is null
-    ${starting ? sql`for no key update` : sql``}`.execute(tx);
-  if (!endpoints[0]) return undefined;
-  const { room, status, stops, id, url, secret, previous_secret } = endpoints[0];
-  const ready = status === 'active' ? isReady(now) : isReady(now, { stops: sql`${stops}::int` });
-
-  const { rows } = await sql<Omit<Claim, 'event' | 'endpoint'> & { event_number: number }>`
-    update deliveries set claimed_until = now() + make_interval(secs => ${LEASE_SECONDS}) where id = (
-      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and ${ready}
-        and (select count(*) from deliveries busy where busy.endpoint_id = ${endpoint_id} and busy.claimed_until > now())
-          < case when d.urgent then ${AT_ONCE.urgent}::int else ${room}::int end
-      order by ${byTurn} limit 1 for update skip locked)
-    returning id, attempts, attempts_before, asked_after_stop, urgent, agency_id, event_number`.execute(tx);
-  if (!rows[0]) return undefined;
-  const { event_number, ...delivery } = rows[0];
-  const event = await toldEvents(tx).where('number', '=', event_number).executeTakeFirstOrThrow();
-  return { ...delivery, event, endpoint: { id, url, secret, previous_secret } };
-}
-
-/** Gives back a claim whose attempt was not made to its end, as if it had never been taken. */
-export async function releaseClaim(tx: Tx, { id, attempts }: Claim): Promise<void> {
-  await tx.updateTable('deliveries').set({ claimed_until: null }).where('id', '=', id).where('attempts', '=', attempts).execute();
-}
-
-/** What came of an attempt, and what the delivery is after it. */
-export interface Settlement {
-  started_at: Date;
-  duration_ms: number;
-  status: number | null;
-  error: string | null;
-  state: DeliveryTable['state'];
-  next_attempt_at: Date | null;
-  delivered_at: Date | null;
-}
-
-/**
- * Saves the attempt of a claim.
- * @returns false where the claim had run out and another attempt was settled meanwhile: nothing is saved then
- */
-export async function settleDelivery(tx: Tx, claim: Claim, it: Settlement): Promise<boolean> {
-  const { rows } = await sql`
-    with settled as (
-      update deliveries set state = ${it.state}, attempts = attempts + 1, next_attempt_at = ${it.next_attempt_at},
-        claimed_until = null, last_status = ${it.status}, last_error = ${it.error}, delivered_at = ${it.delivered_at}
-      where id = ${claim.id} and attempts = ${claim.attempts}
-      returning id, attempts, agency_id
-    )
-    insert into delivery_attempts (delivery_id, attempt, agency_id, started_at, duration_ms, status, error)
-    select id, attempts, agency_id, ${it.started_at}::timestamptz, ${it.duration_ms}::integer, ${it.status}::integer, ${it.error}::text
-    from settled returning attempt`.execute(tx);
-  return rows.length === 1;
 }

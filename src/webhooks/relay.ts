@@ -2,7 +2,8 @@ import { systemActor } from '../core/access.ts';
 import { transact } from '../platform/database.ts';
 import type { Job } from '../platform/queue.ts';
 import type { Services } from '../services.ts';
-import { AT_ONCE, type DueDelivery, insertDeliveries, listDue, numberEvents, tryLockRelay } from './outbox-store.ts';
+import { listDue } from './claim-store.ts';
+import { type DueDelivery, insertDeliveries, numberEvents, tryLockRelay } from './outbox-store.ts';
 
 /**
  * The way out of the outbox. An event is in the outbox as soon as its act has committed; the relay, one at a time, numbers
@@ -14,15 +15,14 @@ const EVENTS_AT_ONCE = 500;
 
 /**
  * Numbers the next events: `position` per recipient without gaps, `sequence` per recipient and referral (or case) in the order of
- * the acts. Then enqueues what is due.
+ * the acts. Then enqueues a turn at each endpoint that is concerned.
  * @returns whether there may be more; false where another relay is at it
  */
 export async function relayEvents(services: Services): Promise<boolean> {
   const { numbered, due } = await transact(services, systemActor('relay'), async tx => {
     if (!(await tryLockRelay(tx))) return { numbered: 0, due: [] };
     const { numbered, matches } = await numberEvents(tx, EVENTS_AT_ONCE);
-    await insertDeliveries(tx, matches, services.now());
-    return { numbered, due: matches.length > 0 ? await listDue(tx, services.now(), AT_ONCE.urgent) : [] };
+    return { numbered, due: await insertDeliveries(tx, matches, services.now()) };
   });
   if (numbered === 0) return false;
   services.wake_up.notify();
@@ -31,33 +31,19 @@ export async function relayEvents(services: Services): Promise<boolean> {
 }
 
 /**
- * Enqueues whatever can be attempted now, so that a queue that lost its jobs, or never got them, heals.
- * @returns what the queue did not take because it is down, emergencies first, everyone's in turn
+ * Enqueues a turn wherever something can be attempted now, so that a queue that lost its jobs, or never got them, heals.
+ * @returns what the queue did not take because it is down
  */
 export async function sweepDeliveries(services: Services): Promise<DueDelivery[]> {
-  const due = await transact(services, systemActor('relay'), tx => listDue(tx, services.now(), AT_ONCE.urgent));
-  if (await enqueue(services, due)) return [];
-  return inTurns(due);
-}
-
-/** Everyone's first, then everyone's second, and so on, of the emergencies and then of the rest: nobody stands behind another's backlog. */
-function inTurns(due: readonly DueDelivery[]): DueDelivery[] {
-  const before = new Map<string, number>();
-  const placed = due.map(delivery => {
-    const line = `${delivery.urgent} ${delivery.endpoint_id}`;
-    const place = before.get(line) ?? 0;
-    before.set(line, place + 1);
-    return { delivery, place };
-  });
-  placed.sort((a, b) => Number(b.delivery.urgent) - Number(a.delivery.urgent) || a.place - b.place);
-  return placed.map(({ delivery }) => delivery);
+  const due = await transact(services, systemActor('relay'), tx => listDue(tx, services.now()));
+  return (await enqueue(services, due)) ? [] : due;
 }
 
 /** Where this process has no queue, it does nothing. */
 const enqueue = async (services: Services, due: readonly DueDelivery[]): Promise<boolean> =>
   (await services.queue?.addBulk(due.map(jobOf))) ?? true;
 
-/** A job for an attempt is a turn at its endpoint: whoever takes it goes on until nothing is due there. */
+/** A job is a turn at an endpoint: whoever takes it goes on until nothing is due there. Named after what the turn begins with. */
 const jobOf = ({ id, endpoint_id, attempts, urgent }: DueDelivery): Job => ({
   id: `${id}-${attempts + 1}`,
   subject_id: endpoint_id,

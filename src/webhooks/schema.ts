@@ -10,12 +10,18 @@ const Url = Type.String({
   description: 'Where events are posted to: https, a public host; http and loopback for development only',
 });
 const Description = Nullable(Text(500));
+const MaxPerSecond = Type.Integer({
+  minimum: 1,
+  maximum: 1_000,
+  description: 'Ordinary events that are posted in a second at most, 500 by default; emergencies are not held up',
+});
 
 export const EndpointBody = Closed({
   url: Url,
   event_types: EventTypes,
   description: Type.Optional(Description),
   signature: Type.Optional(Signature),
+  max_per_second: Type.Optional(MaxPerSecond),
 });
 export type EndpointBody = Static<typeof EndpointBody>;
 
@@ -25,6 +31,7 @@ export const EndpointPatch = Closed(
     event_types: Type.Optional(EventTypes),
     description: Type.Optional(Description),
     signature: Type.Optional(Signature),
+    max_per_second: Type.Optional(MaxPerSecond),
   },
   { minProperties: 1 },
 );
@@ -39,6 +46,7 @@ const endpoint = {
   event_types: Type.Array(Type.String()),
   description: Nullable(Type.String()),
   signature: Type.Array(Type.String()),
+  max_per_second: Type.Integer(),
   status: Code(['active', 'paused', 'disabled'] as const),
   failing_since: Nullable(Instant()),
   previous_secret_until: Nullable(Instant()),

@@ -20,12 +20,6 @@ export const lockEndpoint = (tx: Tx, agency_id: string, id: string): Promise<End
 export const holdEndpoint = (tx: Tx, agency_id: string, id: string): Promise<EndpointRow | undefined> =>
   endpoints(tx, agency_id).where('id', '=', id).forKeyShare().executeTakeFirst();
 
-/** @throws Error where there never was such an endpoint */
-export async function findAgencyOf(tx: Tx, id: string): Promise<string> {
-  const endpoint = await tx.selectFrom('webhook_endpoints').select('agency_id').where('id', '=', id).executeTakeFirstOrThrow();
-  return endpoint.agency_id;
-}
-
 /** How many endpoints an agency has. Until this transaction ends, nobody else finds out: nobody else may add one. */
 export async function countEndpoints(tx: Tx, agency_id: string): Promise<number> {
   await sql`select pg_advisory_xact_lock(hashtextextended(${`webhook_endpoints ${agency_id}`}, 0))`.execute(tx);

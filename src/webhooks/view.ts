@@ -34,6 +34,7 @@ export function endpointView({
   previous_secret: __,
   deleted_at: ___,
   stops: ____,
+  paced_until: _____,
   ...endpoint
 }: EndpointRow): EndpointView {
   return {

@@ -3,7 +3,7 @@ import type { EventType } from '../../src/core/events.ts';
 import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { asRelay, demoActors, emit, insertReferral, notice, relayAll, startReceiver } from '../support/webhooks.ts';

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import type { OfferStatus } from '../../src/core/codes.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
 import type { Services } from '../../src/services.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { everyRow, noCanaries } from '../support/canaries.ts';
 import { drain } from '../support/drain.ts';

@@ -1,6 +1,6 @@
 import { test } from 'tap';
 import { transact } from '../../src/platform/database.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { sequencerOf } from '../support/app.ts';
 import { asRelay, emit, insertReferral, notice, registerEndpoint, relayAll, startDelivery } from '../support/webhooks.ts';
 

@@ -4,7 +4,7 @@ import { backlogReader } from '../../src/platform/backlog.ts';
 import { createLogger } from '../../src/platform/log.ts';
 import { startMetricsListener } from '../../src/platform/metrics.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { figure, parseFigures } from '../support/figures.ts';

@@ -12,9 +12,9 @@ import { newId, newReference } from '../../src/platform/ids.ts';
 import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
 import type { Services } from '../../src/services.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
 import { relayEvents } from '../../src/webhooks/relay.ts';
 import { insertEndpoint, sealSecret } from '../../src/webhooks/store.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { openTestServices } from './app.ts';
 
 export interface Received {

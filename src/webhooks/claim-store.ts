@@ -1,0 +1,211 @@
+import { type Expression, sql } from 'kysely';
+import type { Tx } from '../platform/database.ts';
+import type { DeliveryTable } from '../platform/tables.ts';
+import type { DueDelivery, ToldEvent } from './outbox-store.ts';
+
+/** The SQL of sending: which deliveries can be attempted, whose attempts they are, and what came of them. Runs as `relay`. */
+
+/**
+ * Due, and held by nobody. At an endpoint that is off, only what was asked for since it was last stopped, which waits for nothing
+ * that is kept back.
+ */
+function isDue(table: 'd' | 'earlier', now: Date, off?: { stops: Expression<number> }) {
+  const it = (column: string) => sql.ref(`${table}.${column}`);
+  return sql<boolean>`(
+    ${it('next_attempt_at')} <= ${now} and ${it('state')} in ('pending', 'parked')
+    and (${it('claimed_until')} is null or ${it('claimed_until')} <= now())
+    ${off ? sql`and ${it('asked_after_stop')} = ${off.stops}` : sql``})`;
+}
+
+/** Those before `d` of the same referral or case that are still to arrive. One that failed for good, or is parked, is waited for no more. */
+const predecessors = (off?: { stops: Expression<number> }) => sql`
+  from deliveries earlier where earlier.endpoint_id = d.endpoint_id and earlier.subject_id = d.subject_id
+    and earlier.sequence < d.sequence and earlier.state = 'pending'
+    ${off ? sql`and earlier.asked_after_stop = ${off.stops}` : sql``}`;
+
+/** With an order by turns behind it, an index has it: not knowing the rows yet, the planner would rather sort a whole backlog. */
+const takeOrderFromIndex = sql`set_config('enable_sort', 'off', true)`;
+
+/** Of each endpoint at which something can be attempted, what is next there: emergencies, then as it fell due. */
+export async function listDue(tx: Tx, now: Date): Promise<DueDelivery[]> {
+  await sql`select ${takeOrderFromIndex}`.execute(tx);
+  const next = (off?: { stops: Expression<number> }) => sql`
+    select d.id, d.endpoint_id, d.attempts, d.urgent from deliveries d
+    where d.endpoint_id = endpoint.id and ${isDue('d', now, off)} and not (d.waits and exists (select ${predecessors(off)}))
+    order by d.urgent desc, d.next_attempt_at, d.position limit 1`;
+  const { rows } = await sql<DueDelivery>`
+    select due.* from webhook_endpoints endpoint cross join lateral (${next()}) due
+    where endpoint.status = 'active' and endpoint.deleted_at is null
+    union all
+    select due.* from webhook_endpoints endpoint cross join lateral (${next({ stops: sql.ref('endpoint.stops') })}) due
+    where endpoint.status <> 'active' and endpoint.deleted_at is null`.execute(tx);
+  return rows;
+}
+
+/** How many of one endpoint are under way at once. Emergencies have places of their own. */
+export const AT_ONCE = { urgent: 8, ordinary: 8, failing: 2 };
+/** Longer than what a claim may wait before its attempt begins and the 15 s that this takes. By the database's clock. */
+const LEASE_SECONDS = 20;
+
+/** A claimed delivery with all that its attempt needs. */
+export interface Claim {
+  id: string;
+  attempts: number;
+  attempts_before: number;
+  asked_after_stop: number | null;
+  urgent: boolean;
+  /** Does not begin before those of the same subject that were claimed with it and come before it have arrived or are parked. */
+  waits: boolean;
+  subject_id: string;
+  agency_id: string;
+  event: ToldEvent;
+  endpoint: Endpoint;
+}
+
+/** Where a claim goes, as it stood when it was claimed. */
+export interface Endpoint {
+  id: string;
+  url: string;
+  secret: Buffer;
+  previous_secret: Buffer | null;
+  failing: boolean;
+}
+
+export interface Claimed {
+  /** In the order in which they are to begin. */
+  claims: Claim[];
+  /** After how many milliseconds there may be more, where it was the endpoint's rate that ended this. */
+  paced_ms: number | null;
+}
+
+/** What somebody wants to have under way at an endpoint beside what it holds already. */
+export interface Wish {
+  urgent: number;
+  ordinary: number;
+  /** Ordinary ones that it holds. Nobody but the only one that holds any may hold more than are under way at once. */
+  held: number;
+}
+
+type EndpointRow = Endpoint & { status: string; stops: number; deleted: boolean; max_per_second: number; ahead_ms: number };
+
+/**
+ * Claims what is next at an endpoint, up to `wish`, as far as it can be attempted now and there is room; whoever claims waits
+ * for others that claim there, so that each counts what is under way.
+ * @throws Error where there never was such an endpoint
+ */
+export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wish): Promise<Claimed> {
+  const { rows: endpoints } = await sql<EndpointRow>`
+    select id, url, secret, status, stops, deleted_at is not null as deleted, failing_since is not null as failing, max_per_second,
+      case when previous_secret_until > ${now} then previous_secret end as previous_secret,
+      greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms, ${takeOrderFromIndex}
+    from webhook_endpoints where id = ${endpoint_id} for no key update`.execute(tx);
+  if (!endpoints[0]) throw new Error('there is no such endpoint');
+  const { status, stops, deleted, max_per_second, ahead_ms, id, url, secret, previous_secret, failing } = endpoints[0];
+  if (deleted) return { claims: [], paced_ms: null };
+
+  // A second's worth may go out at once.
+  const budget = Math.floor(max_per_second * (1 - ahead_ms / 1_000));
+  const ordinary = Math.max(0, Math.min(wish.ordinary, budget, failing ? AT_ONCE.failing : Number.MAX_SAFE_INTEGER));
+  const at_once = failing ? AT_ONCE.failing : AT_ONCE.ordinary;
+  const off = status === 'active' ? undefined : { stops: sql<number>`${stops}::int` };
+  const picked = sql`select id from urgent union all select id from ordinary`;
+  const { rows } = await sql<Omit<Claim, 'event' | 'endpoint'> & ToldEvent & { delivery_id: string }>`
+    with busy as materialized (
+      select count(*) filter (where urgent) as urgent, count(*) filter (where not urgent) as ordinary
+      from deliveries where endpoint_id = ${endpoint_id} and claimed_until > now()
+    ), urgent as materialized (
+      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and d.urgent and ${isDue('d', now, off)}
+      order by d.next_attempt_at, d.position
+      limit (select greatest(0, least(${wish.urgent}::int, ${AT_ONCE.urgent}::int - busy.urgent)) from busy) for update skip locked
+    ), ordinary as materialized (
+      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and not d.urgent and ${isDue('d', now, off)}
+        -- Whoever it waits for is before it here, or holds it back.
+        and not (d.waits and exists (select ${predecessors(off)}
+          and not (${isDue('earlier', now)} and (earlier.urgent or earlier.next_attempt_at <= d.next_attempt_at))))
+      order by d.next_attempt_at, d.position
+      limit (select case when busy.ordinary <= ${wish.held}::int and not ${failing} then ${ordinary}::int
+        else greatest(0, least(${ordinary}::int, ${at_once}::int - busy.ordinary)) end from busy) for update skip locked
+    ), claimed as (
+      update deliveries d set claimed_until = now() + make_interval(secs => ${LEASE_SECONDS})
+      where d.id in (${picked})
+        and not (d.waits and exists (select ${predecessors(off)} and earlier.id not in (${picked})))
+      returning d.*
+    )
+    select d.id as delivery_id, d.attempts, d.attempts_before, d.asked_after_stop, d.waits, events.*,
+      may_still_know(events) as may_know
+    from claimed d join events on events.number = d.event_number
+    order by d.urgent desc, d.next_attempt_at, d.position`.execute(tx);
+
+  const endpoint: Endpoint = { id, url, secret, previous_secret, failing };
+  const claims = rows.map(({ delivery_id, attempts, attempts_before, asked_after_stop, waits, ...event }) => ({
+    id: delivery_id,
+    attempts,
+    attempts_before,
+    asked_after_stop,
+    waits,
+    urgent: event.urgent,
+    subject_id: event.subject_id,
+    agency_id: event.agency_id,
+    event,
+    endpoint,
+  }));
+  const taken = claims.filter(claim => !claim.urgent).length;
+  if (taken > 0) {
+    await sql`
+      update webhook_endpoints set paced_until = greatest(paced_until, now()) + make_interval(secs => ${taken / max_per_second})
+      where id = ${endpoint_id}`.execute(tx);
+  }
+  const paced = wish.ordinary > budget && taken === Math.max(0, budget);
+  return { claims, paced_ms: paced ? PACED_MS : null };
+}
+
+/** A tenth of a second's worth is worth a look. */
+const PACED_MS = 100;
+
+/** Gives back claims whose attempts were not made to their end, as if they had never been taken. */
+export async function releaseClaims(tx: Tx, claims: readonly Claim[]): Promise<void> {
+  await sql`
+    update deliveries d set claimed_until = null
+    from unnest(${claims.map(({ id }) => id)}::text[], ${claims.map(({ attempts }) => attempts)}::int[]) as given (id, attempts)
+    where d.id = given.id and d.attempts = given.attempts`.execute(tx);
+}
+
+/** What came of an attempt, and what the delivery is after it. */
+export interface Settlement {
+  started_at: Date;
+  duration_ms: number;
+  status: number | null;
+  error: string | null;
+  state: DeliveryTable['state'];
+  next_attempt_at: Date | null;
+  delivered_at: Date | null;
+}
+
+/**
+ * Saves attempts of claims.
+ * @param wait false: leaves those that somebody else is changing
+ * @returns the ids of those that were saved. Not of one whose claim had run out, where another attempt was settled meanwhile.
+ */
+export async function settleDeliveries(
+  tx: Tx,
+  settlements: readonly (Settlement & { claim: Claim })[],
+  { wait }: { wait: boolean },
+): Promise<Set<string>> {
+  const given = settlements.map(({ claim: { id, attempts }, ...settlement }) => ({ id, attempts, ...settlement }));
+  const { rows } = await sql<{ delivery_id: string }>`
+    with given as materialized (
+      select * from json_to_recordset(${JSON.stringify(given)}::json) as it (id text, attempts int, started_at timestamptz,
+        duration_ms int, status int, error text, state text, next_attempt_at timestamptz, delivered_at timestamptz)
+    ), held as materialized (
+      select d.id from deliveries d join given using (id) where d.attempts = given.attempts
+      order by d.id for update of d ${wait ? sql`` : sql`skip locked`}
+    ), settled as (
+      update deliveries d set state = given.state, attempts = d.attempts + 1, next_attempt_at = given.next_attempt_at,
+        claimed_until = null, last_status = given.status, last_error = given.error, delivered_at = given.delivered_at
+      from given join held using (id) where d.id = given.id
+      returning d.id, d.attempts, d.agency_id, given.started_at, given.duration_ms, given.status, given.error
+    )
+    insert into delivery_attempts (delivery_id, attempt, agency_id, started_at, duration_ms, status, error)
+    select id, attempts, agency_id, started_at, duration_ms, status, error from settled returning delivery_id`.execute(tx);
+  return new Set(rows.map(row => row.delivery_id));
+}
