@@ -1101,10 +1101,9 @@ CREATE TABLE deliveries (
   CONSTRAINT deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id),
   CONSTRAINT deliveries_event_number_fkey FOREIGN KEY (event_number) REFERENCES events(number) ON DELETE CASCADE,
   CONSTRAINT deliveries_pkey PRIMARY KEY (id)
-);
+) WITH (fillfactor=80);
 CREATE INDEX deliveries_age ON deliveries USING brin (created_at);
 CREATE INDEX deliveries_asked ON deliveries USING btree (endpoint_id, asked_after_stop, urgent DESC, next_attempt_at, "position") WHERE next_attempt_at IS NOT NULL AND asked_after_stop IS NOT NULL;
-CREATE INDEX deliveries_claimed ON deliveries USING btree (endpoint_id) WHERE claimed_until IS NOT NULL;
 CREATE INDEX deliveries_due ON deliveries USING btree (endpoint_id, urgent DESC, next_attempt_at, "position") WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX deliveries_endpoint ON deliveries USING btree (endpoint_id, id);
 CREATE UNIQUE INDEX deliveries_event ON deliveries USING btree (event_number, endpoint_id);
@@ -1660,6 +1659,8 @@ CREATE TABLE webhook_endpoints (
   stops integer NOT NULL DEFAULT 0,
   max_per_second integer NOT NULL DEFAULT 500,
   paced_until timestamp with time zone,
+  turn_of text,
+  turn_until timestamp with time zone,
   CONSTRAINT webhook_endpoints_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT webhook_endpoints_max_per_second_check CHECK (max_per_second >= 1 AND max_per_second <= 1000),
   CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id)

@@ -12,16 +12,14 @@
  */
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { connectAgencies, findAsked, type Kase, openCases } from './bench/acts.ts';
 import { describe } from './bench/measure.ts';
+import { prepareModel } from './bench/model.ts';
 import { run, type Tell } from './bench/run.ts';
 import type { Server } from './bench/server.ts';
-import { startService } from './bench/service.ts';
-import { makeWorld, type World } from './bench/world.ts';
 import { askerOf, measureIdle, measureLag, measureOutage } from './bench-clocks/firing.ts';
 import { measureHoliday } from './bench-clocks/holiday.ts';
 import { armClocks, measureJobsOnPostgres, measureJobsOnRedis } from './bench-clocks/jobs.ts';
-import { armTimers, type Model } from './bench-clocks/population.ts';
+import { armTimers } from './bench-clocks/population.ts';
 import { measureReckoning } from './bench-clocks/reckoning.ts';
 import * as report from './bench-clocks/report.ts';
 
@@ -73,7 +71,7 @@ await run<report.Results>({
 
 async function measure(server: Server, results: Partial<report.Results>, tell: Tell): Promise<void> {
   results.machine = await describe(server);
-  const { world, cases, model } = await prepare(server, tell);
+  const { world, cases, model } = await prepareModel(server, plan.cases, tell);
   const arm = async (database: string, count: number) => {
     tell(`arming ${count} clocks`);
     await server.clone('world', database);
@@ -125,23 +123,5 @@ async function measure(server: Server, results: Partial<report.Results>, tell: T
     const on_postgres = await measureJobsOnPostgres(place, plan.jobs);
     results.armed = [{ ...clocks, lag: { p50_ms, p99_ms } }, on_postgres, ...(on_redis ? [on_redis] : [])];
     report.printArmed(results.armed, plan.jobs.per_second);
-  }
-}
-
-/** The mechanism, cases that can be referred, and one referral of which the others are copies. */
-async function prepare(server: Server, tell: Tell): Promise<{ world: World; cases: Kase[]; model: Model }> {
-  const database_url = server.urlOf('world');
-  await server.run('postgres', 'create role aman_app nologin', 'create database world');
-  const world = await makeWorld(database_url, server.dir);
-  tell(`opening ${plan.cases} cases`);
-  const service = await startService({ database_url, dir: server.dir });
-  const agencies = connectAgencies(service.origin, world, 16);
-  try {
-    const [first, ...cases] = await openCases(agencies, world, plan.cases);
-    const asked = await findAsked(database_url, world, await agencies.submit(first!));
-    return { world, cases, model: { kase: first!, asked } };
-  } finally {
-    await agencies.close();
-    await service.stop();
   }
 }

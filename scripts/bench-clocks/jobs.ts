@@ -1,6 +1,3 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
@@ -13,6 +10,7 @@ import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
 import { type Backend, openBackend } from '../../src/platform/queue-backends.ts';
 import { openServices } from '../../src/services.ts';
 import { insertTimers, type TimerRow } from '../../src/timers/store.ts';
+import { startRedis } from '../bench/redis.ts';
 import { PUBLIC_URL } from '../bench/service.ts';
 
 /**
@@ -78,17 +76,17 @@ export async function measureJobsOnPostgres({ database_url }: Place, plan: Plan)
 
 /** @returns null where there is no redis-server */
 export async function measureJobsOnRedis(place: Place, plan: Plan): Promise<ArmedResult | null> {
-  if (spawnSync('redis-server', ['--version']).status !== 0) return null;
-  const port = await freePort();
-  const options = ['--port', String(port), '--bind', '127.0.0.1', '--dir', place.dir, '--save', '', '--appendonly', 'no'];
-  const server = spawn('redis-server', options, { stdio: 'ignore' });
-  const exit = once(server, 'exit');
-  const client = new Redis({ port, host: '127.0.0.1', retryStrategy: () => 100 });
+  const server = await startRedis(place.dir);
+  if (!server) return null;
+  const client = new Redis(server.url);
   client.on('error', () => {});
   try {
-    await client.ping();
-    const url = `redis://127.0.0.1:${port}/0`;
-    const { redis } = readConfig({ DATABASE_URL: place.database_url, DATA_DIR: place.dir, PUBLIC_URL, REDIS_URL: url });
+    const { redis } = readConfig({
+      DATABASE_URL: place.database_url,
+      DATA_DIR: place.dir,
+      PUBLIC_URL,
+      REDIS_URL: server.url,
+    });
     const backend = await openBackend('bench', { database_url: place.database_url, redis }, createLogger('error'), () => {});
     for (let up = false; !up; await pause(20))
       up = await backend.probe().then(
@@ -99,8 +97,7 @@ export async function measureJobsOnRedis(place: Place, plan: Plan): Promise<Arme
     return await measureJobs('BullMQ on Redis', backend, plan, used);
   } finally {
     client.disconnect();
-    server.kill('SIGTERM');
-    await exit;
+    await server.stop();
   }
 }
 
@@ -159,7 +156,7 @@ async function addJobs(
     await backend.addBulk(
       jobs.map(({ subject_id, delay }) => ({
         name: 'bench',
-        data: { subject_id },
+        data: { subject_id, urgent: false },
         opts: { jobId: subject_id, delay, attempts: 1, removeOnComplete: true, removeOnFail: true },
       })),
     );
@@ -174,13 +171,4 @@ async function sizeOf(database_url: string, question: string): Promise<number> {
   } finally {
     await client.end();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise(resolve => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

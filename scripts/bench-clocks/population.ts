@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import { openVault } from '../../src/platform/vault.ts';
-import type { Asked, Kase } from '../bench/acts.ts';
+import type { Model } from '../bench/model.ts';
 import type { World } from '../bench/world.ts';
 
 /**
@@ -18,11 +18,6 @@ const SPREAD_DAYS = 60;
 
 /** The share of clocks that follow the illustrative calendar. */
 const WORKING_DAYS_IN = 5;
-
-export interface Model {
-  kase: Kase;
-  asked: Asked;
-}
 
 /** Runs statements as the superuser, without looking up what rows refer to. */
 export async function asOwner<T>(database_url: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
@@ -41,7 +36,7 @@ export async function armTimers(
   database_url: string,
   dir: string,
   world: World,
-  { kase, asked }: Model,
+  { kase, referral_id }: Model,
   count: number,
 ): Promise<void> {
   const referrals = Math.ceil(count / TIMERS_PER_REFERRAL);
@@ -49,26 +44,21 @@ export async function armTimers(
   const owner = (n: string) => oneOf(world.helplines, `(${n}) / ${REFERRALS_PER_CASE}`);
   await asOwner(database_url, async client => {
     const copy = (table: string, model: string, copies: number, changed: Record<string, string>) =>
-      client.query(
-        `insert into ${table} select r.* from ${table} x, generate_series(0, $2::int - 1) n, jsonb_populate_record(x,
-          jsonb_build_object(${Object.entries(changed).map(([name, sql]) => `'${name}', ${sql}`)})) r where x.id = $1`,
-        [model, copies],
-      );
+      copyRow(client, table, model, copies, changed);
     const restore = await dropIndexes(client, ['cases', 'referrals', 'offers', 'timers']);
     await copy('cases', kase.id, cases, {
       id: idOf('cas', 'n'),
       reference: `'bench ' || n`,
       owner_agency_id: oneOf(world.helplines, 'n'),
     });
-    await copy('referrals', asked.referral_id, referrals, {
+    await copy('referrals', referral_id, referrals, {
       id: idOf('ref', 'n'),
       reference: `'bench ' || n`,
       case_id: idOf('cas', `n / ${REFERRALS_PER_CASE}`),
       owner_agency_id: owner('n'),
       sender_agency_id: owner('n'),
     });
-    const [offer] = (await client.query<{ id: string }>('select id from offers where referral_id = $1', [asked.referral_id]))
-      .rows;
+    const [offer] = (await client.query<{ id: string }>('select id from offers where referral_id = $1', [referral_id])).rows;
     await copy('offers', offer!.id, referrals, {
       id: idOf('off', 'n'),
       referral_id: idOf('ref', 'n'),
@@ -77,13 +67,27 @@ export async function armTimers(
       sender_agency_id: owner('n'),
       agency_id: oneOf(world.shelters, 'n'),
     });
-    await copyTimers(client, world, asked.referral_id, count);
+    await copyTimers(client, world, referral_id, count);
     await insertKeys(client, dir, cases);
     await restore();
     await client.query('vacuum analyze');
     await client.query('checkpoint');
   });
 }
+
+/** Copies of the row with this id, numbered by `n` from 0, with what `changed` makes of that. */
+export const copyRow = (
+  client: pg.Client,
+  table: string,
+  model: string,
+  copies: number,
+  changed: Record<string, string>,
+): Promise<unknown> =>
+  client.query(
+    `insert into ${table} select r.* from ${table} x, generate_series(0, $2::int - 1) n, jsonb_populate_record(x,
+      jsonb_build_object(${Object.entries(changed).map(([name, sql]) => `'${name}', ${sql}`)})) r where x.id = $1`,
+    [model, copies],
+  );
 
 /** Days from start to due; each warns when half and four fifths are over, and escalates after it. */
 const STEPS: readonly [kind: string, share: number, more: string][] = [
@@ -140,12 +144,12 @@ async function copyTimers(client: pg.Client, world: World, referral_id: string, 
 /** An instant as the service writes it. */
 export const isoOf = (sql: string): string => `to_char((${sql}) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
-const idOf = (prefix: string, n: string): string => `'${prefix}_' || lpad((${n})::text, 26, '0')`;
+export const idOf = (prefix: string, n: string): string => `'${prefix}_' || lpad((${n})::text, 26, '0')`;
 
-const oneOf = (things: readonly (string | { id: string })[], n: string): string =>
+export const oneOf = (things: readonly (string | { id: string })[], n: string): string =>
   `(array[${things.map(it => pg.escapeLiteral(typeof it === 'string' ? it : it.id))}])[(${n}) % ${things.length} + 1]`;
 
-async function insertKeys(client: pg.Client, dir: string, cases: number): Promise<void> {
+export async function insertKeys(client: pg.Client, dir: string, cases: number): Promise<void> {
   const vault = openVault(join(dir, 'keyring.json'), { create: false });
   for (let from = 0; from < cases; from += 10_000) {
     const rows = Array.from({ length: Math.min(10_000, cases - from) }, (_, i) => {

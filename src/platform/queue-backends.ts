@@ -30,6 +30,7 @@ export interface BackendWorker {
 
 export interface JobData {
   subject_id: string;
+  urgent: boolean;
 }
 
 type OnError = (error: Error) => void;

@@ -604,6 +604,9 @@ export interface WebhookEndpointTable extends Versioned {
   max_per_second: Generated<number>;
   /** Until when what was sent to it would have lasted at that rate. */
   paced_until: Date | null;
+  /** Whose turn it is to send it what is ordinary, unless that is over. */
+  turn_of: string | null;
+  turn_until: Date | null;
 }
 
 export interface DeliveryTable {

@@ -23,15 +23,22 @@ const predecessors = (off?: { stops: Expression<number> }) => sql`
     and earlier.sequence < d.sequence and earlier.state = 'pending'
     ${off ? sql`and earlier.asked_after_stop = ${off.stops}` : sql``}`;
 
-/** With an order by turns behind it, an index has it: not knowing the rows yet, the planner would rather sort a whole backlog. */
-const takeOrderFromIndex = sql`set_config('enable_sort', 'off', true)`;
+/**
+ * With an order by turns behind it, an index has it: not knowing the rows yet, the planner would rather sort a whole backlog. What it
+ * once found serves for every endpoint.
+ */
+const planOnce = sql`set_config('enable_sort', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`;
 
-/** Of each endpoint at which something can be attempted, what is next there: emergencies, then as it fell due. */
+/**
+ * Of each endpoint at which something can be attempted and nobody is at it, what is next there: emergencies, then as it fell due.
+ * Whoever has the turn looks after what is ordinary.
+ */
 export async function listDue(tx: Tx, now: Date): Promise<DueDelivery[]> {
-  await sql`select ${takeOrderFromIndex}`.execute(tx);
+  await sql`select ${planOnce}`.execute(tx);
   const next = (off?: { stops: Expression<number> }) => sql`
     select d.id, d.endpoint_id, d.attempts, d.urgent from deliveries d
     where d.endpoint_id = endpoint.id and ${isDue('d', now, off)} and not (d.waits and exists (select ${predecessors(off)}))
+      and (d.urgent or endpoint.turn_of is null or endpoint.turn_until <= now())
     order by d.urgent desc, d.next_attempt_at, d.position limit 1`;
   const { rows } = await sql<DueDelivery>`
     select due.* from webhook_endpoints endpoint cross join lateral (${next()}) due
@@ -42,9 +49,12 @@ export async function listDue(tx: Tx, now: Date): Promise<DueDelivery[]> {
   return rows;
 }
 
-/** How many of one endpoint are under way at once. Emergencies have places of their own. */
+/** How many one turn at an endpoint has under way at once. Emergencies have places of their own. */
 export const AT_ONCE = { urgent: 8, ordinary: 8, failing: 2 };
-/** Longer than what a claim may wait before its attempt begins and the 15 s that this takes. By the database's clock. */
+/**
+ * Of a claim, and of the turn with it: longer than a claim may wait before its attempt begins and the 15 s that this takes. By the
+ * database's clock.
+ */
 const LEASE_SECONDS = 20;
 
 /** A claimed delivery with all that its attempt needs. */
@@ -78,66 +88,51 @@ export interface Claimed {
   paced_ms: number | null;
 }
 
-/** What somebody wants to have under way at an endpoint beside what it holds already. */
+/** What a turn wants to have under way beside what it holds already. */
 export interface Wish {
+  /** Names the turn. Ordinary ones are sent to an endpoint by one turn at a time, emergencies by whoever comes first. */
+  turn: string;
   urgent: number;
   ordinary: number;
-  /** Ordinary ones that it holds. Nobody but the only one that holds any may hold more than are under way at once. */
-  held: number;
+  /** What it holds of either. */
+  held: { urgent: number; ordinary: number };
 }
 
-type EndpointRow = Endpoint & { status: string; stops: number; deleted: boolean; max_per_second: number; ahead_ms: number };
+type EndpointRow = Endpoint & {
+  status: string;
+  stops: number;
+  deleted: boolean;
+  max_per_second: number;
+  ahead_ms: number;
+  turn_of: string | null;
+  is_free: boolean;
+};
 
 /**
- * Claims what is next at an endpoint, up to `wish`, as far as it can be attempted now and there is room; whoever claims waits
- * for others that claim there, so that each counts what is under way.
+ * Claims what is next at an endpoint, up to `wish`, as far as it can be attempted now. Where there is nothing left, and nothing held,
+ * the turn is over.
  * @throws Error where there never was such an endpoint
  */
 export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wish): Promise<Claimed> {
   const { rows: endpoints } = await sql<EndpointRow>`
     select id, url, secret, status, stops, deleted_at is not null as deleted, failing_since is not null as failing, max_per_second,
-      case when previous_secret_until > ${now} then previous_secret end as previous_secret,
-      greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms, ${takeOrderFromIndex}
+      case when previous_secret_until > ${now} then previous_secret end as previous_secret, turn_of,
+      coalesce(turn_until <= now(), true) as is_free,
+      greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms, ${planOnce}
     from webhook_endpoints where id = ${endpoint_id} for no key update`.execute(tx);
   if (!endpoints[0]) throw new Error('there is no such endpoint');
-  const { status, stops, deleted, max_per_second, ahead_ms, id, url, secret, previous_secret, failing } = endpoints[0];
-  if (deleted) return { claims: [], paced_ms: null };
-
+  const { id, url, secret, previous_secret, failing, ...row } = endpoints[0];
+  if (row.deleted) return { claims: [], paced_ms: null };
+  const is_mine = row.is_free || row.turn_of === wish.turn;
   // A second's worth may go out at once.
-  const budget = Math.floor(max_per_second * (1 - ahead_ms / 1_000));
-  const ordinary = Math.max(0, Math.min(wish.ordinary, budget, failing ? AT_ONCE.failing : Number.MAX_SAFE_INTEGER));
-  const at_once = failing ? AT_ONCE.failing : AT_ONCE.ordinary;
-  const off = status === 'active' ? undefined : { stops: sql<number>`${stops}::int` };
-  const picked = sql`select id from urgent union all select id from ordinary`;
-  const { rows } = await sql<Omit<Claim, 'event' | 'endpoint'> & ToldEvent & { delivery_id: string }>`
-    with busy as materialized (
-      select count(*) filter (where urgent) as urgent, count(*) filter (where not urgent) as ordinary
-      from deliveries where endpoint_id = ${endpoint_id} and claimed_until > now()
-    ), urgent as materialized (
-      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and d.urgent and ${isDue('d', now, off)}
-      order by d.next_attempt_at, d.position
-      limit (select greatest(0, least(${wish.urgent}::int, ${AT_ONCE.urgent}::int - busy.urgent)) from busy) for update skip locked
-    ), ordinary as materialized (
-      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and not d.urgent and ${isDue('d', now, off)}
-        -- Whoever it waits for is before it here, or holds it back.
-        and not (d.waits and exists (select ${predecessors(off)}
-          and not (${isDue('earlier', now)} and (earlier.urgent or earlier.next_attempt_at <= d.next_attempt_at))))
-      order by d.next_attempt_at, d.position
-      limit (select case when busy.ordinary <= ${wish.held}::int and not ${failing} then ${ordinary}::int
-        else greatest(0, least(${ordinary}::int, ${at_once}::int - busy.ordinary)) end from busy) for update skip locked
-    ), claimed as (
-      update deliveries d set claimed_until = now() + make_interval(secs => ${LEASE_SECONDS})
-      where d.id in (${picked})
-        and not (d.waits and exists (select ${predecessors(off)} and earlier.id not in (${picked})))
-      returning d.*
-    )
-    select d.id as delivery_id, d.attempts, d.attempts_before, d.asked_after_stop, d.waits, events.*,
-      may_still_know(events) as may_know
-    from claimed d join events on events.number = d.event_number
-    order by d.urgent desc, d.next_attempt_at, d.position`.execute(tx);
+  const budget = Math.max(0, Math.floor(row.max_per_second * (1 - row.ahead_ms / 1_000)));
+  const room = failing ? Math.max(0, AT_ONCE.failing - wish.held.ordinary) : wish.ordinary;
+  const wished = is_mine ? Math.min(wish.ordinary, room) : 0;
+  const off = row.status === 'active' ? undefined : { stops: sql<number>`${row.stops}::int` };
 
+  const found = await claim(tx, endpoint_id, now, { urgent: wish.urgent, ordinary: Math.min(wished, budget) }, off);
   const endpoint: Endpoint = { id, url, secret, previous_secret, failing };
-  const claims = rows.map(({ delivery_id, attempts, attempts_before, asked_after_stop, waits, ...event }) => ({
+  const claims = found.map(({ delivery_id, attempts, attempts_before, asked_after_stop, waits, ...event }) => ({
     id: delivery_id,
     attempts,
     attempts_before,
@@ -150,17 +145,64 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
     endpoint,
   }));
   const taken = claims.filter(claim => !claim.urgent).length;
-  if (taken > 0) {
-    await sql`
-      update webhook_endpoints set paced_until = greatest(paced_until, now()) + make_interval(secs => ${taken / max_per_second})
-      where id = ${endpoint_id}`.execute(tx);
-  }
-  const paced = wish.ordinary > budget && taken === Math.max(0, budget);
-  return { claims, paced_ms: paced ? PACED_MS : null };
+  if (taken > 0) await holdTurn(tx, endpoint_id, wish.turn, taken / row.max_per_second);
+  else if (row.turn_of === wish.turn && wish.held.ordinary === 0) await endTurn(tx, endpoint_id, wish.turn);
+  return { claims, paced_ms: wished > budget && taken === budget ? PACED_MS : null };
 }
 
 /** A tenth of a second's worth is worth a look. */
 const PACED_MS = 100;
+
+type ClaimRow = Omit<Claim, 'id' | 'event' | 'endpoint'> & ToldEvent & { delivery_id: string };
+
+async function claim(
+  tx: Tx,
+  endpoint_id: string,
+  now: Date,
+  wish: { urgent: number; ordinary: number },
+  off?: { stops: Expression<number> },
+): Promise<ClaimRow[]> {
+  const picked = sql`select id from urgent union all select id from ordinary`;
+  const { rows } = await sql<ClaimRow>`
+    with urgent as materialized (
+      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and d.urgent and ${isDue('d', now, off)}
+      order by d.next_attempt_at, d.position limit ${wish.urgent} for update skip locked
+    ), ordinary as materialized (
+      select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and not d.urgent and ${isDue('d', now, off)}
+        -- Whoever it waits for is before it here, or holds it back.
+        and not (d.waits and exists (select ${predecessors(off)}
+          and not (${isDue('earlier', now)} and (earlier.urgent or earlier.next_attempt_at <= d.next_attempt_at))))
+      order by d.next_attempt_at, d.position limit ${wish.ordinary} for update skip locked
+    ), claimed as (
+      update deliveries d set claimed_until = now() + make_interval(secs => ${LEASE_SECONDS})
+      where d.id in (${picked})
+        and not (d.waits and exists (select ${predecessors(off)} and earlier.id not in (${picked})))
+      returning d.*
+    )
+    select d.id as delivery_id, d.attempts, d.attempts_before, d.asked_after_stop, d.waits, events.*,
+      may_still_know(events) as may_know
+    from claimed d join events on events.number = d.event_number
+    order by d.urgent desc, d.next_attempt_at, d.position`.execute(tx);
+  return rows;
+}
+
+/** @param seconds that what was claimed lasts at the endpoint's rate */
+async function holdTurn(tx: Tx, endpoint_id: string, turn: string, seconds: number): Promise<void> {
+  await sql`
+    update webhook_endpoints set turn_of = ${turn}, turn_until = now() + make_interval(secs => ${LEASE_SECONDS}),
+      paced_until = greatest(paced_until, now()) + make_interval(secs => ${seconds})
+    where id = ${endpoint_id}`.execute(tx);
+}
+
+/** Lets others have the turn. */
+export async function endTurn(tx: Tx, endpoint_id: string, turn: string): Promise<void> {
+  await tx
+    .updateTable('webhook_endpoints')
+    .set({ turn_of: null, turn_until: null })
+    .where('id', '=', endpoint_id)
+    .where('turn_of', '=', turn)
+    .execute();
+}
 
 /** Gives back claims whose attempts were not made to their end, as if they had never been taken. */
 export async function releaseClaims(tx: Tx, claims: readonly Claim[]): Promise<void> {

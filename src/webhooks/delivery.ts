@@ -24,7 +24,8 @@ const DISABLE_AFTER_MS = 72 * 3_600_000;
 
 /** What the attempts of one process share: a way out, and a way to settle many of them together. */
 export interface Sender {
-  outbound: Outbound;
+  /** Makes the attempt of a claim, and says nothing of it yet. @throws Error where it could not be made */
+  attempt(claim: Claim): Promise<Attempt>;
   /** Saves what came of an attempt. @returns null where another one was settled meanwhile */
   settle(attempt: Attempt): Promise<Settled | null>;
 }
@@ -43,6 +44,10 @@ export type Settled = Pick<Settlement, 'state'> & { receipt: string };
 
 /** As many as one statement settles well. */
 const SETTLED_AT_ONCE = 200;
+
+/** Ordinary attempts that begin at once, whoever's. One counts until it is over, or known to be slow: nobody waits for a slow receiver. */
+const BEGIN_AT_ONCE = 256;
+const SLOW_MS = 1_000;
 
 /**
  * Attempts end all the time, and most of them because they arrived, which says nothing of anybody else: whatever arrived while
@@ -69,8 +74,35 @@ export function createSender(services: Services, outbound: Outbound): Sender {
     running = false;
   }
 
+  /** In the order in which they came. */
+  const waiting_to_begin: (() => void)[] = [];
+  let beginning = 0;
+  const begun = async (): Promise<() => void> => {
+    if (beginning >= BEGIN_AT_ONCE) await new Promise<void>(resolve => waiting_to_begin.push(resolve));
+    else beginning += 1;
+    let counts = true;
+    const leave = () => {
+      clearTimeout(slow);
+      if (!counts) return;
+      counts = false;
+      const next = waiting_to_begin.shift();
+      if (next) next();
+      else beginning -= 1;
+    };
+    const slow = setTimeout(leave, SLOW_MS);
+    return leave;
+  };
+
   return {
-    outbound,
+    async attempt(claim) {
+      const leave = claim.urgent ? undefined : await begun();
+      try {
+        const started_at = services.now();
+        return { claim, started_at, result: await post(services, outbound, claim, started_at) };
+      } finally {
+        leave?.();
+      }
+    },
     settle(attempt) {
       if (!hasArrived(attempt.result) || attempt.claim.endpoint.failing) return settleAlone(services, attempt);
       const settled = Promise.withResolvers<Settled | null>();
@@ -82,12 +114,6 @@ export function createSender(services: Services, outbound: Outbound): Sender {
 }
 
 const NONE: ReadonlyMap<string, Settled> = new Map();
-
-/** Makes the attempt of a claim, and says nothing of it yet. @throws Error where it could not be made */
-export async function makeAttempt(services: Services, { outbound }: Sender, claim: Claim): Promise<Attempt> {
-  const started_at = services.now();
-  return { claim, started_at, result: await post(services, outbound, claim, started_at) };
-}
 
 export const hasArrived = ({ status }: Result): boolean => status !== null && status >= 200 && status < 300;
 

@@ -42,8 +42,8 @@ export function startWebhookJobs(services: Services): WebhookJobs {
   const ending = new Set<Promise<void>>();
 
   /** Begins a turn at an endpoint, or has the one that is running look again: none waits for another. */
-  const take = (endpoint_id: string): void => {
-    turns.get(endpoint_id)?.look();
+  const take = (endpoint_id: string, urgent: boolean): void => {
+    turns.get(endpoint_id)?.look(urgent);
     if (turns.has(endpoint_id) || stopping.signal.aborted) return;
     const turn = startTurn(services, sender, endpoint_id, {
       signal: stopping.signal,
@@ -65,11 +65,11 @@ export function startWebhookJobs(services: Services): WebhookJobs {
     });
   };
 
-  const consumer = queue.startConsumer(JOBS_AT_ONCE, async endpoint_id => take(endpoint_id));
+  const consumer = queue.startConsumer(JOBS_AT_ONCE, async ({ subject_id, urgent }) => take(subject_id, urgent));
   const loops = [
     startLoop('relay', { every_ms: RELAY_EVERY_MS, log, wake_up, failed }, () => relayEvents(services)),
     startLoop('sweep', { every_ms: SWEEP_EVERY_MS, log, failed }, async () => {
-      for (const { endpoint_id } of await sweepDeliveries(services)) take(endpoint_id);
+      for (const { endpoint_id, urgent } of await sweepDeliveries(services)) take(endpoint_id, urgent);
       return false;
     }),
     startLoop('retention', { every_ms: RETENTION_EVERY_MS, log, failed }, async () => {

@@ -1,18 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import { systemActor } from '../core/access.ts';
 import { transact } from '../platform/database.ts';
 import type { Outbound } from '../platform/outbound.ts';
 import type { Services } from '../services.ts';
-import { AT_ONCE, type Claim, claimNext, listDue, releaseClaims } from './claim-store.ts';
-import { createSender, hasArrived, makeAttempt, report, type Sender } from './delivery.ts';
+import { AT_ONCE, type Claim, claimNext, endTurn, listDue, releaseClaims } from './claim-store.ts';
+import { createSender, hasArrived, report, type Sender } from './delivery.ts';
 
 /**
  * A turn at an endpoint: one process attempts what can be attempted there until nothing is left. It claims as much at a time as
- * the endpoint has lately taken in half a second, has a bounded number under way, and keeps the order within each referral or case:
- * what waits begins when everything claimed before it has arrived or is parked, and is given back where that failed.
+ * soon begins, has a bounded number under way, and keeps the order within each referral or case: what waits begins when everything
+ * claimed before it has arrived or is parked, and is given back where that failed.
  */
 export interface Turn {
-  /** Looks again: there may be more. */
-  look(): void;
+  /** There may be more: looks for an emergency at once, for others when what it holds runs low. */
+  look(urgent: boolean): void;
   /** How many were attempted. @throws Error the first one that kept an attempt from being made or settled */
   ended: Promise<number>;
 }
@@ -26,11 +27,13 @@ interface Options {
 
 const RELAY = systemActor('relay');
 
-/** What the endpoint is thought to take in this time is claimed together. */
-const CLAIMED_FOR_MS = 500;
+/** What is claimed together: more where the last of it began within this time, fewer where it took twice as long. */
+const BEGUN_WITHIN_MS = 150;
 const MOST_AT_ONCE = 128;
 /** A claim older than this is given back and looked at anew: its recipient may have lost access meanwhile. */
 const BEGIN_WITHIN_MS = 1_000;
+/** Another process may have been told that there is more. */
+const LOOK_AGAIN_MS = 1_000;
 
 /** A claim until it is settled or given back. */
 interface Item {
@@ -50,46 +53,60 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
   const sending = { urgent: 0, ordinary: 0 };
   let attempted = 0;
   let asked = true;
-  /** The last look found less than it wished for. */
+  /** The last look found less than it wished for, and nobody has said since that there may be more. */
   let is_dry = false;
+  let is_told = false;
   let is_looking = false;
   let pacing: NodeJS.Timeout | undefined;
-  let took_ms: number | undefined;
+  let at_once = AT_ONCE.ordinary;
   let failure: { error: unknown } | undefined;
   let is_over = false;
   const end = Promise.withResolvers<number>();
+  const turn = randomUUID();
 
-  const atOnce = (): number =>
-    took_ms === undefined
-      ? AT_ONCE.ordinary
-      : Math.max(AT_ONCE.ordinary, Math.min(MOST_AT_ONCE, Math.floor((AT_ONCE.ordinary * CLAIMED_FOR_MS) / took_ms)));
   const isStopped = (): boolean => failure !== undefined || signal?.aborted === true;
 
   function step(): void {
     if (is_over) return;
     for (const kind of ['urgent', 'ordinary'] as const) {
-      while (sending[kind] < AT_ONCE[kind] && ready[kind].length > 0) begin(ready[kind].shift()!);
+      while (sending[kind] < AT_ONCE[kind] && ready[kind].length > 0) {
+        const is_stale = performance.now() - ready[kind][0]!.claimed_at > BEGIN_WITHIN_MS;
+        if (is_stale) at_once = Math.max(AT_ONCE.ordinary, at_once / 2);
+        if (is_stale || isStopped()) void giveBack(ready[kind].splice(0));
+        else begin(ready[kind].shift()!);
+      }
     }
     if (!is_looking && !isStopped()) {
-      const wish = { urgent: AT_ONCE.urgent - held.urgent, ordinary: Math.max(0, atOnce() - held.ordinary), held: held.ordinary };
-      const runs_low = !is_dry && !pacing && held.ordinary < Math.max(AT_ONCE.ordinary, atOnce() / 2);
+      const wish = { urgent: AT_ONCE.urgent - held.urgent, ordinary: Math.max(0, at_once - held.ordinary) };
+      const runs_low = !is_dry && !pacing && held.ordinary < Math.max(AT_ONCE.ordinary, at_once / 2);
       if ((asked || runs_low) && (wish.urgent > 0 || wish.ordinary > 0)) void look(wish);
     }
     const is_idle = !is_looking && held.urgent + held.ordinary === 0;
     if (!is_idle || (pacing && !isStopped())) return;
     is_over = true;
     clearTimeout(pacing);
+    clearInterval(again);
+    signal?.removeEventListener('abort', stop);
     onEnd?.();
+    void leaveTurn();
+  }
+
+  async function leaveTurn(): Promise<void> {
+    // Else the last look ended it.
+    if (isStopped()) await transact(services, RELAY, tx => endTurn(tx, endpoint_id, turn)).catch(() => {});
     if (failure) end.reject(failure.error);
     else end.resolve(attempted);
   }
 
-  async function look(wish: Parameters<typeof claimNext>[3]): Promise<void> {
+  async function look(wish: { urgent: number; ordinary: number }): Promise<void> {
     is_looking = true;
     asked = false;
+    is_told = false;
     try {
-      const { claims, paced_ms } = await transact(services, RELAY, tx => claimNext(tx, endpoint_id, services.now(), wish));
-      is_dry = claims.filter(({ urgent }) => !urgent).length < wish.ordinary;
+      const { claims, paced_ms } = await transact(services, RELAY, tx =>
+        claimNext(tx, endpoint_id, services.now(), { ...wish, turn, held: { ...held } }),
+      );
+      is_dry = !is_told && claims.filter(({ urgent }) => !urgent).length < wish.ordinary;
       if (paced_ms !== null && !pacing) pacing = setTimeout(lookPaced, paced_ms);
       take(claims);
     } catch (error) {
@@ -131,24 +148,29 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
   }
 
   function begin(item: Item): void {
-    if (isStopped() || performance.now() - item.claimed_at > BEGIN_WITHIN_MS) return void giveBack([item]);
     item.state = 'begun';
+    if (!item.claim.urgent && ready.ordinary.length === 0) adapt(performance.now() - item.claimed_at);
     void attempt(item).catch(error => {
       failure ??= { error };
       leave(item, 'held_back');
     });
   }
 
+  /** @param waited_ms how long the last of what was claimed together waited */
+  function adapt(waited_ms: number): void {
+    if (waited_ms < BEGUN_WITHIN_MS) at_once = Math.min(MOST_AT_ONCE, at_once + AT_ONCE.ordinary);
+    else if (waited_ms > 2 * BEGUN_WITHIN_MS) at_once = Math.max(AT_ONCE.ordinary, at_once / 2);
+  }
+
   async function attempt(item: Item): Promise<void> {
     const kind = kindOf(item);
     sending[kind] += 1;
-    const made = await makeAttempt(services, sender, item.claim).finally(() => {
+    const made = await sender.attempt(item.claim).finally(() => {
       sending[kind] -= 1;
     });
     // Broken off by the end of this process it is nobody's failure: another process makes the attempt again.
     if (made.result.error !== null && signal?.aborted) return giveBack([item]);
-    const { duration_ms } = made.result;
-    took_ms = hasArrived(made.result) ? (took_ms ?? duration_ms) * 0.8 + Math.max(1, duration_ms) * 0.2 : undefined;
+    if (!hasArrived(made.result)) at_once = AT_ONCE.ordinary;
     step();
     const settled = await sender.settle(made);
     attempted += 1;
@@ -182,17 +204,23 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
     for (const item of items) leave(item, 'held_back');
   }
 
-  const stop = () => {
+  function stop(): void {
     clearTimeout(pacing);
     pacing = undefined;
     step();
-  };
-  signal?.addEventListener('abort', stop, { once: true });
-  void end.promise.catch(() => {}).finally(() => signal?.removeEventListener('abort', stop));
+  }
+
+  const again = setInterval(() => {
+    asked = true;
+    step();
+  }, LOOK_AGAIN_MS);
+  signal?.addEventListener('abort', stop);
   step();
   return {
-    look() {
-      asked = true;
+    look(urgent) {
+      is_told = true;
+      is_dry = false;
+      asked ||= urgent;
       step();
     },
     ended: end.promise,

@@ -35,6 +35,8 @@ export function endpointView({
   deleted_at: ___,
   stops: ____,
   paced_until: _____,
+  turn_of: ______,
+  turn_until: _______,
   ...endpoint
 }: EndpointRow): EndpointView {
   return {

@@ -191,7 +191,10 @@ test('attempts whose claim ran out are settled once', async t => {
   const first = deliver(services, it.outbound, endpoint_id);
   await receiver.reached(1);
   t.equal(await deliver(services, it.outbound, endpoint_id), 0, 'claimed by one');
-  await asRelay(services, tx => tx.updateTable('deliveries').set({ claimed_until: null }).execute());
+  await asRelay(services, async tx => {
+    await tx.updateTable('deliveries').set({ claimed_until: null }).execute();
+    await tx.updateTable('webhook_endpoints').set({ turn_until: sql`now()` }).execute();
+  });
   t.equal(await deliver(services, it.outbound, endpoint_id), 1);
   held.resolve({ status: 500 });
   await first;
