@@ -156,7 +156,7 @@ async function addJobs(
     await backend.addBulk(
       jobs.map(({ subject_id, delay }) => ({
         name: 'bench',
-        data: { subject_id, urgent: false },
+        data: { subject_id },
         opts: { jobId: subject_id, delay, attempts: 1, removeOnComplete: true, removeOnFail: true },
       })),
     );

@@ -12,7 +12,7 @@ import { createSteadyBackend } from './queue-connection.ts';
 export interface Backend {
   addBulk(jobs: { name: string; data: JobData; opts: JobsOptions }[]): Promise<unknown>;
   startWorker(
-    work: (data: JobData) => Promise<void>,
+    work: (job: JobData & { urgent: boolean }) => Promise<void>,
     options: Omit<WorkerOptions<unknown>, 'connection'>,
     onFailed: (job_id: string | undefined, error: Error) => void,
   ): BackendWorker;
@@ -30,7 +30,6 @@ export interface BackendWorker {
 
 export interface JobData {
   subject_id: string;
-  urgent: boolean;
 }
 
 type OnError = (error: Error) => void;
@@ -75,7 +74,10 @@ async function openPostgresBackend(name: string, database_url: string, onError: 
   return {
     addBulk: jobs => queue.addBulk(jobs),
     startWorker(work, options, onFailed) {
-      const worker = new onPostgres.Worker<JobData>(name, ({ data }) => work(data), { ...options, connection });
+      const worker = new onPostgres.Worker<JobData>(name, ({ data, opts }) => work({ ...data, urgent: opts.lifo === true }), {
+        ...options,
+        connection,
+      });
       worker.on('error', onError);
       worker.on('failed', (job, error) => onFailed(job?.id, error));
       return { close: () => worker.close(), abandon: () => void worker.getBackend().close(true).catch(onError) };
@@ -155,7 +157,7 @@ function openRedisBackend(name: string, address: RedisAddress, log: Logger, onEr
     },
     startWorker(work, options, onFailed) {
       const connection = connect({ maxRetriesPerRequest: null });
-      const worker = new RedisWorker(name, ({ data }) => work(data), {
+      const worker = new RedisWorker(name, ({ data, opts }) => work({ ...data, urgent: opts.lifo === true }), {
         ...options,
         connection,
         prefix: PREFIX,

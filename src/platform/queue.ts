@@ -1,7 +1,7 @@
 import type { JobsOptions } from 'bullmq';
 import type { RedisAddress } from './config.ts';
 import type { Logger } from './log.ts';
-import { type Backend, type JobData, openBackend } from './queue-backends.ts';
+import { type Backend, openBackend } from './queue-backends.ts';
 
 /**
  * The queue: BullMQ, in the database or on Redis. It is a tap on the shoulder and holds nothing that a sweep could not put back,
@@ -14,7 +14,7 @@ export interface Queue {
    * @returns whether it has them; false where it is down: it never fails
    */
   addBulk(jobs: readonly Job[]): Promise<boolean>;
-  startConsumer(concurrency: number, work: (job: JobData) => Promise<void>): Consumer;
+  startConsumer(concurrency: number, work: (job: Omit<Job, 'id'>) => Promise<void>): Consumer;
   /** Whether it answers within a second; never fails. */
   isUp(): Promise<boolean>;
   close(): Promise<void>;
@@ -75,7 +75,7 @@ export async function openQueue(
           await backend.addBulk(
             some.map(({ id, subject_id, urgent }) => ({
               name,
-              data: { subject_id, urgent },
+              data: { subject_id },
               opts: { ...OPTIONS, jobId: id, lifo: urgent },
             })),
           );
@@ -89,8 +89,8 @@ export async function openQueue(
     startConsumer(concurrency, work) {
       const running = new Set<Promise<void>>();
       const worker = backend.startWorker(
-        data => {
-          const job = work(data);
+        taken => {
+          const job = work(taken);
           running.add(job);
           return job.finally(() => running.delete(job));
         },

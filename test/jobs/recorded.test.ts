@@ -48,6 +48,7 @@ const JOBS: Record<string, string[] | string> = {
   'witnesses of the log': 'what they cosigned is public; where no quorum does, the watch raises its alarm',
   'interval src/platform/clock.ts': 'asks the database what time it is',
   'interval src/audit/counted.ts': 'writes refusals that were counted: test/api/counted.test.ts',
+  'interval src/webhooks/turn.ts': 'looks for more while something is under way; each attempt leaves its entry',
   'interval src/webhooks/waiting.ts': 'looks for whom there is an event; the pull leaves its entry',
   'interval src/main.ts': 'closes connections on which nothing moves while the process ends',
   'interval src/platform/embedded-postgres.ts': 'looks whether the embedded server is still there',
