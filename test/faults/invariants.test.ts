@@ -64,6 +64,7 @@ const BREAKS: Record<Rule, string | ((some: { case_id: string; endpoint_id: stri
   'what arrives again is the same': ({ endpoint_id, event_id }) => ({
     arrived: ['{"type": "a"}', '{"type": "b"}'].map(text => ({ endpoint_id, event_id, text })),
   }),
+  'what arrives is of the agency whose endpoint it is, and was asked for': `update webhook_endpoints set agency_id = 'agy_x'`,
   'events of one referral or case arrive in their order': `update deliveries set waits = true, subject_id = 'ref_x', sequence = -position`,
   'no event waits for the relay': `update events set position = null`,
   'whoever listens has a delivery': `delete from deliveries`,
@@ -95,8 +96,12 @@ t.test('the rules', async t => {
   const client = new pg.Client(database);
   await client.connect();
   t.teardown(() => client.end());
-  const { rows: events } = await client.query('select event_id from deliveries order by position');
-  const arrived = events.map(({ event_id }) => ({ endpoint_id, event_id, text: '{}' }));
+  const { rows: events } = await client.query('select event_id, event_type as type, position from deliveries order by position');
+  const arrived = events.map(({ event_id, type, position }) => ({
+    endpoint_id,
+    event_id,
+    text: JSON.stringify({ type, data: { event_id, position } }),
+  }));
   const facts = { database, now: services.now(), slack_ms: 0, arrived };
   await client.query('begin');
   t.strictSame(Object.keys(await look(client, facts)), ['every event was delivered'], 'nobody is there to deliver to');

@@ -52,6 +52,16 @@ export async function holdInvariants(t: Test, facts: Facts): Promise<void> {
 }
 
 /**
+ * Holds what is promised of notifications, once nothing more is to be done: each event arrived at least once at whoever listens
+ * for it, always the same under its id, in order within its referral or case, and nothing at anybody else.
+ */
+export async function holdNotified(t: Test, facts: Facts & Required<Pick<Facts, 'arrived'>>): Promise<void> {
+  await analyze(facts.database);
+  const broken = await onDatabase(facts.database, client => look(client, facts, NOTIFIED));
+  t.strictSame(broken, {}, 'everything arrived that was to arrive');
+}
+
+/**
  * Waits until nothing is left to do. How long it took is for whoever reads the output: a busy machine must not decide a test.
  * @returns milliseconds @throws Error naming what is left
  */
@@ -305,15 +315,22 @@ export const ALWAYS = {
   'what arrives again is the same': `
     select endpoint_id, event_id from arrived where text::jsonb ->> 'type' <> 'event.withheld'
     group by 1, 2 having count(distinct text) > 1`,
-  // But for what went before because something else had failed twice.
+  'what arrives is of the agency whose endpoint it is, and was asked for': `
+    select a.endpoint_id, a.event_id from arrived a join webhook_endpoints w on w.id = a.endpoint_id
+    where not exists (select from deliveries d join events e on e.number = d.event_number
+      where d.endpoint_id = w.id and d.event_id = a.event_id and e.id = d.event_id and e.agency_id = w.agency_id
+        and d.agency_id = w.agency_id and (e.type <> 'endpoint.test' or e.subject_id = w.id)
+        and a.text::jsonb ->> 'type' in (e.type, 'event.withheld') and (a.text::jsonb #>> '{data,event_id}') = e.id
+        and (a.text::jsonb #>> '{data,position}')::bigint = e.position)`,
+  // But for what never waits, and what went before because the other had failed: twice, an emergency once.
   'events of one referral or case arrive in their order': `
-    select * from (select d.id, d.endpoint_id, d.subject_id, d.sequence, first.nth,
-        lag(first.nth) over of_subject as nth_before, lag(d.id) over of_subject as before
-      from deliveries d join (select endpoint_id, event_id, min(nth) as nth from arrived group by 1, 2) first
-        using (endpoint_id, event_id)
-      where d.waits window of_subject as (partition by d.endpoint_id, d.subject_id order by d.sequence)) in_order
-    where nth < nth_before and (select count(*) from delivery_attempts a where a.delivery_id = before
-      and (a.status is null or a.status not between 200 and 299)) < 2`,
+    with first as materialized (
+      select d.id, d.endpoint_id, d.subject_id, d.sequence, d.waits, d.urgent, min(a.nth) as nth
+      from deliveries d join arrived a using (endpoint_id, event_id) group by d.id)
+    select later.id, earlier.id as before from first later join first earlier on earlier.endpoint_id = later.endpoint_id
+      and earlier.subject_id = later.subject_id and earlier.sequence < later.sequence and earlier.nth > later.nth
+    where later.waits and (select count(*) from delivery_attempts a where a.delivery_id = earlier.id
+      and (a.status is null or a.status not between 200 and 299)) < case when earlier.urgent then 1 else 2 end`,
 } as const satisfies Record<string, string>;
 
 export const SETTLED = {
@@ -337,3 +354,23 @@ export const SETTLED = {
 } as const satisfies Record<string, string>;
 
 export const RULES = { ...ALWAYS, ...SETTLED };
+
+/** Those that tell of notifications alone. */
+const NOTIFIED = pick([
+  'positions of an agency have no gap',
+  'sequences follow the acts without a gap',
+  'an endpoint has one delivery of an event',
+  'a delivery says what came of it',
+  'what was delivered has arrived',
+  'what arrived had a delivery',
+  'what arrives again is the same',
+  'what arrives is of the agency whose endpoint it is, and was asked for',
+  'events of one referral or case arrive in their order',
+  'no event waits for the relay',
+  'whoever listens has a delivery',
+  'every event was delivered',
+]);
+
+function pick(sentences: readonly (keyof typeof RULES)[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(sentences.map(sentence => [sentence, RULES[sentence]]));
+}
