@@ -6,6 +6,7 @@ import { type Entry, everyEntry } from './entries.ts';
 import { all, MINUTE, type ToldEvent } from './journey.ts';
 import type { Answer, Client, Mechanism } from './mechanism.ts';
 import { caseBody, consentBody, ok, PERSON, referralBody } from './night.ts';
+import { countedOn } from './own-system.ts';
 
 /**
  * The words in which a story is told: who did what, what the trail says of it, what each agency was told, which clocks run.
@@ -239,10 +240,6 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
 
   return { begin, linesFor, person, wait, preferShelter, setService, setPlaces, placesLeft };
 }
-
-/** What the event's `sequence` counts along: its referral, or its case where it is about the case itself. */
-const countedOn = ({ type, data }: Pick<ToldEvent, 'type' | 'data'>): string =>
-  type.startsWith('case.') ? data.case_id : (data.referral_id ?? data.case_id);
 
 /** `referral.accepted`; of a clock, which one: `timer.breached respond`. */
 const lineOfEvent = ({ type, data }: ToldEvent): string => (data.timer ? `${type} ${data.timer}` : type);

@@ -30,8 +30,10 @@ type Reply = { status: number; headers?: Record<string, string> };
 export interface Receiver {
   url: string;
   received: Received[];
-  /** What the next requests are answered, in turn; 204 when there is nothing left to say. */
+  /** What the next requests are answered, in turn. */
   replies: (Reply | Promise<Reply>)[];
+  /** What is answered when there is nothing left to say in turn: 204 where it is left out. */
+  otherwise?: (request: Received) => Reply;
   /** Called with each request as it comes in, before it is answered. */
   onArrival?: (request: Received) => void;
   /** Resolves when `count` requests came in all. */
@@ -53,7 +55,7 @@ export async function startReceiver(t: Test): Promise<Receiver> {
     receiver.onArrival?.(arrived);
     came.resolve();
     came = Promise.withResolvers<void>();
-    const { status, headers } = (await replies.shift()) ?? { status: 204 };
+    const { status, headers } = (await replies.shift()) ?? receiver.otherwise?.(arrived) ?? { status: 204 };
     response.writeHead(status, headers).end();
   });
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
