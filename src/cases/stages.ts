@@ -29,39 +29,43 @@ export const findConcerned = (tx: Tx, { id, jurisdiction }: CaseRow): Promise<Co
   });
 
 /**
- * What owner, authorities and coordinator are told: the case is named to owner and coordinator, an authority knows it by its offer.
- * Whoever provides a service is told nothing: its duties stay as they are.
+ * What owner, authorities and coordinator are told: the case is named to owner and coordinator; an authority knows it by its offer,
+ * and what it is told counts along that referral. Whoever provides a service is told nothing: its duties stay as they are.
  * @param decided_by an authority that is told although its offer may be over
  */
-export function caseNotice(
+export function caseNotices(
   type: EventType,
   { id: case_id, owner_agency_id, risk }: CaseRow,
   { authorities, coordinators }: Concerned,
   detail: Record<string, unknown>,
   decided_by?: string,
-): Notice {
-  const bodies = new Map<string, Record<string, unknown>>();
+): Notice[] {
+  const told = new Set<string>();
   const tell = (agency_id: string, ids: Record<string, string>, role: Role) => {
-    if (!bodies.has(agency_id)) bodies.set(agency_id, { ...ids, ...detail, notify: { roles: [role] } });
+    if (told.has(agency_id)) return [];
+    told.add(agency_id);
+    return [{ agency_id, body: { ...ids, ...detail, notify: { roles: [role] } } }];
   };
-  tell(owner_agency_id, { case_id }, 'caseworker');
-  for (const agency_id of coordinators) tell(agency_id, { case_id }, 'coordinator');
-  for (const { agency_id, referral_id, offer_id } of authorities) tell(agency_id, { referral_id, offer_id }, 'caseworker');
-  if (decided_by !== undefined) tell(decided_by, {}, 'caseworker');
-  return {
-    type,
-    subject_id: case_id,
-    case_id,
-    urgent: risk === 'immediate',
-    recipients: Array.from(bodies, ([agency_id, body]) => ({ agency_id, body })),
-  };
+  const about = { type, case_id, urgent: risk === 'immediate' };
+  const knowing = [
+    ...tell(owner_agency_id, { case_id }, 'caseworker'),
+    ...coordinators.flatMap(agency_id => tell(agency_id, { case_id }, 'coordinator')),
+  ];
+  const by_offer = authorities.map(({ agency_id, referral_id, offer_id }) => ({
+    ...about,
+    subject_id: referral_id,
+    referral_id,
+    recipients: tell(agency_id, { referral_id, offer_id }, 'caseworker'),
+  }));
+  const decider = decided_by === undefined ? [] : tell(decided_by, {}, 'caseworker');
+  return [{ ...about, subject_id: case_id, recipients: [...knowing, ...decider] }, ...by_offer];
 }
 
 /** Saves where the case now stands. @returns what is told of it; nothing where it stands where it stood */
 export function changeStage(tx: Tx, found: CaseRow, { from, to }: StageStep, concerned: Concerned, now: Date): Notice[] {
   if (from === to) return [];
   asSystem(tx, 'router', tx => saveStage(tx, found.id, { stage: to }, now));
-  return [caseNotice('case.stage_changed', found, concerned, { stage: to })];
+  return caseNotices('case.stage_changed', found, concerned, { stage: to });
 }
 
 /** The stages that an act led through, for the trail. */

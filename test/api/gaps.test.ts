@@ -6,9 +6,10 @@ import { createOutbound } from '../../src/platform/outbound.ts';
 import { deliverDue } from '../../src/webhooks/delivery.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
+import { identification } from '../support/identification.ts';
 import type { ToldEvent } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
-import { OwnSystem } from '../support/own-system.ts';
+import { countedOn, OwnSystem } from '../support/own-system.ts';
 import { demoActors, emit, insertReferral, notice, registerEndpoint, startReceiver } from '../support/webhooks.ts';
 
 /** A receiver that loses pushes finds every gap by the numbers, and fills it by pulling alone. */
@@ -135,4 +136,31 @@ t.test('what was lost last is waited for, and comes with what follows', async t 
     system.events.map(({ data }) => data.position),
     [1, 2],
   );
+});
+
+t.test('whoever decides on a case by its offer can tell, too, along what each sequence counts', async t => {
+  const test = await startTestApp(t);
+  const { services } = test;
+  const them = await mechanism(test);
+  const { accepted, decide, serve, held } = identification(test, them);
+  const system = new OwnSystem(them.as('prosecution', 'nobody'));
+  const found = await accepted();
+  await serve(await decide(found, 'initial', 'positive'));
+  await decide(found, 'reasonable_grounds', 'positive');
+  await held(found, 'prosecution');
+  await drain(services);
+  await system.catchUp();
+  const told = system.events.filter(event => countedOn(event) !== undefined);
+  for (const type of ['referral.offered', 'decision.made', 'decision.served', 'case.stage_changed'])
+    t.ok(
+      told.some(event => event.type === type),
+      type,
+    );
+  for (const [subject, events] of Map.groupBy(told, countedOn)) {
+    t.strictSame(
+      events.map(({ data }) => data.sequence),
+      events.map((_, i) => i + 1),
+      String(subject),
+    );
+  }
 });

@@ -38,7 +38,7 @@ export class OwnSystem {
 
   /** The same of each referral and case: `ref_… 3`. */
   get missingOfSubjects(): string[] {
-    const told = this.events.filter(({ type }) => type !== 'event.withheld');
+    const told = this.events.filter(event => countedOn(event) !== undefined);
     return [...Map.groupBy(told, countedOn)].flatMap(([subject, events]) =>
       missingIn(events.map(({ data }) => data.sequence)).map(sequence => `${subject} ${sequence}`),
     );
@@ -62,9 +62,8 @@ function missingIn(numbers: Iterable<number>): number[] {
   return Array.from({ length: last }, (_, i) => i + 1).filter(number => !known.has(number));
 }
 
-/** What the event's `sequence` counts along: its referral, or its case where it is about the case itself. */
-export const countedOn = ({ type, data }: Pick<ToldEvent, 'type' | 'data'>): string =>
-  type.startsWith('case.') ? data.case_id : (data.referral_id ?? data.case_id);
+/** What the event's `sequence` counts along: the referral that it names, else the case; undefined where it names neither. */
+export const countedOn = ({ data }: Pick<ToldEvent, 'data'>): string | undefined => data.referral_id ?? data.case_id;
 
 const TOLERANCE_SECONDS = 300;
 

@@ -179,10 +179,10 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
       return lines.filter(line => !OWED_FROM_THE_BEGINNING.test(line));
     }
 
-    function faultsOf(key: DemoAgencyKey, { type, data }: ToldEvent, events: readonly ToldEvent[]): string[] {
+    function faultsOf(key: DemoAgencyKey, { data }: ToldEvent, events: readonly ToldEvent[]): string[] {
       const text = JSON.stringify(data);
       const position = events.findIndex(event => event.data === data) + 1;
-      const sequence = events.slice(0, position).filter(event => countedOn(event) === countedOn({ type, data })).length;
+      const sequence = events.slice(0, position).filter(event => countedOn(event) === countedOn({ data })).length;
       return [
         UNSPEAKABLE.some(word => text.includes(word)) && '!says too much',
         text.includes(kase.id) && !knowing.has(key) && '!names the case',

@@ -13,7 +13,7 @@ import { getCurrentRulePack } from '../../rules/store.ts';
 import type { Services } from '../../services.ts';
 import { requireAssigned } from '../assignments.ts';
 import { listFloors, startDecided, startServed } from '../clocks.ts';
-import { caseNotice, changeStage, findConcerned, stagesOf, waysOf } from '../stages.ts';
+import { caseNotices, changeStage, findConcerned, stagesOf, waysOf } from '../stages.ts';
 import { type CaseRow, findCase, lockVisibleCase } from '../store.ts';
 import { decisionStanding, standingTo } from './access.ts';
 import type { DecisionBody, DecisionView, ReconsiderationBody, ReconsiderationView, ServeBody } from './schema.ts';
@@ -81,7 +81,7 @@ export const makeDecision = (services: Services, actor: AgencyActor, case_id: st
       resource_type: 'decision',
       code: body.kind,
       subjects: [{ subject_id: case_id, resource_id: id, ...stagesOf(step) }],
-      events: [caseNotice('decision.made', found, concerned, { decision_id: id, kind: body.kind }), ...moved],
+      events: [...caseNotices('decision.made', found, concerned, { decision_id: id, kind: body.kind }), ...moved],
     });
     return { id, receipt };
   });
@@ -116,13 +116,18 @@ export const serveDecision = (services: Services, actor: AgencyActor, id: string
       resource_type: 'decision',
       code: decision.kind,
       subjects: [{ subject_id: found.id, resource_id: id }],
-      events: [await servedNotice(tx, found, decision, due_at)],
+      events: await servedNotices(tx, found, decision, due_at),
     });
     return { id, receipt };
   });
 
-const servedNotice = async (tx: Tx, found: CaseRow, { id, kind, agency_id }: DecisionRow, due_at: Date | null): Promise<Notice> =>
-  caseNotice(
+const servedNotices = async (
+  tx: Tx,
+  found: CaseRow,
+  { id, kind, agency_id }: DecisionRow,
+  due_at: Date | null,
+): Promise<Notice[]> =>
+  caseNotices(
     'decision.served',
     found,
     await findConcerned(tx, found),
