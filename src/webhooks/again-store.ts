@@ -3,6 +3,7 @@ import { EVENT_TYPES, neverWaits } from '../core/events.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { DeliveryTable } from '../platform/tables.ts';
+import { waitForRelay } from './outbox-store.ts';
 import type { EndpointRow } from './store.ts';
 
 /**
@@ -23,16 +24,37 @@ const AT_ONCE = 5_000;
  * numbered by now.
  */
 export async function askForAll(tx: Tx, endpoint: EndpointRow, since: Date, now: Date): Promise<void> {
-  const { rows } = await sql<{ first: number | null; last: number | null }>`
-    select min(position) as first, max(position) as last from events
-    where agency_id = ${endpoint.agency_id} and position is not null and occurred_at >= ${since}`.execute(tx);
-  const { first, last } = rows[0]!;
-  if (first === null || last === null) return;
-  for (let from = first; from <= last; from += AT_ONCE) {
-    const range = { since, from, to: Math.min(last, from + AT_ONCE - 1) };
+  await inRanges(tx, endpoint, { since, after: 0 }, async range => {
     await askAgain(tx, endpoint, range, now);
     await makeMissing(tx, endpoint, range, now);
-  }
+  });
+}
+
+/**
+ * Makes due at `now` every event since `since` of which the endpoint never had a delivery, for it was off when they came. Nothing
+ * is numbered from here until the transaction ends: whoever numbered then would still take the endpoint for one that is off.
+ */
+export async function askForMissed(tx: Tx, endpoint: EndpointRow, since: Date, now: Date): Promise<void> {
+  const make = (range: Range) => makeMissing(tx, endpoint, range, now);
+  const after = await inRanges(tx, endpoint, { since, after: 0 }, make);
+  await waitForRelay(tx);
+  await inRanges(tx, endpoint, { since, after }, make);
+}
+
+/** @returns the last position that there was */
+async function inRanges(
+  tx: Tx,
+  { agency_id }: EndpointRow,
+  { since, after }: { since: Date; after: number },
+  work: (range: Range) => Promise<void>,
+): Promise<number> {
+  const { rows } = await sql<{ first: number | null; last: number | null }>`
+    select min(position) as first, max(position) as last from events
+    where agency_id = ${agency_id} and position > ${after} and occurred_at >= ${since}`.execute(tx);
+  const { first, last } = rows[0]!;
+  if (first === null || last === null) return after;
+  for (let from = first; from <= last; from += AT_ONCE) await work({ since, from, to: Math.min(last, from + AT_ONCE - 1) });
+  return last;
 }
 
 interface Range {

@@ -11,6 +11,7 @@ import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../pla
 import { newId } from '../platform/ids.ts';
 import { checkWebhookUrl } from '../platform/outbound.ts';
 import type { Services } from '../services.ts';
+import { askForMissed, lockRecovery } from './again-store.ts';
 import { lastPositions, listEvents, makeDue, type Told, type ToldEvent, tell } from './outbox-store.ts';
 import type { DeliveryView, EndpointBody, EndpointPatch, EndpointView } from './schema.ts';
 import {
@@ -157,15 +158,21 @@ export const pauseWebhookEndpoint = (services: Services, actor: AgencyActor, id:
   });
 
 /**
- * Sends to an endpoint again, in order and at once, what was kept for it; the agency is told where the endpoint had failed.
+ * Sends to an endpoint again, in order and at once, what has not arrived at it: what was kept for it, and of one that was disabled
+ * also what came since it began to fail. The agency is told where the endpoint had failed.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` where the endpoint is active
  */
 export const enableWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<EndpointView>> =>
   act(services, actor, 'webhook_endpoint.enable', viewFor(actor), async (tx, now) => {
-    const { status, failing_since } = await lockOwn(tx, actor, id);
+    const endpoint = await lockOwn(tx, actor, id);
+    const { status, failing_since } = endpoint;
     if (status === 'active') throw wrongState(status);
     await saveEndpoint(tx, id, { status: 'active', failing_since: null }, now);
-    await asSystem(tx, 'relay', tx => makeDue(tx, id, now));
+    await asSystem(tx, 'relay', async tx => {
+      await lockRecovery(tx, id);
+      await makeDue(tx, id, now);
+      if (status === 'disabled' && failing_since) await askForMissed(tx, endpoint, failing_since, now);
+    });
     const failed = status === 'disabled' || failing_since !== null;
     const events = failed ? [aboutEndpoint('endpoint.recovered', actor, id, { status: 'active' })] : [];
     return { id, receipt: await recordChange(services, tx, actor, 'enable', id, ['status'], events) };

@@ -80,6 +80,11 @@ export async function tryLockRelay(tx: Tx): Promise<boolean> {
   return rows[0]!.locked;
 }
 
+/** Waits until nobody numbers, and lets nobody do so until this transaction ends. */
+export async function waitForRelay(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock(${RELAY_LOCK})`.execute(tx);
+}
+
 interface Match {
   number: number;
   type: EventType;
@@ -152,14 +157,14 @@ export async function insertDeliveries(tx: Tx, matches: readonly Match[], now: D
 }
 
 /**
- * Makes what waits at an endpoint due at `now`, in the order of the events: what was parked goes before what came after it, and
- * all of it has the whole schedule before it again.
+ * Makes what has not arrived at an endpoint due at `now`, in the order of the events: what was parked or exhausted goes before what
+ * came after it, and all of it has the whole schedule before it again.
  */
 export async function makeDue(tx: Tx, endpoint_id: string, now: Date): Promise<void> {
   // What is under way is left to who settles it, who may be waiting for this endpoint.
   await sql`
     update deliveries set state = 'pending', next_attempt_at = ${now}, attempts_before = attempts
-    where endpoint_id = ${endpoint_id} and next_attempt_at is not null and (claimed_until is null or claimed_until <= now())`.execute(
+    where endpoint_id = ${endpoint_id} and (next_attempt_at is not null or state = 'exhausted') and (claimed_until is null or claimed_until <= now())`.execute(
     tx,
   );
 }

@@ -147,7 +147,7 @@ export function webhookRoutes(app: App, services: Services): void {
     operation({
       ...of_one,
       id: 'enableWebhookEndpoint',
-      summary: 'Send to a paused or disabled endpoint again, first what was kept for it',
+      summary: 'Send to a paused or disabled endpoint again, first what has not arrived at it',
       action: 'webhook_endpoint.enable',
       problems: ['wrong_state'],
       answer: EndpointView,

@@ -87,13 +87,14 @@ export async function markFailing(tx: Tx, id: string, now: Date): Promise<Date> 
   return failing_since!;
 }
 
-/** Notes that a delivery arrived. */
+/** Notes that a delivery arrived. A disabled endpoint keeps since when it failed: what it missed is sent when it is enabled. */
 export async function markWorking(tx: Tx, id: string): Promise<void> {
   await tx
     .updateTable('webhook_endpoints')
     .set({ failing_since: null })
     .where('id', '=', id)
     .where('failing_since', 'is not', null)
+    .where('status', '!=', 'disabled')
     .execute();
 }
 
