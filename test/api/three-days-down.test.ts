@@ -125,7 +125,7 @@ t.test('a clinic whose systems are down for three days', async t => {
         `in order: ${subject}`,
       );
     }
-    await holdNotified(t, { database: services.config.database_url!, now: clock.now(), slack_ms: 0, arrived });
+    await holdNotified(t, { database: services.config.database_url!, now: clock.now(), arrived });
   }
 
   await t.test('has everything again by recovering alone', async t => {
