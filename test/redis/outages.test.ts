@@ -3,6 +3,7 @@ import { symbols } from 'pino';
 import t, { type Test } from 'tap';
 import { startWebhookJobs, type WebhookJobs } from '../../src/webhooks/jobs.ts';
 import { startTestApp } from '../support/app.ts';
+import { type Arrived, holdNotified } from '../support/invariants.ts';
 import { clinic } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
@@ -48,7 +49,9 @@ async function startMail(t: Test, REDIS_URL: string): Promise<Mail> {
     ok(await health.post(`/v1/referrals/${referral.id}/accept`, {}));
     referrals.push(referral.id);
   }
-  await registerEndpoint(services, (await demoActors(services)).health, receiver.url, ['referral.message']);
+  const endpoint_id = await registerEndpoint(services, (await demoActors(services)).health, receiver.url, ['referral.message']);
+  const came: Arrived[] = [];
+  receiver.onArrival = ({ headers, text }) => came.push({ endpoint_id, event_id: String(headers['webhook-id']), text });
   const jobs = startWebhookJobs(services);
   t.teardown(() => jobs.stop());
 
@@ -78,6 +81,7 @@ async function startMail(t: Test, REDIS_URL: string): Promise<Mail> {
         const in_order = sequences.toSorted((a, b) => a - b);
         t.strictSame(sequences, in_order, 'in order within its referral');
       }
+      await holdNotified(t, { database: services.config.database_url!, now: services.now(), arrived: came });
     },
     async usesAgain(t, redis) {
       const done = async () =>
