@@ -244,8 +244,10 @@ AS $function$
             or (recipient.kind = 'coordination_committee' and r.jurisdiction = any (recipient.jurisdictions))
             or (exists (select from offers o where o.referral_id = event.referral_id and o.agency_id = recipient.id
                 and o.forgotten_at is null
-                and (event.type <> 'referral.message' or (o.status in ('accepted', 'in_progress')
-                  and o.id = coalesce(event.body ->> 'offer_id', o.id))))
+                and (event.type not in ('referral.message', 'decision.made', 'decision.served', 'case.stage_changed')
+                  or (o.status in ('accepted', 'in_progress') and o.id = coalesce(event.body ->> 'offer_id', o.id))
+                  or (event.type in ('decision.made', 'decision.served') and exists (
+                    select from decisions d where d.id = event.body ->> 'decision_id' and d.agency_id = recipient.id))))
               and not exists (select from offers o where o.id = event.body ->> 'offer_id'
                 and (o.agency_id <> recipient.id or o.forgotten_at is not null)))));
       end if;
@@ -253,8 +255,9 @@ AS $function$
         select from cases c where c.id = event.case_id and (
           c.owner_agency_id = recipient.id
           or (recipient.kind = 'coordination_committee' and c.jurisdiction = any (recipient.jurisdictions))
-          or exists (select from offers o where o.case_id = c.id
-            and (o.sender_agency_id = recipient.id or (o.agency_id = recipient.id and o.forgotten_at is null)))));
+          or exists (select from offers o where o.case_id = c.id and o.agency_id = recipient.id and o.forgotten_at is null)
+          or (event.type = 'case.transferred'
+            and exists (select from offers o where o.case_id = c.id and o.sender_agency_id = recipient.id))));
     end $function$;
 
 CREATE OR REPLACE FUNCTION public.me()
@@ -1070,6 +1073,8 @@ CREATE POLICY authority ON decisions AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (agency_id = me() AND decides(case_id));
 CREATE POLICY parties ON decisions AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text, 'trail'::text]) OR owns(case_id) OR agency_id = me() AND was_disclosed(case_id) OR decides(case_id) OR (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])));
+CREATE POLICY relay ON decisions AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
 CREATE POLICY serves ON decisions AS PERMISSIVE FOR UPDATE TO PUBLIC
   USING (owns(case_id) OR agency_id = me() AND was_disclosed(case_id))
   WITH CHECK (owns(case_id) OR agency_id = me() AND was_disclosed(case_id));

@@ -85,7 +85,7 @@ async function askAgain(tx: Tx, endpoint: EndpointRow, range: Range, now: Date):
       select d.id, d.running from events e cross join lateral (
         select d.id, coalesce(d.claimed_until > now(), false) as running from deliveries d
         where d.event_number = e.number and d.endpoint_id = ${endpoint.id} and (d.delivered_at is null or d.delivered_at <= ${now})
-        for update skip locked) d
+        for update) d
       where ${isIn(endpoint, range)}) found
     where d.id = found.id`.execute(tx);
 }

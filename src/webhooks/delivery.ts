@@ -9,7 +9,7 @@ import { VERSION } from '../platform/version.ts';
 import type { Services } from '../services.ts';
 import { type Claim, type Settlement, settleDeliveries } from './claim-store.ts';
 import { tell } from './outbox-store.ts';
-import { listCoordinators, markFailing, markWorking, openSecret, stopAsked, switchOff } from './store.ts';
+import { listCoordinators, lockEndpoint, markFailing, markWorking, openSecret, stopAsked, switchOff } from './store.ts';
 
 /**
  * Attempts, each made at least once ("Events and notifications", section "Sending"). One is claimed in a short transaction
@@ -193,6 +193,8 @@ const settleAlone = (services: Services, attempt: Attempt): Promise<Settled | nu
   transact(services, RELAY, async tx => {
     const now = services.now();
     const { claim, result } = attempt;
+    // Before its deliveries: in the order of whoever enables it.
+    await lockEndpoint(tx, claim.agency_id, claim.endpoint.id);
     const receipt = await recordAttempt(services, tx, attempt);
     const settlement = settlementOf(attempt, now);
     const saved = await settleDeliveries(tx, [settlement], { wait: true });

@@ -3,7 +3,7 @@ import t from 'tap';
 import type { EventType } from '../../src/core/events.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { identification } from '../support/identification.ts';

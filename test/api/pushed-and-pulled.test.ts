@@ -1,7 +1,7 @@
 import t from 'tap';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { identification } from '../support/identification.ts';

@@ -3,6 +3,7 @@ import tap, { type Test, test } from 'tap';
 import type { EventType } from '../../src/core/events.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
+import type { Services } from '../../src/services.ts';
 import { lockRecovery } from '../../src/webhooks/again-store.ts';
 import { deleteExpired } from '../../src/webhooks/retention.ts';
 import { deliver, deliverDue } from '../../src/webhooks/turn.ts';
@@ -68,6 +69,15 @@ async function start(t: Test) {
         ({ event_type }: { event_type: string }) => event_type !== 'endpoint.recovered',
       ),
   };
+}
+
+/** How many wait for a lock that others of this database hold. */
+async function waiting(services: Services): Promise<number> {
+  const [row] = await lookAsOwner<{ count: number }>(
+    services,
+    `select count(*)::int as count from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+  );
+  return row!.count;
 }
 
 test('recovery', async t => {
@@ -313,14 +323,7 @@ test('recoveries at once double nothing', async t => {
     await locked.promise;
     const second = recover(id, since);
     // It has said when it was asked for, and waits for its turn.
-    while (true) {
-      const [row] = await lookAsOwner<{ waiting: number }>(
-        services,
-        `select count(*)::int as waiting from pg_locks where locktype = 'advisory' and not granted
-          and database = (select oid from pg_database where datname = current_database())`,
-      );
-      if (row!.waiting > 0) break;
-    }
+    while ((await waiting(services)) === 0);
     clock.advance(SECOND);
     await run();
     t.equal(arrived().length, 20);
@@ -350,6 +353,34 @@ test('recoveries at once double nothing', async t => {
     await run();
     t.same(arrived(), ['referral.reviewed']);
   });
+});
+
+test('nothing is left out that is being settled as it is asked for', async t => {
+  const { services, clock, run, send, arrived, recover, create, supervisor, receiver } = await start(t);
+  const id = await create();
+  const since = clock.now();
+  for (let i = 0; i < 3; i += 1) await send('referral.message', { subject_id: newId('ref') });
+  receiver.replies.push(...Array.from({ length: 3 }, () => ({ status: 500 })));
+  await run();
+  ok(await supervisor.post(`${PATH}/${id}/pause`));
+  clock.advance(SECOND);
+  // Whoever settles holds the row for a moment.
+  const locked = Promise.withResolvers<void>();
+  const go = Promise.withResolvers<void>();
+  const settling = asRelay(services, async tx => {
+    await tx.selectFrom('deliveries').select('id').orderBy('position').limit(1).forUpdate().execute();
+    locked.resolve();
+    await go.promise;
+  });
+  await locked.promise;
+  const asked = recover(id, since);
+  while ((await waiting(services)) === 0);
+  go.resolve();
+  await settling;
+  t.equal((await asked).body.to_send, 3);
+  arrived();
+  await run();
+  t.equal(arrived().length, 3);
 });
 
 test('access is looked at again when something is sent again', async t => {

@@ -3,12 +3,13 @@ import t, { type Test } from 'tap';
 import type { OfferStatus } from '../../src/core/codes.ts';
 import { EVENT_TYPES, type EventType } from '../../src/core/events.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
+import { identification } from '../support/identification.ts';
 import { all, clinic, eventsOf, HOUR, type ToldEvent } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
-import { consentBody, ok } from '../support/night.ts';
+import { consentBody, ok, referralBody } from '../support/night.ts';
 import { asRelay, demoActors, emit, notice, startReceiver } from '../support/webhooks.ts';
 
 /**
@@ -23,7 +24,7 @@ type Until = 'always' | 'taken' | 'known';
 type About = 'referral' | 'case' | 'nothing';
 
 /** What events of a type are about, and until when they are told to whoever was to be told. */
-const TOLD: Record<EventType, { about: readonly About[]; until: Until }> = {
+const TOLD: Record<EventType, { about: readonly About[]; until: Until; of_referral?: Until }> = {
   'referral.offered': { about: ['referral'], until: 'known' },
   'referral.received': { about: ['referral'], until: 'known' },
   'referral.information_requested': { about: ['referral'], until: 'known' },
@@ -44,7 +45,7 @@ const TOLD: Record<EventType, { about: readonly About[]; until: Until }> = {
   'referral.contested': { about: ['referral'], until: 'known' },
   'referral.message': { about: ['referral'], until: 'taken' },
   'case.opened': { about: ['case'], until: 'known' },
-  'case.stage_changed': { about: ['case', 'referral'], until: 'known' },
+  'case.stage_changed': { about: ['case', 'referral'], until: 'known', of_referral: 'taken' },
   'case.closed': { about: ['case'], until: 'known' },
   'case.reopened': { about: ['case'], until: 'known' },
   'case.transferred': { about: ['case'], until: 'known' },
@@ -56,8 +57,8 @@ const TOLD: Record<EventType, { about: readonly About[]; until: Until }> = {
   'disclosure.updated': { about: ['referral'], until: 'taken' },
   'disclosure.deletion_due': { about: ['referral'], until: 'known' },
   'safety.changed': { about: ['referral'], until: 'always' },
-  'decision.made': { about: ['case', 'referral'], until: 'known' },
-  'decision.served': { about: ['case', 'referral'], until: 'known' },
+  'decision.made': { about: ['case', 'referral'], until: 'known', of_referral: 'taken' },
+  'decision.served': { about: ['case', 'referral'], until: 'known', of_referral: 'taken' },
   'timer.warned': { about: ['case', 'referral'], until: 'known' },
   'timer.breached': { about: ['case', 'referral'], until: 'known' },
   // About nothing: a call to somebody on duty, and how many a changed calendar moved.
@@ -96,7 +97,8 @@ interface Row {
 }
 
 function mayKnow({ type, referral_id, case_id }: Row, standing: Standing): boolean {
-  const { until } = TOLD[type];
+  const { until: of_case, of_referral = of_case } = TOLD[type];
+  const until = referral_id === null ? of_case : of_referral;
   if (until === 'always' || (referral_id === null && case_id === null)) return true;
   return until === 'taken' ? standing === 'taken' : standing !== 'forgotten';
 }
@@ -314,3 +316,44 @@ const SERVICE = {
   status: 'active',
   suspended_reason: null,
 };
+
+t.test('a former owner may no longer know of consents that were given while the case was its own', async t => {
+  const test = await startTestApp(t);
+  const them = await mechanism(test);
+  const { as, agencies } = them;
+  const path = `/v1/agencies/${agencies.civil_society.id}/services/case_management`;
+  ok(await as('civil_society', 'supervisor').put(path, SERVICE, { 'if-none-match': '*' }));
+  const { sender, ask } = clinic(them);
+  const { kase } = await ask();
+  const consent = { recipient: { agency_kind: 'civil_society' }, purposes: ['case_management'] };
+  ok(await sender.post(`/v1/cases/${kase.id}/consents`, consentBody(consent)));
+  const handed = { service: 'case_management', urgency: 'urgent', routing: 'direct', categories: ['identity'] };
+  const to = { recipient_agency_id: agencies.civil_society.id };
+  const made = ok(await sender.post(`/v1/cases/${kase.id}/referrals`, { ...handed, ...to }));
+  ok(await as('civil_society').post(`/v1/referrals/${made.id}/accept`, {}));
+  t.equal((await sender.get(`/v1/cases/${kase.id}/consents`)).status, 403);
+  const told = (await eventsOf(test.services, sender)).map(({ type }) => type);
+  t.notOk(told.includes('consent.granted'));
+  t.ok(told.includes('case.transferred'));
+});
+
+t.test('an authority whose offer is over learns nothing more of what others decided', async t => {
+  const test = await startTestApp(t);
+  const them = await mechanism(test);
+  const { as, agencies } = them;
+  const { owner, authority, accepted, body } = identification(test, them);
+  const found = await accepted();
+  const path = `/v1/agencies/${agencies.health.id}`;
+  ok(await as('committee', 'nobody').patch(path, { competent_authority: true }, { 'if-match': '*' }));
+  ok(await as('health', 'supervisor').put(`${path}/services/identification`, SERVICE, { 'if-none-match': '*' }));
+  const consent = { recipient: { agency_kind: 'health' }, purposes: ['identification'] };
+  ok(await owner.post(`${found.path}/consents`, consentBody(consent)));
+  const direct = { service: 'identification', urgency: 'urgent', routing: 'direct', recipient_agency_id: agencies.health.id };
+  const second = ok(await owner.post(`${found.path}/referrals`, referralBody(direct)));
+  ok(await as('health').post(`/v1/referrals/${second.id}/accept`, {}));
+  ok(await as('health').post(`${found.path}/decisions`, body('reasonable_grounds', 'positive')));
+  ok(await authority.post(`/v1/referrals/${found.referral.id}/fail`, { reason_code: 'other' }));
+  t.not((await authority.get(`${found.path}/decisions`)).status, 200);
+  const told = (await eventsOf(test.services, authority)).map(({ type }) => type);
+  t.notOk(told.includes('decision.made'));
+});

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { type Arrived, holdNotified } from '../support/invariants.ts';
