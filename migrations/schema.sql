@@ -1666,9 +1666,12 @@ CREATE TABLE webhook_endpoints (
   paced_until timestamp with time zone,
   turn_of text,
   turn_until timestamp with time zone,
+  tls bytea,
+  tls_summary jsonb,
   CONSTRAINT webhook_endpoints_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT webhook_endpoints_max_per_second_check CHECK (max_per_second >= 1 AND max_per_second <= 1000),
-  CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id)
+  CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id),
+  CONSTRAINT webhook_endpoints_tls CHECK ((tls IS NULL) = (tls_summary IS NULL))
 );
 CREATE INDEX webhook_endpoints_agency ON webhook_endpoints USING btree (agency_id) WHERE deleted_at IS NULL;
 ALTER TABLE webhook_endpoints ENABLE ROW LEVEL SECURITY;

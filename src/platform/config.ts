@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 import { NoteError, parseVerifierKey, TYPE_COSIGNATURE } from '../core/signed-note.ts';
+import type { ProxyAddress } from './outbound-connection.ts';
 
 /**
  * The only reader of `process.env`. What a variable means, and its default, is in the table of README.md.
@@ -36,6 +37,8 @@ export interface Config {
   rate_limit: { per_second: number; burst: number };
   /** Ports beside 443 that a webhook endpoint may have. */
   webhook_ports: number[];
+  /** What webhooks go through; null: nothing. */
+  egress_proxy: ProxyAddress | null;
   /** Addresses of reverse proxies whose `X-Forwarded-For` is believed. */
   trust_proxy: string[];
 }
@@ -114,6 +117,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       .split(',')
       .filter(Boolean)
       .map(port => toInteger('WEBHOOK_PORTS', port, 1, 65_535)),
+    egress_proxy: egressProxy(env),
     trust_proxy: (env.TRUST_PROXY ?? '')
       .split(',')
       .map(address => address.trim())
@@ -275,6 +279,26 @@ function redisAddress(env: NodeJS.ProcessEnv): RedisAddress | null {
     password: decoded(parts.password),
     sentinel_password: query.get('sentinel_password') ?? undefined,
   };
+}
+
+/** `http://user:password@host:3128`. It may hold a password, so no error quotes it. */
+function egressProxy(env: NodeJS.ProcessEnv): ProxyAddress | null {
+  const text = env.EGRESS_PROXY;
+  if (!text) return null;
+  const wrong = () => new ConfigError('EGRESS_PROXY must be http://host:port or http://user:password@host:port');
+  const url = URL.parse(text);
+  if (url?.protocol !== 'http:' || url.pathname !== '/' || url.search || url.hash) throw wrong();
+  const { hostname, port, username, password } = url;
+  try {
+    const credentials = username || password ? [username, password].map(decodeURIComponent).join(':') : null;
+    return {
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 80),
+      authorization: credentials && `Basic ${Buffer.from(credentials).toString('base64')}`,
+    };
+  } catch {
+    throw wrong();
+  }
 }
 
 function rateLimit(env: NodeJS.ProcessEnv): Config['rate_limit'] {

@@ -25,6 +25,8 @@ import type { DutyEntry } from '../core/duty-roster.ts';
 import type { EventType } from '../core/events.ts';
 import type { BreachEffect, GuardedAct } from '../core/policy.ts';
 import type { ClockRule } from '../core/reckoning.ts';
+import type { DeliveryFailure } from './delivery-failure.ts';
+import type { TlsSummary } from './tls-settings.ts';
 
 /** The tables as Kysely sees them; `migrations/` makes them, `migrations/schema.sql` shows them whole. */
 export interface Tables {
@@ -607,6 +609,9 @@ export interface WebhookEndpointTable extends Versioned {
   /** Whose turn it is to send it what is ordinary, unless that is over. */
   turn_of: string | null;
   turn_until: Date | null;
+  /** Its TLS settings, sealed. */
+  tls: Buffer | null;
+  tls_summary: TlsSummary | null;
 }
 
 export interface DeliveryTable {
@@ -632,7 +637,7 @@ export interface DeliveryTable {
   next_attempt_at: Date | null;
   claimed_until: Date | null;
   last_status: number | null;
-  last_error: string | null;
+  last_error: DeliveryFailure | null;
   created_at: Date;
   delivered_at: Date | null;
 }
@@ -644,7 +649,7 @@ export interface DeliveryAttemptTable {
   started_at: Date;
   duration_ms: number;
   status: number | null;
-  error: string | null;
+  error: DeliveryFailure | null;
 }
 
 interface AuditRecord {

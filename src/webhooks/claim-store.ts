@@ -1,5 +1,6 @@
 import { type Expression, sql } from 'kysely';
 import type { Tx } from '../platform/database.ts';
+import type { DeliveryFailure } from '../platform/delivery-failure.ts';
 import type { DeliveryTable } from '../platform/tables.ts';
 import type { DueDelivery, ToldEvent } from './outbox-store.ts';
 
@@ -78,6 +79,7 @@ export interface Endpoint {
   url: string;
   secret: Buffer;
   previous_secret: Buffer | null;
+  tls: Buffer | null;
   failing: boolean;
 }
 
@@ -115,13 +117,13 @@ type EndpointRow = Endpoint & {
  */
 export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wish): Promise<Claimed> {
   const { rows: endpoints } = await sql<EndpointRow>`
-    select id, url, secret, status, stops, deleted_at is not null as deleted, failing_since is not null as failing, max_per_second,
+    select id, url, secret, tls, status, stops, deleted_at is not null as deleted, failing_since is not null as failing, max_per_second,
       case when previous_secret_until > ${now} then previous_secret end as previous_secret, turn_of,
       coalesce(turn_until <= now(), true) as is_free,
       greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms, ${planOnce}
     from webhook_endpoints where id = ${endpoint_id} for no key update`.execute(tx);
   if (!endpoints[0]) throw new Error('there is no such endpoint');
-  const { id, url, secret, previous_secret, failing, ...row } = endpoints[0];
+  const { id, url, secret, previous_secret, tls, failing, ...row } = endpoints[0];
   if (row.deleted) return { claims: [], paced_ms: null };
   const is_mine = row.is_free || row.turn_of === wish.turn;
   // A second's worth may go out at once.
@@ -131,7 +133,7 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
   const off = row.status === 'active' ? undefined : { stops: sql<number>`${row.stops}::int` };
 
   const found = await claim(tx, endpoint_id, now, { urgent: wish.urgent, ordinary: Math.min(wished, budget) }, off);
-  const endpoint: Endpoint = { id, url, secret, previous_secret, failing };
+  const endpoint: Endpoint = { id, url, secret, previous_secret, tls, failing };
   const claims = found.map(({ delivery_id, attempts, attempts_before, asked_after_stop, waits, ...event }) => ({
     id: delivery_id,
     attempts,
@@ -217,7 +219,7 @@ export interface Settlement {
   started_at: Date;
   duration_ms: number;
   status: number | null;
-  error: string | null;
+  error: DeliveryFailure | null;
   state: DeliveryTable['state'];
   next_attempt_at: Date | null;
   delivered_at: Date | null;

@@ -25,6 +25,7 @@ import {
   saveEndpoint,
   sealSecret,
 } from './store.ts';
+import { changeTls, keepTls } from './tls.ts';
 import { deliveryView, endpointView, viewFor } from './view.ts';
 import type { WaitingPulls } from './waiting.ts';
 
@@ -34,14 +35,17 @@ const ENDPOINTS_PER_AGENCY = 10;
 
 /**
  * Registers an endpoint. Its secret is in this answer and in no other.
- * @throws Problem `invalid_request` where webhooks may not go to the URL, `forbidden`, `unprocessable` where it has enough of them
+ * @throws Problem `invalid_request` where webhooks may not go to the URL or its TLS settings are of no use, `forbidden`,
+ * `unprocessable` where it has enough of them
  */
 export function createWebhookEndpoint(
   services: Services,
   actor: AgencyActor,
-  { url, event_types, description = null, signature = ['v1'], max_per_second }: EndpointBody,
+  { url, event_types, description = null, signature = ['v1'], max_per_second, tls = null }: EndpointBody,
 ): Promise<Outcome<EndpointView>> {
   checkEndpoint(services, { url, event_types });
+  const id = newId('whe');
+  const kept_tls = keepTls(services, { id, url }, tls);
   return act(services, actor, 'webhook_endpoint.create', viewFor(actor), async (tx, now) => {
     authorise(actor, 'webhook_endpoint.manage', ['self']);
     if ((await countEndpoints(tx, actor.agency_id)) >= ENDPOINTS_PER_AGENCY) {
@@ -49,7 +53,6 @@ export function createWebhookEndpoint(
         detail: `The agency has ${ENDPOINTS_PER_AGENCY} endpoints already, which is all that it may have: delete one first.`,
       });
     }
-    const id = newId('whe');
     const secret = secretFrom(randomBytes(SECRET_BYTES));
     await insertEndpoint(tx, {
       id,
@@ -64,6 +67,7 @@ export function createWebhookEndpoint(
       previous_secret: null,
       previous_secret_until: null,
       failing_since: null,
+      ...kept_tls,
       deleted_at: null,
       created_at: now,
       updated_at: now,
@@ -106,8 +110,9 @@ export function updateWebhookEndpoint(
 ): Promise<Outcome<EndpointView>> {
   checkEndpoint(services, patch);
   return act(services, actor, 'webhook_endpoint.update', viewFor(actor), async (tx, now) => {
-    await lockOwn(tx, actor, id, { required: true });
-    await saveEndpoint(tx, id, patch, now);
+    const endpoint = await lockOwn(tx, actor, id, { required: true });
+    const { tls: _, ...change } = patch;
+    await saveEndpoint(tx, id, { ...change, ...changeTls(services, endpoint, patch) }, now);
     return { id, receipt: await recordChange(services, tx, actor, 'update', id, Object.keys(patch)) };
   });
 }
@@ -121,7 +126,8 @@ export const deleteWebhookEndpoint = (services: Services, actor: AgencyActor, id
     async () => ({}),
     async (tx, now) => {
       await lockOwn(tx, actor, id);
-      await saveEndpoint(tx, id, { deleted_at: now, previous_secret: null, previous_secret_until: null }, now);
+      const wiped = { previous_secret: null, previous_secret_until: null, tls: null, tls_summary: null };
+      await saveEndpoint(tx, id, { deleted_at: now, ...wiped }, now);
       return { id, receipt: await recordChange(services, tx, actor, 'delete', id, []) };
     },
   );

@@ -10,7 +10,7 @@ import { VERSION } from '../platform/version.ts';
 import type { Services } from '../services.ts';
 import { type Claim, type Settlement, settleDeliveries } from './claim-store.ts';
 import { tell } from './outbox-store.ts';
-import { listCoordinators, lockEndpoint, markFailing, markWorking, openSecret, stopAsked, switchOff } from './store.ts';
+import { listCoordinators, lockEndpoint, markFailing, markWorking, openSecret, openTls, stopAsked, switchOff } from './store.ts';
 
 /**
  * Attempts, each made at least once ("Events and notifications", section "Sending"). One is claimed in a short transaction
@@ -159,9 +159,10 @@ async function post(services: Services, outbound: Outbound, { event, endpoint }:
     'webhook-timestamp': String(timestamp),
     'webhook-signature': signWebhook({ id: event.id, timestamp, body, secrets }),
   };
+  const receiver = { id: endpoint.id, tls: endpoint.tls && openTls(services.vault, endpoint.id, endpoint.tls) };
   const started = performance.now();
   try {
-    return { ...(await outbound.post(endpoint.url, { headers, body })), error: null };
+    return { ...(await outbound.post(endpoint.url, { headers, body, receiver })), error: null };
   } catch (error) {
     if (!(error instanceof DeliveryError)) throw error;
     return { status: null, error: error.reason, retry_after: null, duration_ms: Math.round(performance.now() - started) };

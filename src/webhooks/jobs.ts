@@ -34,7 +34,12 @@ export interface WebhookJobs {
 export function startWebhookJobs(services: Services): WebhookJobs {
   const { config, log, queue, wake_up } = services;
   if (!queue) throw new Error('the worker needs the queue');
-  const outbound = createOutbound({ production: config.production, ports: config.webhook_ports, connections: CONNECTIONS });
+  const outbound = createOutbound({
+    production: config.production,
+    ports: config.webhook_ports,
+    proxy: config.egress_proxy,
+    connections: CONNECTIONS,
+  });
   const sender = createSender(services, outbound);
   const failed = loopFailed(services);
   const stopping = new AbortController();

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox';
 import { EVENT_TYPES } from '../core/events.ts';
+import { DELIVERY_FAILURES, type DeliveryFailure } from '../platform/delivery-failure.ts';
 import { Closed, Code, Codes, Id, Instant, Named, Nullable, Text } from '../platform/http/openapi.ts';
 
 const EventTypes = Codes([...EVENT_TYPES, '*'] as const, { minItems: 1, description: 'Types of events, or `["*"]` for all' });
@@ -16,12 +17,28 @@ const MaxPerSecond = Type.Integer({
   description: 'Ordinary events that are posted in a second at most, 500 by default; emergencies are not held up',
 });
 
+const Pem = (description: string) => Type.Optional(Nullable(Type.String({ minLength: 1, maxLength: 20_000, description })));
+const Tls = Nullable(
+  Closed(
+    {
+      ca: Pem(
+        'Certificates of the only authorities that are trusted at this endpoint, in PEM; null: those that everybody trusts',
+      ),
+      client_certificate: Pem('What the service shows the endpoint of itself, in PEM, with what its authority stands behind'),
+      client_key: Pem('Its private key, in PEM without a passphrase; never shown again'),
+    },
+    { description: 'For receivers with a PKI of their own' },
+  ),
+);
+export type Tls = Static<typeof Tls>;
+
 export const EndpointBody = Closed({
   url: Url,
   event_types: EventTypes,
   description: Type.Optional(Description),
   signature: Type.Optional(Signature),
   max_per_second: Type.Optional(MaxPerSecond),
+  tls: Type.Optional(Tls),
 });
 export type EndpointBody = Static<typeof EndpointBody>;
 
@@ -32,12 +49,18 @@ export const EndpointPatch = Closed(
     description: Type.Optional(Description),
     signature: Type.Optional(Signature),
     max_per_second: Type.Optional(MaxPerSecond),
+    tls: Type.Optional(Tls),
   },
   { minProperties: 1 },
 );
 export type EndpointPatch = Static<typeof EndpointPatch>;
 
 const Secret = Type.String({ description: '`whsec_…`, shown in this answer and never again' });
+
+const Certificate = Closed({
+  fingerprint: Type.String({ description: 'SHA-256, as OpenSSL writes it' }),
+  expires_at: Instant(),
+});
 
 const endpoint = {
   id: Id('whe'),
@@ -47,6 +70,7 @@ const endpoint = {
   description: Nullable(Type.String()),
   signature: Type.Array(Type.String()),
   max_per_second: Type.Integer(),
+  tls: Nullable(Closed({ ca: Type.Array(Certificate), client_certificate: Nullable(Certificate) })),
   status: Code(['active', 'paused', 'disabled'] as const),
   failing_since: Nullable(Instant()),
   previous_secret_until: Nullable(Instant()),
@@ -66,6 +90,14 @@ export const NewEndpoint = Closed({ ...endpoint, secret: Secret });
 export const NewSecret = Closed({ secret: Secret });
 export type NewSecret = Static<typeof NewSecret>;
 
+const DeliveryFailureCode = Type.Unsafe<DeliveryFailure>({
+  type: 'string',
+  enum: Object.keys(DELIVERY_FAILURES),
+  description: `Why there was no answer:\n${Object.entries(DELIVERY_FAILURES)
+    .map(([code, meaning]) => `- \`${code}\`: ${meaning}`)
+    .join('\n')}`,
+});
+
 const DELIVERY_STATES = ['pending', 'parked', 'delivered', 'withheld', 'exhausted'] as const;
 export const DeliveryQuery = { state: Type.Optional(Code(DELIVERY_STATES)) };
 export const DeliveryView = Named('Delivery', {
@@ -79,7 +111,7 @@ export const DeliveryView = Named('Delivery', {
       started_at: Instant(),
       duration_ms: Type.Integer(),
       status: Nullable(Type.Integer({ description: 'HTTP status of the answer; null: there was none' })),
-      error: Nullable(Type.String({ description: 'Why there was no answer, coded' })),
+      error: Nullable(DeliveryFailureCode),
     }),
   ),
   next_attempt_at: Nullable(Instant()),

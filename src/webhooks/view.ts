@@ -29,24 +29,22 @@ export const viewDelivery =
     return deliveryView(await asSystem(tx, 'relay', tx => getDelivery(tx, id)));
   };
 
-export function endpointView({
-  secret: _,
-  previous_secret: __,
-  deleted_at: ___,
-  stops: ____,
-  paced_until: _____,
-  turn_of: ______,
-  turn_until: _______,
-  ...endpoint
-}: EndpointRow): EndpointView {
-  return {
-    ...endpoint,
-    failing_since: endpoint.failing_since?.toISOString() ?? null,
-    previous_secret_until: endpoint.previous_secret_until?.toISOString() ?? null,
-    created_at: endpoint.created_at.toISOString(),
-    updated_at: endpoint.updated_at.toISOString(),
-  };
-}
+export const endpointView = (row: EndpointRow): EndpointView => ({
+  id: row.id,
+  agency_id: row.agency_id,
+  url: row.url,
+  event_types: row.event_types,
+  description: row.description,
+  signature: row.signature,
+  max_per_second: row.max_per_second,
+  tls: row.tls_summary,
+  status: row.status,
+  failing_since: row.failing_since?.toISOString() ?? null,
+  previous_secret_until: row.previous_secret_until?.toISOString() ?? null,
+  version: row.version,
+  created_at: row.created_at.toISOString(),
+  updated_at: row.updated_at.toISOString(),
+});
 
 export const deliveryView = ({
   id,

@@ -159,6 +159,8 @@ export async function registerEndpoint(
       previous_secret: null,
       previous_secret_until: null,
       failing_since: null,
+      tls: null,
+      tls_summary: null,
       deleted_at: null,
       created_at: now,
       updated_at: now,
