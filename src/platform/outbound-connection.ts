@@ -123,20 +123,20 @@ function askProxy({ host, port, authorization }: ProxyAddress, path: string, sig
   });
 }
 
-const handshake = (socket: Socket, hostname: string, secureContext: SecureContext, signal: AbortSignal): Promise<Socket> =>
-  settled(
-    startTls({
-      socket,
-      host: hostname,
-      ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
-      secureContext,
-      rejectUnauthorized: true,
-      // No session is kept: each connection verifies certificates anew, and no two receivers could share one.
-      ALPNProtocols: ['http/1.1'],
-    }),
-    'secureConnect',
-    signal,
-  );
+async function handshake(socket: Socket, hostname: string, secureContext: SecureContext, signal: AbortSignal): Promise<Socket> {
+  const secured = startTls({
+    socket,
+    host: hostname,
+    ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
+    secureContext,
+    rejectUnauthorized: true,
+    // No session is kept: each connection verifies certificates anew, and no two receivers could share one.
+    ALPNProtocols: ['http/1.1'],
+  });
+  await settled(secured, 'secureConnect', signal);
+  // A refusal by TLS 1.3 comes after the handshake. Left to itself the socket would say next that it had merely ended.
+  return secured.once('error', () => secured.destroy());
+}
 
 const aborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
