@@ -434,12 +434,17 @@ const AIMS: Record<string, Aiming> = {
     params: { id: world.agencies.health.id, service: 'medical' },
     body: { total: 50 + chance(9) },
   }),
-  createWebhookEndpoint: at_own_agency('supervisor', chance => ({ event_types: chance(2) ? ['*'] : ['referral.offered'] })),
+  createWebhookEndpoint: at_own_agency('supervisor', chance => ({
+    event_types: chance(2) ? ['*'] : ['referral.offered'],
+    // No nonsense is a certificate.
+    tls: undefined,
+  })),
   listWebhookEndpoints: at_own_agency(),
   getWebhookEndpoint: about('whe', is_own, 'supervisor'),
   updateWebhookEndpoint: about('whe', is_own, 'supervisor', chance => ({
     event_types: chance(2) ? ['*'] : undefined,
     description: 'changed',
+    tls: undefined,
   })),
   deleteWebhookEndpoint: about('whe', ({ status }) => status === 'paused', 'supervisor'),
   rotateWebhookSecret: about('whe', is_own, 'supervisor'),
