@@ -50,6 +50,8 @@ export interface Outbound {
 const DEFAULT_TIMEOUT_MS = 15_000;
 const DEFAULT_REUSE_MS = 60_000;
 const ANSWER_LIMIT = 64 * 1024;
+/** Interim answers (1xx) before the one that counts; they have no other end than the timeout. */
+const INTERIM_LIMIT = 16;
 
 /** Where all connections to an origin are busy, they are handed on without a look at their age. */
 const POSTS_OF_CONNECTION = 1_000;
@@ -78,7 +80,9 @@ export function createOutbound(policy: OutboundPolicy): Outbound {
     });
   });
 
-  const exchange = async (url: URL, post: Post, signal: AbortSignal): Promise<Omit<Answer, 'duration_ms'>> => {
+  const exchange = async (url: URL, post: Post, controller: AbortController): Promise<Omit<Answer, 'duration_ms'>> => {
+    const { signal } = controller;
+    let interim = 0;
     const headers = Object.entries(post.headers).filter(([name]) => !NEVER_SENT.includes(name.toLowerCase()));
     const {
       statusCode,
@@ -91,6 +95,10 @@ export function createOutbound(policy: OutboundPolicy): Outbound {
       headers: Object.fromEntries(headers),
       body: post.body,
       signal,
+      onInfo: () => {
+        interim += 1;
+        if (interim > INTERIM_LIMIT) controller.abort(new DeliveryError('invalid_answer'));
+      },
     });
     await body.dump({ limit: ANSWER_LIMIT, signal });
     return { status: statusCode, retry_after: [answered['retry-after']].flat()[0] ?? null };
@@ -113,7 +121,7 @@ export function createOutbound(policy: OutboundPolicy): Outbound {
         );
       });
       try {
-        const answer = await Promise.race([exchange(new URL(url), post, controller.signal), timeout]);
+        const answer = await Promise.race([exchange(new URL(url), post, controller), timeout]);
         return { ...answer, duration_ms: Math.round(performance.now() - started) };
       } catch (error) {
         throw new DeliveryError(failureOf(error));

@@ -144,7 +144,7 @@ test('what receivers do', async t => {
     ['early hints, then the answer', says(head('103 Early Hints', 'link: </x>'), head('204 No Content')), answered(204)],
     ['"continue", which nobody asked for', says(head('100 Continue')), failed('invalid_answer')],
     ['another protocol', says(head('101 Switching Protocols', 'connection: upgrade', 'upgrade: x')), failed('invalid_answer')],
-    ['early hints without end', endlessly('', head('103 Early Hints')), failed('timeout')],
+    ['early hints without end', endlessly('', head('103 Early Hints')), failed('invalid_answer')],
     ['300', redirect('300 Multiple Choices'), answered(300)],
     ['301', redirect('301 Moved Permanently'), answered(301)],
     ['302', redirect('302 Found'), answered(302)],
@@ -201,7 +201,7 @@ test('what receivers do', async t => {
       await it.happens();
       const first = await it.log(id);
       t.match(first, expected);
-      t.ok(first.duration_ms < 5 * TIMEOUT_MS);
+      t.ok(first.duration_ms < 10_000);
       for (const { bytesWritten } of receiver.sockets) t.ok(bytesWritten < 16 * MIB, 'no more is read than the socket holds');
 
       Object.assign(receiver, { answers: GOOD, greets: () => {} });
