@@ -1666,11 +1666,18 @@ CREATE TABLE webhook_endpoints (
   paced_until timestamp with time zone,
   turn_of text,
   turn_until timestamp with time zone,
+  public_key text,
+  private_key bytea,
+  previous_public_key text,
+  previous_private_key bytea,
+  contact_staff_code text,
   tls bytea,
   tls_summary jsonb,
   CONSTRAINT webhook_endpoints_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT webhook_endpoints_key_pair CHECK ((public_key IS NULL) = (private_key IS NULL) AND (previous_public_key IS NULL) = (previous_private_key IS NULL) AND (private_key IS NOT NULL OR previous_private_key IS NULL)),
   CONSTRAINT webhook_endpoints_max_per_second_check CHECK (max_per_second >= 1 AND max_per_second <= 1000),
   CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (id),
+  CONSTRAINT webhook_endpoints_signs CHECK (deleted_at IS NOT NULL OR ('v1a'::text = ANY (signature)) = (private_key IS NOT NULL)),
   CONSTRAINT webhook_endpoints_tls CHECK ((tls IS NULL) = (tls_summary IS NULL))
 );
 CREATE INDEX webhook_endpoints_agency ON webhook_endpoints USING btree (agency_id) WHERE deleted_at IS NULL;

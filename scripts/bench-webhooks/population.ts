@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import pg from 'pg';
 import { newId } from '../../src/platform/ids.ts';
 import { openVault } from '../../src/platform/vault.ts';
-import { sealSecret } from '../../src/webhooks/store.ts';
+import { sealSecret } from '../../src/webhooks/keys.ts';
 import type { Model } from '../bench/model.ts';
 import { asOwner, copyRow, idOf, insertKeys, oneOf } from '../bench-clocks/population.ts';
 

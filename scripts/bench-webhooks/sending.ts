@@ -1,7 +1,8 @@
+import { createSecretKey } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Pool } from 'undici';
 import type { AgencyActor } from '../../src/core/access.ts';
-import { signWebhook } from '../../src/core/webhook-signature.ts';
+import { secretBytes, signWebhook } from '../../src/core/webhook-signature.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { createLogger } from '../../src/platform/log.ts';
@@ -37,6 +38,7 @@ export const quantile = (values: readonly number[], share: number): number =>
 
 /** Posts, signed and no more: what could be sent if nothing were kept. */
 export async function measureBare(sink: Sink, seconds: number): Promise<number> {
+  const key = createSecretKey(secretBytes(SECRET));
   const pool = new Pool(sink.url, { connections: 64, pipelining: 1 });
   const body = JSON.stringify({
     type: 'referral.accepted',
@@ -54,7 +56,7 @@ export async function measureBare(sink: Sink, seconds: number): Promise<number> 
           'content-type': 'application/json',
           'webhook-id': id,
           'webhook-timestamp': String(timestamp),
-          'webhook-signature': signWebhook({ id, timestamp, body, secrets: [SECRET] }),
+          'webhook-signature': signWebhook({ id, timestamp, body }, [key]),
         },
         body,
       });

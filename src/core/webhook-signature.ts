@@ -1,22 +1,37 @@
-/** Signatures of webhooks: the symmetric scheme of Standard Webhooks 1.0 (`v1`, HMAC-SHA256). */
+/** Signatures of webhooks by Standard Webhooks 1.0: symmetric (`v1`, HMAC-SHA256) and asymmetric (`v1a`, Ed25519). */
 
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject, sign } from 'node:crypto';
 
 const SECRET_PREFIX = 'whsec_';
+const PUBLIC_PREFIX = 'whpk_';
+
+export interface Message {
+  /** `webhook-id` */
+  id: string;
+  /** `webhook-timestamp`, in seconds. */
+  timestamp: number;
+  /** The exact text that is sent. */
+  body: string;
+}
 
 /**
- * The value of `webhook-signature`: one `v1,<base64>` per secret, in their order, separated by spaces; during a rotation both
- * secrets sign. `timestamp` is in seconds, `body` the exact text that is sent.
- * @throws RangeError where a secret is malformed or outside 24–64 bytes, there is none, the id is empty or holds a full stop
- *   (it separates what is signed), or the timestamp is not in whole seconds
+ * The value of `webhook-signature`: one signature per key, in their order, separated by spaces; `v1,<base64>` by a secret,
+ * `v1a,<base64>` by an Ed25519 private key. During a rotation old and new keys sign.
+ * @throws RangeError where there is no key or one of another kind, the id is empty or holds a full stop (it separates what is
+ *   signed), or the timestamp is not in whole seconds
  */
-export function signWebhook(message: { id: string; timestamp: number; body: string; secrets: readonly string[] }): string {
-  const { id, timestamp, body, secrets } = message;
+export function signWebhook({ id, timestamp, body }: Message, keys: readonly KeyObject[]): string {
   if (id === '' || id.includes('.')) throw new RangeError('a webhook id is not empty and has no full stop');
   if (!Number.isSafeInteger(timestamp) || timestamp < 0) throw new RangeError('a webhook timestamp is in whole seconds');
-  if (secrets.length === 0) throw new RangeError('a webhook is signed with at least one secret');
-  const content = `${id}.${timestamp}.${body}`;
-  return secrets.map(secret => `v1,${createHmac('sha256', keyOf(secret)).update(content).digest('base64')}`).join(' ');
+  if (keys.length === 0) throw new RangeError('a webhook is signed with at least one key');
+  const content = Buffer.from(`${id}.${timestamp}.${body}`);
+  return keys.map(key => signatureBy(key, content)).join(' ');
+}
+
+function signatureBy(key: KeyObject, content: Buffer): string {
+  if (key.type === 'secret') return `v1,${createHmac('sha256', key).update(content).digest('base64')}`;
+  if (key.type === 'private' && key.asymmetricKeyType === 'ed25519') return `v1a,${sign(null, content, key).toString('base64')}`;
+  throw new RangeError('a webhook is signed with a secret or an Ed25519 private key');
 }
 
 /**
@@ -28,16 +43,30 @@ export function secretFrom(random: Uint8Array): string {
   return SECRET_PREFIX + Buffer.from(random).toString('base64');
 }
 
-function keyOf(secret: string): Buffer {
+/**
+ * The bytes of a secret: what the HMAC is keyed with.
+ * @throws RangeError where it is not `whsec_<base64>`, or outside 24–64 bytes
+ */
+export function secretBytes(secret: string): Buffer {
   const text = secret.slice(SECRET_PREFIX.length);
-  const key = Buffer.from(text, 'base64');
+  const bytes = Buffer.from(text, 'base64');
   // Buffer skips what is not base64; a receiver's library would not, and the two keys would differ.
-  if (!secret.startsWith(SECRET_PREFIX) || key.toString('base64') !== text)
+  if (!secret.startsWith(SECRET_PREFIX) || bytes.toString('base64') !== text)
     throw new RangeError('a webhook secret is whsec_<base64>');
-  requireLength(key);
-  return key;
+  requireLength(bytes);
+  return bytes;
 }
 
 function requireLength(key: Uint8Array): void {
   if (key.length < 24 || key.length > 64) throw new RangeError('a webhook secret has 24 to 64 bytes');
+}
+
+/**
+ * A public key as receivers get it, `whpk_<base64 of 32 bytes>`.
+ * @throws RangeError where it is no Ed25519 public key
+ */
+export function publicKeyText(key: KeyObject): string {
+  if (key.type !== 'public' || key.asymmetricKeyType !== 'ed25519')
+    throw new RangeError('webhooks are verified with an Ed25519 public key');
+  return PUBLIC_PREFIX + Buffer.from(key.export({ format: 'jwk' }).x!, 'base64url').toString('base64');
 }

@@ -598,6 +598,13 @@ export interface WebhookEndpointTable extends Versioned {
   secret: Buffer;
   previous_secret: Buffer | null;
   previous_secret_until: Date | null;
+  /** `whpk_…`, where `signature` names `v1a`; the private half is sealed. */
+  public_key: string | null;
+  private_key: Buffer | null;
+  previous_public_key: string | null;
+  previous_private_key: Buffer | null;
+  /** Who at the agency looks after it. */
+  contact_staff_code: string | null;
   failing_since: Date | null;
   deleted_at: Date | null;
   /** How often sending to it was stopped. */

@@ -5,7 +5,8 @@ import { Problem, raise } from '../core/problem.ts';
 import { asSystem } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { askForAll, askOneAgain, countAsked, lockDelivery, lockRecovery } from './again-store.ts';
-import { aboutEndpoint, recordChange } from './commands.ts';
+import { recordChange } from './commands.ts';
+import { endpointNotice, lookedAfterBy } from './notices.ts';
 import { EVENTS_KEPT_DAYS } from './retention.ts';
 import type { DeliveryView, RecoveryView } from './schema.ts';
 import { findEndpointOfDelivery, holdEndpoint } from './store.ts';
@@ -41,8 +42,8 @@ export const recoverWebhookEndpoint = (
       await askForAll(tx, endpoint, since, now);
       return countAsked(tx, id);
     });
-    const told = { status: endpoint.status, since: since.toISOString(), to_send };
-    const events = [aboutEndpoint('endpoint.recovered', actor, id, told)];
+    const told = { status: endpoint.status, since: since.toISOString(), to_send, notify: lookedAfterBy(endpoint) };
+    const events = [endpointNotice('endpoint.recovered', endpoint, told)];
     return { id, receipt: await recordChange(services, tx, actor, 'recover', id, [], events) };
   });
 

@@ -2,6 +2,7 @@ import { type Expression, sql } from 'kysely';
 import type { Tx } from '../platform/database.ts';
 import type { DeliveryFailure } from '../platform/delivery-failure.ts';
 import type { DeliveryTable } from '../platform/tables.ts';
+import type { Sealed } from './keys.ts';
 import type { DueDelivery, ToldEvent } from './outbox-store.ts';
 
 /** The SQL of sending: which deliveries can be attempted, whose attempts they are, and what came of them. Runs as `relay`. */
@@ -74,14 +75,12 @@ export interface Claim {
 }
 
 /** Where a claim goes, as it stood when it was claimed. */
-export interface Endpoint {
-  id: string;
+export type Endpoint = Sealed & {
   url: string;
-  secret: Buffer;
-  previous_secret: Buffer | null;
+  contact_staff_code: string | null;
   tls: Buffer | null;
   failing: boolean;
-}
+};
 
 export interface Claimed {
   /** In the order in which they are to begin. */
@@ -117,23 +116,24 @@ type EndpointRow = Endpoint & {
  */
 export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wish): Promise<Claimed> {
   const { rows: endpoints } = await sql<EndpointRow>`
-    select id, url, secret, tls, status, stops, deleted_at is not null as deleted, failing_since is not null as failing, max_per_second,
-      case when previous_secret_until > ${now} then previous_secret end as previous_secret, turn_of,
+    select id, url, contact_staff_code, tls, status, stops, deleted_at is not null as deleted, failing_since is not null as failing,
+      signature, secret, private_key,
+      case when previous_secret_until > ${now} then previous_secret end as previous_secret,
+      case when previous_secret_until > ${now} then previous_private_key end as previous_private_key, max_per_second, turn_of,
       coalesce(turn_until <= now(), true) as is_free,
       greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms, ${planOnce}
     from webhook_endpoints where id = ${endpoint_id} for no key update`.execute(tx);
   if (!endpoints[0]) throw new Error('there is no such endpoint');
-  const { id, url, secret, previous_secret, tls, failing, ...row } = endpoints[0];
-  if (row.deleted) return { claims: [], paced_ms: null };
-  const is_mine = row.is_free || row.turn_of === wish.turn;
+  const { status, stops, deleted, max_per_second, ahead_ms, turn_of, is_free, ...endpoint } = endpoints[0];
+  if (deleted) return { claims: [], paced_ms: null };
+  const is_mine = is_free || turn_of === wish.turn;
   // A second's worth may go out at once.
-  const budget = Math.max(0, Math.floor(row.max_per_second * (1 - row.ahead_ms / 1_000)));
-  const room = failing ? Math.max(0, AT_ONCE.failing - wish.held.ordinary) : wish.ordinary;
+  const budget = Math.max(0, Math.floor(max_per_second * (1 - ahead_ms / 1_000)));
+  const room = endpoint.failing ? Math.max(0, AT_ONCE.failing - wish.held.ordinary) : wish.ordinary;
   const wished = is_mine ? Math.min(wish.ordinary, room) : 0;
-  const off = row.status === 'active' ? undefined : { stops: sql<number>`${row.stops}::int` };
+  const off = status === 'active' ? undefined : { stops: sql<number>`${stops}::int` };
 
   const found = await claim(tx, endpoint_id, now, { urgent: wish.urgent, ordinary: Math.min(wished, budget) }, off);
-  const endpoint: Endpoint = { id, url, secret, previous_secret, tls, failing };
   const claims = found.map(({ delivery_id, attempts, attempts_before, asked_after_stop, waits, ...event }) => ({
     id: delivery_id,
     attempts,
@@ -147,8 +147,8 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
     endpoint,
   }));
   const taken = claims.filter(claim => !claim.urgent).length;
-  if (taken > 0) await holdTurn(tx, endpoint_id, wish.turn, taken / row.max_per_second);
-  else if (row.turn_of === wish.turn && wish.held.ordinary === 0) await endTurn(tx, endpoint_id, wish.turn);
+  if (taken > 0) await holdTurn(tx, endpoint_id, wish.turn, taken / max_per_second);
+  else if (turn_of === wish.turn && wish.held.ordinary === 0) await endTurn(tx, endpoint_id, wish.turn);
   return { claims, paced_ms: wished > budget && taken === budget ? PACED_MS : null };
 }
 

@@ -1,17 +1,16 @@
-import { randomBytes } from 'node:crypto';
 import { act, type Outcome } from '../audit/act.ts';
 import { type Read, read } from '../audit/read.ts';
 import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
-import type { EventType } from '../core/events.ts';
 import { Problem, raise } from '../core/problem.ts';
-import { secretFrom } from '../core/webhook-signature.ts';
 import { checkWebhookUrl } from '../platform/addresses.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
 import { askForMissed, lockRecovery } from './again-store.ts';
+import { keyPairFor, NO_KEY_PAIR, newKeyPair, newSecret, sealSecret } from './keys.ts';
+import { endpointNotice, lookedAfterBy } from './notices.ts';
 import { lastPositions, listEvents, makeDue, type Told, type ToldEvent, tell } from './outbox-store.ts';
 import type { DeliveryView, EndpointBody, EndpointPatch, EndpointView } from './schema.ts';
 import {
@@ -23,13 +22,11 @@ import {
   listEndpoints,
   lockEndpoint,
   saveEndpoint,
-  sealSecret,
 } from './store.ts';
 import { changeTls, keepTls } from './tls.ts';
 import { deliveryView, endpointView, viewFor } from './view.ts';
 import type { WaitingPulls } from './waiting.ts';
 
-const SECRET_BYTES = 32;
 const OVERLAP_MS = 24 * 3_600_000;
 const ENDPOINTS_PER_AGENCY = 10;
 
@@ -41,7 +38,15 @@ const ENDPOINTS_PER_AGENCY = 10;
 export function createWebhookEndpoint(
   services: Services,
   actor: AgencyActor,
-  { url, event_types, description = null, signature = ['v1'], max_per_second, tls = null }: EndpointBody,
+  {
+    url,
+    event_types,
+    description = null,
+    signature = ['v1'],
+    max_per_second,
+    tls = null,
+    contact_staff_code = null,
+  }: EndpointBody,
 ): Promise<Outcome<EndpointView>> {
   checkEndpoint(services, { url, event_types });
   const id = newId('whe');
@@ -53,7 +58,7 @@ export function createWebhookEndpoint(
         detail: `The agency has ${ENDPOINTS_PER_AGENCY} endpoints already, which is all that it may have: delete one first.`,
       });
     }
-    const secret = secretFrom(randomBytes(SECRET_BYTES));
+    const secret = newSecret();
     await insertEndpoint(tx, {
       id,
       agency_id: actor.agency_id,
@@ -66,6 +71,8 @@ export function createWebhookEndpoint(
       secret: sealSecret(services.vault, id, secret),
       previous_secret: null,
       previous_secret_until: null,
+      ...(signature.includes('v1a') ? newKeyPair(services.vault, id) : NO_KEY_PAIR),
+      contact_staff_code,
       failing_since: null,
       ...kept_tls,
       deleted_at: null,
@@ -99,7 +106,7 @@ export const listWebhookEndpoints = (
   });
 
 /**
- * Changes what is named. A new URL is where also waiting deliveries go.
+ * Changes what is named. A new URL is where also waiting deliveries go; `v1a` makes a key pair, without it there is none.
  * @throws Problem `invalid_request`, `not_found`, `forbidden`, `precondition_required`, `precondition_failed`
  */
 export function updateWebhookEndpoint(
@@ -111,8 +118,9 @@ export function updateWebhookEndpoint(
   checkEndpoint(services, patch);
   return act(services, actor, 'webhook_endpoint.update', viewFor(actor), async (tx, now) => {
     const endpoint = await lockOwn(tx, actor, id, { required: true });
-    const { tls: _, ...change } = patch;
-    await saveEndpoint(tx, id, { ...change, ...changeTls(services, endpoint, patch) }, now);
+    const { tls: _, ...named } = patch;
+    const key_pair = keyPairFor(services.vault, endpoint, patch.signature ?? endpoint.signature);
+    await saveEndpoint(tx, id, { ...named, ...changeTls(services, endpoint, patch), ...key_pair }, now);
     return { id, receipt: await recordChange(services, tx, actor, 'update', id, Object.keys(patch)) };
   });
 }
@@ -126,14 +134,14 @@ export const deleteWebhookEndpoint = (services: Services, actor: AgencyActor, id
     async () => ({}),
     async (tx, now) => {
       await lockOwn(tx, actor, id);
-      const wiped = { previous_secret: null, previous_secret_until: null, tls: null, tls_summary: null };
+      const wiped = { previous_secret: null, previous_secret_until: null, tls: null, tls_summary: null, ...NO_KEY_PAIR };
       await saveEndpoint(tx, id, { deleted_at: now, ...wiped }, now);
       return { id, receipt: await recordChange(services, tx, actor, 'delete', id, []) };
     },
   );
 
 /**
- * A new secret. For 24 h the one that it replaces signs too.
+ * A new secret, and a new key pair where the endpoint has one. For 24 h those that they replace sign too.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`
  */
 export const rotateWebhookSecret = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<object>> =>
@@ -143,11 +151,22 @@ export const rotateWebhookSecret = (services: Services, actor: AgencyActor, id: 
     'webhook_endpoint.rotate_secret',
     async () => ({}),
     async (tx, now) => {
-      const { secret: previous_secret } = await lockOwn(tx, actor, id);
-      const secret = secretFrom(randomBytes(SECRET_BYTES));
-      const previous_secret_until = new Date(now.getTime() + OVERLAP_MS);
-      await saveEndpoint(tx, id, { secret: sealSecret(services.vault, id, secret), previous_secret, previous_secret_until }, now);
-      return { id, receipt: await recordChange(services, tx, actor, 'rotate_secret', id, ['secret']), shown_once: { secret } };
+      const before = await lockOwn(tx, actor, id);
+      const secret = newSecret();
+      const replaced = before.private_key !== null && {
+        ...newKeyPair(services.vault, id),
+        previous_public_key: before.public_key,
+        previous_private_key: before.private_key,
+      };
+      const change = {
+        secret: sealSecret(services.vault, id, secret),
+        previous_secret: before.secret,
+        previous_secret_until: new Date(now.getTime() + OVERLAP_MS),
+        ...replaced,
+      };
+      await saveEndpoint(tx, id, change, now);
+      const changed = ['secret', ...(replaced ? ['public_key'] : [])];
+      return { id, receipt: await recordChange(services, tx, actor, 'rotate_secret', id, changed), shown_once: { secret } };
     },
   );
 
@@ -180,7 +199,9 @@ export const enableWebhookEndpoint = (services: Services, actor: AgencyActor, id
       if (status === 'disabled' && failing_since) await askForMissed(tx, endpoint, failing_since, now);
     });
     const failed = status === 'disabled' || failing_since !== null;
-    const events = failed ? [aboutEndpoint('endpoint.recovered', actor, id, { status: 'active' })] : [];
+    const events = failed
+      ? [endpointNotice('endpoint.recovered', endpoint, { status: 'active', notify: lookedAfterBy(endpoint) })]
+      : [];
     return { id, receipt: await recordChange(services, tx, actor, 'enable', id, ['status'], events) };
   });
 
@@ -190,12 +211,13 @@ export const enableWebhookEndpoint = (services: Services, actor: AgencyActor, id
  */
 export const testWebhookEndpoint = (services: Services, actor: AgencyActor, id: string): Promise<Outcome<EndpointView>> =>
   act(services, actor, 'webhook_endpoint.test', viewFor(actor), async tx => {
-    expectActive(await lockOwn(tx, actor, id));
+    const endpoint = await lockOwn(tx, actor, id);
+    expectActive(endpoint);
     const receipt = await record(services, tx, actor, {
       action: 'webhook_endpoint.test',
       resource_type: 'webhook_endpoint',
       subjects: [{ subject_id: id }],
-      events: [aboutEndpoint('endpoint.test', actor, id)],
+      events: [endpointNotice('endpoint.test', endpoint)],
     });
     return { id, receipt };
   });
@@ -331,11 +353,3 @@ export const recordChange = (
     subjects: [{ subject_id: id, changed }],
     events,
   });
-
-/** What the agency is told of its endpoint. */
-export const aboutEndpoint = (type: EventType, { agency_id }: AgencyActor, endpoint_id: string, more: object = {}): Notice => ({
-  type,
-  subject_id: endpoint_id,
-  urgent: false,
-  recipients: [{ agency_id, body: { agency_id, endpoint_id, ...more } }],
-});

@@ -1,16 +1,18 @@
 import { record, type SubjectRecord } from '../audit/record.ts';
 import { systemActor } from '../core/access.ts';
 import { nextAttemptDelay, parseRetryAfter } from '../core/backoff.ts';
-import { signWebhook } from '../core/webhook-signature.ts';
 import { findDataKeys } from '../platform/data-keys.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { DeliveryError, type DeliveryFailure } from '../platform/delivery-failure.ts';
 import type { Answer, Outbound } from '../platform/outbound.ts';
+import type { TlsSettings } from '../platform/tls-settings.ts';
 import { VERSION } from '../platform/version.ts';
 import type { Services } from '../services.ts';
-import { type Claim, type Settlement, settleDeliveries } from './claim-store.ts';
+import { type Claim, type Endpoint, type Settlement, settleDeliveries } from './claim-store.ts';
+import { openSigner, openTls } from './keys.ts';
+import { switchedOffNotice } from './notices.ts';
 import { tell } from './outbox-store.ts';
-import { listCoordinators, lockEndpoint, markFailing, markWorking, openSecret, openTls, stopAsked, switchOff } from './store.ts';
+import { listCoordinators, lockEndpoint, markFailing, markWorking, stopAsked, switchOff } from './store.ts';
 
 /**
  * Attempts, each made at least once ("Events and notifications", section "Sending"). One is claimed in a short transaction
@@ -75,6 +77,7 @@ export function createSender(services: Services, outbound: Outbound): Sender {
     running = false;
   }
 
+  const open = openOnce(services);
   /** In the order in which they came. */
   const waiting_to_begin: (() => void)[] = [];
   let beginning = 0;
@@ -99,7 +102,7 @@ export function createSender(services: Services, outbound: Outbound): Sender {
       const leave = claim.urgent ? undefined : await begun();
       try {
         const started_at = services.now();
-        return { claim, started_at, result: await post(services, outbound, claim, started_at) };
+        return { claim, started_at, result: await post(outbound, claim, open(claim.endpoint), started_at) };
       } finally {
         leave?.();
       }
@@ -145,21 +148,37 @@ export function report(
   metrics.first_attempt_lag.observe({ urgent: String(urgent) }, (started_at.getTime() - event.occurred_at.getTime()) / 1_000);
 }
 
-/** Signs and sends. The secrets are opened for this alone. */
-async function post(services: Services, outbound: Outbound, { event, endpoint }: Claim, at: Date): Promise<Result> {
+/** What an endpoint's sealed columns hold: how to sign for it, and what TLS is told. */
+interface Opened {
+  sign: ReturnType<typeof openSigner>;
+  tls: TlsSettings | null;
+}
+
+/** Opens an endpoint once for all that was claimed with it; what was opened goes with the claims. */
+function openOnce({ vault }: Services): (endpoint: Endpoint) => Opened {
+  const opened = new WeakMap<Endpoint, Opened>();
+  return endpoint => {
+    const known = opened.get(endpoint) ?? {
+      sign: openSigner(vault, endpoint),
+      tls: endpoint.tls && openTls(vault, endpoint.id, endpoint.tls),
+    };
+    opened.set(endpoint, known);
+    return known;
+  };
+}
+
+/** Signs and sends. */
+async function post(outbound: Outbound, { event, endpoint }: Claim, { sign, tls }: Opened, at: Date): Promise<Result> {
   const body = JSON.stringify(tell(event));
   const timestamp = Math.floor(at.getTime() / 1_000);
-  const secrets = [endpoint.secret, endpoint.previous_secret]
-    .filter(sealed => sealed !== null)
-    .map(sealed => openSecret(services.vault, endpoint.id, sealed));
   const headers = {
     'content-type': 'application/json',
     'user-agent': USER_AGENT,
     'webhook-id': event.id,
     'webhook-timestamp': String(timestamp),
-    'webhook-signature': signWebhook({ id: event.id, timestamp, body, secrets }),
+    'webhook-signature': sign({ id: event.id, timestamp, body }),
   };
-  const receiver = { id: endpoint.id, tls: endpoint.tls && openTls(services.vault, endpoint.id, endpoint.tls) };
+  const receiver = { id: endpoint.id, tls };
   const started = performance.now();
   try {
     return { ...(await outbound.post(endpoint.url, { headers, body, receiver })), error: null };
@@ -269,13 +288,12 @@ async function lookAfter(
     if (status === GONE && asked_after_stop !== null) await stopAsked(tx, endpoint.id, asked_after_stop);
     return;
   }
-  const body = { agency_id, endpoint_id: endpoint.id, status: to };
-  const told = [agency_id, ...(await listCoordinators(tx, agency_id))];
+  const coordinators = await listCoordinators(tx, agency_id);
   await record(services, tx, RELAY, {
     action: to === 'paused' ? 'webhook_endpoint.pause' : 'webhook_endpoint.disable',
     resource_type: 'webhook_endpoint',
     code: status === GONE ? 'http_410' : 'failed_72h',
     subjects: [{ subject_id: endpoint.id }],
-    events: [{ type, subject_id: endpoint.id, urgent: false, recipients: told.map(id => ({ agency_id: id, body })) }],
+    events: [switchedOffNotice(type, { ...endpoint, agency_id }, to, coordinators)],
   });
 }

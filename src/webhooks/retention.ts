@@ -30,13 +30,13 @@ const KEPT = [
   { table: 'client_assertions', since: 'expires_at', days: 1, unless: sql<boolean>`false` },
 ];
 
-/** Wipes the secrets that rotations replaced and that sign no longer. */
+/** Wipes the secrets and key pairs that rotations replaced and that sign no longer. */
 export async function wipeExpiredSecrets(services: Services): Promise<void> {
   // Retention may delete, but not write.
   await transact(services, RELAY, async tx => {
     const wiped = await tx
       .updateTable('webhook_endpoints')
-      .set({ previous_secret: null, previous_secret_until: null })
+      .set({ previous_secret: null, previous_secret_until: null, previous_public_key: null, previous_private_key: null })
       .where('previous_secret_until', '<=', services.now())
       .returning('id')
       .execute();

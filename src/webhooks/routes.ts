@@ -111,7 +111,7 @@ export function webhookRoutes(app: App, services: Services): void {
     operation({
       ...of_one,
       id: 'rotateWebhookSecret',
-      summary: 'A new secret, shown once; for 24 h both sign',
+      summary: 'A new secret, shown once, and a new key pair where the endpoint signs with one; for 24 h old and new sign',
       action: 'webhook_endpoint.rotate_secret',
       problems: ['secret_already_shown'],
       answer: NewSecret,

@@ -1,10 +1,14 @@
 import { type Static, Type } from 'typebox';
 import { EVENT_TYPES } from '../core/events.ts';
 import { DELIVERY_FAILURES, type DeliveryFailure } from '../platform/delivery-failure.ts';
-import { Closed, Code, Codes, Id, Instant, Named, Nullable, Text } from '../platform/http/openapi.ts';
+import { Closed, Code, Codes, Id, Instant, Named, Nullable, StaffCode, Text } from '../platform/http/openapi.ts';
 
 const EventTypes = Codes([...EVENT_TYPES, '*'] as const, { minItems: 1, description: 'Types of events, or `["*"]` for all' });
-const Signature = Codes(['v1'] as const, { minItems: 1, description: '`v1`: HMAC-SHA256 by Standard Webhooks' });
+const Signature = Codes(['v1', 'v1a'] as const, {
+  minItems: 1,
+  description:
+    'How webhooks are signed (Standard Webhooks): `v1`, HMAC-SHA256 with the secret; `v1a`, Ed25519 with a key pair of the endpoint, which naming it makes and naming it no more destroys. Default `["v1"]`',
+});
 const Url = Type.String({
   minLength: 1,
   maxLength: 2_000,
@@ -31,6 +35,12 @@ const Tls = Nullable(
   ),
 );
 export type Tls = Static<typeof Tls>;
+const Contact = Nullable(
+  Type.String({
+    ...StaffCode(),
+    description: 'Staff code of whoever at the agency looks after the endpoint: events about it name this person',
+  }),
+);
 
 export const EndpointBody = Closed({
   url: Url,
@@ -39,6 +49,7 @@ export const EndpointBody = Closed({
   signature: Type.Optional(Signature),
   max_per_second: Type.Optional(MaxPerSecond),
   tls: Type.Optional(Tls),
+  contact_staff_code: Type.Optional(Contact),
 });
 export type EndpointBody = Static<typeof EndpointBody>;
 
@@ -50,6 +61,7 @@ export const EndpointPatch = Closed(
     signature: Type.Optional(Signature),
     max_per_second: Type.Optional(MaxPerSecond),
     tls: Type.Optional(Tls),
+    contact_staff_code: Type.Optional(Contact),
   },
   { minProperties: 1 },
 );
@@ -71,9 +83,14 @@ const endpoint = {
   signature: Type.Array(Type.String()),
   max_per_second: Type.Integer(),
   tls: Nullable(Closed({ ca: Type.Array(Certificate), client_certificate: Nullable(Certificate) })),
+  public_key: Nullable(
+    Type.String({ description: '`whpk_<base64 of 32 bytes>`: verifies `v1a`; null where that is not asked for' }),
+  ),
+  previous_public_key: Nullable(Type.String({ description: 'What the last rotation replaced: signs too for 24 h' })),
+  previous_secret_until: Nullable(Instant()),
+  contact_staff_code: Nullable(Type.String()),
   status: Code(['active', 'paused', 'disabled'] as const),
   failing_since: Nullable(Instant()),
-  previous_secret_until: Nullable(Instant()),
   version: Type.Integer(),
   created_at: Instant(),
   updated_at: Instant(),

@@ -1,8 +1,6 @@
 import { type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { Tx } from '../platform/database.ts';
 import type { DeliveryAttemptTable, DeliveryTable, WebhookEndpointTable } from '../platform/tables.ts';
-import type { TlsSettings } from '../platform/tls-settings.ts';
-import type { Vault } from '../platform/vault.ts';
 
 /** The SQL of webhook endpoints, and of their deliveries as the agency reads them. A deleted endpoint is absent to everybody. */
 
@@ -113,24 +111,6 @@ export async function listCoordinators(tx: Tx, agency_id: string): Promise<strin
     .execute();
   return rows.map(row => row.id);
 }
-
-/** Current and previous secret lie at the same place, so that a rotation moves the sealed bytes. */
-const placeOf = (endpoint_id: string) => ({ table: 'webhook_endpoints', row: endpoint_id, category: 'secret', version: 1 });
-const placeOfTls = (endpoint_id: string) => ({ ...placeOf(endpoint_id), category: 'tls' });
-
-export const sealSecret = (vault: Vault, endpoint_id: string, secret: string): Buffer =>
-  vault.sealOwn(placeOf(endpoint_id), secret);
-
-/** @throws Error where the bytes were altered or are another endpoint's */
-export const openSecret = (vault: Vault, endpoint_id: string, sealed: Buffer): string =>
-  vault.openOwn(placeOf(endpoint_id), sealed);
-
-export const sealTls = (vault: Vault, endpoint_id: string, tls: TlsSettings): Buffer =>
-  vault.sealOwn(placeOfTls(endpoint_id), JSON.stringify(tls));
-
-/** @throws Error where the bytes were altered or are another endpoint's */
-export const openTls = (vault: Vault, endpoint_id: string, sealed: Buffer): TlsSettings =>
-  JSON.parse(vault.openOwn(placeOfTls(endpoint_id), sealed)) as TlsSettings;
 
 export type DeliveryRow = Selectable<DeliveryTable> & { may_know: boolean; tries: Selectable<DeliveryAttemptTable>[] };
 

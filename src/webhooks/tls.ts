@@ -1,8 +1,9 @@
 import { Problem } from '../core/problem.ts';
 import { checkTlsSettings, summaryOf, type TlsSettings } from '../platform/tls-settings.ts';
 import type { Services } from '../services.ts';
+import { openTls, sealTls } from './keys.ts';
 import type { EndpointPatch, Tls } from './schema.ts';
-import { type EndpointRow, openTls, sealTls } from './store.ts';
+import type { EndpointRow } from './store.ts';
 
 /** The TLS settings of an endpoint: whom alone it trusts, and how the service shows it who it is. */
 

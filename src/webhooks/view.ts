@@ -29,6 +29,7 @@ export const viewDelivery =
     return deliveryView(await asSystem(tx, 'relay', tx => getDelivery(tx, id)));
   };
 
+/** Named one by one: the row holds secrets. */
 export const endpointView = (row: EndpointRow): EndpointView => ({
   id: row.id,
   agency_id: row.agency_id,
@@ -38,6 +39,9 @@ export const endpointView = (row: EndpointRow): EndpointView => ({
   signature: row.signature,
   max_per_second: row.max_per_second,
   tls: row.tls_summary,
+  public_key: row.public_key,
+  previous_public_key: row.previous_public_key,
+  contact_staff_code: row.contact_staff_code,
   status: row.status,
   failing_since: row.failing_since?.toISOString() ?? null,
   previous_secret_until: row.previous_secret_until?.toISOString() ?? null,

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { createServer, type ServerOptions } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { test } from 'tap';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { type Identity, makeAuthority, makeIdentity } from '../support/certificates.ts';
 import { listen, openOutbound } from '../support/listen.ts';

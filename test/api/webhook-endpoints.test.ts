@@ -38,6 +38,9 @@ test('webhook endpoints', async t => {
       status: 'active',
       event_types: ['*'],
       signature: ['v1'],
+      public_key: null,
+      previous_public_key: null,
+      contact_staff_code: null,
       description: 'case system',
       version: 1,
     });
@@ -79,8 +82,11 @@ test('webhook endpoints', async t => {
       [{ event_types: ['referral.teleported'] }, '/event_types/0'],
       [{ event_types: ['*', 'referral.offered'] }, '/event_types'],
       [{ event_types: [] }, '/event_types'],
-      [{ signature: ['v1', 'v1a'] }, '/signature'],
-      [{ signature: ['v1a'] }, '/signature/0'],
+      [{ signature: [] }, '/signature'],
+      [{ signature: ['v1', 'v1'] }, '/signature'],
+      [{ signature: ['v1', 'v2'] }, '/signature/1'],
+      [{ contact_staff_code: 'Mary Jones' }, '/contact_staff_code'],
+      [{ contact_staff_code: '' }, '/contact_staff_code'],
       [{ colour: 'red' }, '/colour'],
     ] as const) {
       const refused = await create(body);

@@ -5,7 +5,7 @@ import { OFFER_STATUSES } from '../../src/core/codes.ts';
 import { EVENT_TYPES, reachesAlways } from '../../src/core/events.ts';
 import { newId } from '../../src/platform/ids.ts';
 import type { Outbound } from '../../src/platform/outbound.ts';
-import { sealSecret } from '../../src/webhooks/store.ts';
+import { sealSecret } from '../../src/webhooks/keys.ts';
 import { deliver, deliverDue } from '../../src/webhooks/turn.ts';
 import {
   asRelay,

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { type Test, test } from 'tap';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { listen, openOutbound } from '../support/listen.ts';
 import { mechanism } from '../support/mechanism.ts';

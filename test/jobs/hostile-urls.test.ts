@@ -1,5 +1,5 @@
 import { test } from 'tap';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { watchConnections } from '../support/connections.ts';
 import { at, HOSTILE, LOOPBACK } from '../support/hostile-urls.ts';

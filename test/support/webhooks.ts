@@ -1,3 +1,4 @@
+import { createPublicKey, verify } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
@@ -12,8 +13,9 @@ import { newId, newReference } from '../../src/platform/ids.ts';
 import { QUEUE_SCHEMA } from '../../src/platform/migrate.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
 import type { Services } from '../../src/services.ts';
+import { sealSecret } from '../../src/webhooks/keys.ts';
 import { relayEvents } from '../../src/webhooks/relay.ts';
-import { insertEndpoint, sealSecret } from '../../src/webhooks/store.ts';
+import { insertEndpoint } from '../../src/webhooks/store.ts';
 import { deliverDue } from '../../src/webhooks/turn.ts';
 import { openTestServices } from './app.ts';
 
@@ -73,6 +75,16 @@ export async function startReceiver(t: Test): Promise<Receiver> {
     verify: (secret, { text, headers }) => void new Webhook(secret).verify(text, headers as Record<string, string>),
   };
   return receiver;
+}
+
+/** Whether one of the signatures of a webhook is by the private half of `whpk_…`, as a receiver finds out that has nothing else. */
+export function verifiesByPublicKey(public_key: string, { headers, text }: Pick<Received, 'headers' | 'text'>): boolean {
+  const x = Buffer.from(public_key.slice('whpk_'.length), 'base64').toString('base64url');
+  const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
+  const content = Buffer.from(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${text}`);
+  return String(headers['webhook-signature'])
+    .split(' ')
+    .some(it => it.startsWith('v1a,') && verify(null, content, key, Buffer.from(it.slice('v1a,'.length), 'base64')));
 }
 
 /** The agencies of the demonstration, as acts know them. */
