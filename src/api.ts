@@ -37,6 +37,7 @@ import { calendarRoutes } from './rules/calendars/routes.ts';
 import { codeRoutes, rulePackRoutes } from './rules/routes.ts';
 import type { Services } from './services.ts';
 import { timerRoutes } from './timers/routes.ts';
+import { eventDocument } from './webhooks/event-document.ts';
 import { webhookRoutes } from './webhooks/routes.ts';
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
@@ -119,7 +120,7 @@ export async function buildApi(services: Services): Promise<App> {
       'request',
     );
   });
-  await registerOpenApi(app, VERSION);
+  await registerOpenApi(app, VERSION, eventDocument);
 
   const { queue } = services;
   await publicRoutes(app, {

@@ -1,6 +1,9 @@
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
+import type { EventType } from '../../src/core/events.ts';
+import { faultsIn } from '../../src/platform/http/openapi.ts';
+import { eventSchema } from '../../src/webhooks/event-schema.ts';
 import { notAsTold } from './expect.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -64,6 +67,8 @@ export async function startReceiver(timeline: Timeline, signal: AbortSignal): Pr
         verify(name, await secret.promise, headers, text);
         onText(text);
         const event = JSON.parse(text) as Told;
+        const [fault] = faultsIn(eventSchema(event.type as EventType), event);
+        if (fault) throw notAsTold(`${name} is told ${event.type}`, `${fault.pointer} ${fault.detail}`, 'what the document says');
         if (events.some(({ data }) => data.event_id === event.data.event_id)) return;
         events.push(event);
         const { position, sequence } = event.data;

@@ -1,6 +1,6 @@
 /**
  * The event types of the contract, and what follows from the type alone: which ones reach whoever held something even when
- * its access has ended, and which never wait for an earlier one.
+ * its access has ended, and which never wait for an earlier one. What each of them says stands in `webhooks/event-schema.ts`.
  */
 
 export const EVENT_TYPES = [

@@ -217,7 +217,7 @@ export const testWebhookEndpoint = (services: Services, actor: AgencyActor, id: 
       action: 'webhook_endpoint.test',
       resource_type: 'webhook_endpoint',
       subjects: [{ subject_id: id }],
-      events: [endpointNotice('endpoint.test', endpoint)],
+      events: [endpointNotice('endpoint.test', endpoint, {})],
     });
     return { id, receipt };
   });

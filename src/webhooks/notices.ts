@@ -1,6 +1,6 @@
 import type { Notice } from '../audit/record.ts';
 import type { Role } from '../core/codes.ts';
-import type { EventType } from '../core/events.ts';
+import type { EventData } from './event-schema.ts';
 
 /** Who is told of an endpoint, and what. */
 
@@ -10,8 +10,12 @@ export interface ToldEndpoint {
   contact_staff_code: string | null;
 }
 
+type AboutEndpoint = Extract<keyof EventData, `endpoint.${string}`>;
+/** What is said beside the ids and numbers that each of these events has. */
+type Detail<T extends AboutEndpoint> = Omit<EventData[T], 'event_id' | 'position' | 'sequence' | 'agency_id' | 'endpoint_id'>;
+
 /** What the agency is told of its endpoint. */
-export const endpointNotice = (type: EventType, { id, agency_id }: ToldEndpoint, detail: object = {}): Notice => ({
+export const endpointNotice = <T extends AboutEndpoint>(type: T, { id, agency_id }: ToldEndpoint, detail: Detail<T>): Notice => ({
   type,
   subject_id: id,
   urgent: false,

@@ -17,6 +17,7 @@ import {
   testWebhookEndpoint,
   updateWebhookEndpoint,
 } from './commands.ts';
+import { EventView } from './event-schema.ts';
 import {
   DeliveryQuery,
   DeliveryView,
@@ -24,7 +25,6 @@ import {
   EndpointPatch,
   EndpointView,
   EventQuery,
-  EventView,
   NewEndpoint,
   NewSecret,
   RecoveryBody,
@@ -203,16 +203,20 @@ export function webhookRoutes(app: App, services: Services): void {
   const pulls = startWaitingPulls(services, closing.signal);
   app.get(
     '/v1/events',
-    operation({
-      tag: 'Webhooks',
-      scopes: ['webhooks'],
-      id: 'listEvents',
-      summary: 'Pull events, oldest first; `next_cursor` goes into `after`',
-      action: 'event.list',
-      recorded: true,
-      query: { ...EventQuery, limit: PageQuery.limit },
-      answer: pageOf(EventView),
-    }),
+    {
+      ...operation({
+        tag: 'Webhooks',
+        scopes: ['webhooks'],
+        id: 'listEvents',
+        summary: 'Pull events, oldest first; `next_cursor` goes into `after`',
+        action: 'event.list',
+        recorded: true,
+        query: { ...EventQuery, limit: PageQuery.limit },
+        answer: pageOf(EventView),
+      }),
+      // As they were emitted: what is pulled is what is pushed, to the byte.
+      serializerCompiler: () => (page: unknown) => JSON.stringify(page),
+    },
     async (request, reply) => {
       const gone = new AbortController();
       reply.raw.once('close', () => gone.abort());

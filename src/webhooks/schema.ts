@@ -157,11 +157,3 @@ export const EventQuery = {
     }),
   ),
 };
-export const EventView = Named('Event', {
-  type: Code(EVENT_TYPES),
-  timestamp: Instant(),
-  data: Type.Object(
-    { event_id: Id('evt'), position: Type.Integer(), sequence: Type.Optional(Type.Integer()) },
-    { additionalProperties: true, description: 'Ids, codes and times' },
-  ),
-});

@@ -8,6 +8,7 @@ import { lockRecovery } from '../../src/webhooks/again-store.ts';
 import { deleteExpired } from '../../src/webhooks/retention.ts';
 import { deliver, deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
+import { areMadeUp } from '../support/events.ts';
 import type { Client } from '../support/mechanism.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
@@ -523,6 +524,7 @@ test('a recovery of many is a matter of few statements', async t => {
   const id = await create();
   const count = 6_000;
   const agency_id = supervisor.agency.id;
+  areMadeUp(services);
   await lookAsOwner(
     services,
     `insert into events (id, agency_id, type, subject_id, urgent, reaches_always, body, occurred_at, position, sequence)

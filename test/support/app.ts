@@ -10,6 +10,7 @@ import { openSequencer } from '../../src/audit/jobs.ts';
 import { readConfig } from '../../src/platform/config.ts';
 import { createLogger } from '../../src/platform/log.ts';
 import { openServices, type Services } from '../../src/services.ts';
+import { emittedEvents } from './events.ts';
 import { queueEnvironment } from './redis.ts';
 import { TEMPLATE } from './template.ts';
 
@@ -100,10 +101,20 @@ export function sequencerOf(t: Test, services: Services): () => Promise<void> {
   };
 }
 
-/** The whole HTTP side on such services; requests go in by `app.inject`. */
+/**
+ * The whole HTTP side on such services; requests go in by `app.inject`. Whatever acts emit meanwhile must be as the document says.
+ */
 export async function startTestApp(t: Test, env: NodeJS.ProcessEnv = {}, log_to?: DestinationStream): Promise<TestApp> {
+  let faults: string[] = [];
+  // What is torn down last may fail, for nothing is left to tear down.
+  t.teardown(() => {
+    if (faults.length > 0) throw new Error(`events are not as documented: ${faults.join('; ')}`);
+  });
   const { services, clock } = await openTestServices(t, env, TEMPLATE, log_to);
   const app = await buildApi(services);
   t.teardown(() => app.close());
+  t.teardown(async () => {
+    ({ faults } = await emittedEvents(services));
+  });
   return { app, services, clock, sequence: sequencerOf(t, services) };
 }

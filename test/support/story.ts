@@ -252,7 +252,7 @@ function after(ms: number): string {
   return `+${days ? `${days}d` : ''}${hours ? `${hours}h` : ''}${rest || minutes === 0 ? `${rest}m` : ''}`;
 }
 
-const NEW_SERVICE = {
+export const NEW_SERVICE = {
   regions: [],
   sexes: [],
   min_age: null,

@@ -18,6 +18,7 @@ import { relayEvents } from '../../src/webhooks/relay.ts';
 import { insertEndpoint } from '../../src/webhooks/store.ts';
 import { deliverDue } from '../../src/webhooks/turn.ts';
 import { openTestServices } from './app.ts';
+import { areMadeUp } from './events.ts';
 
 export interface Received {
   path: string;
@@ -182,8 +183,10 @@ export async function registerEndpoint(
 }
 
 /** An act that emits nothing but this. */
-export const emit = (services: Services, actor: AgencyActor, ...events: Notice[]): Promise<string> =>
-  transact(services, actor, tx => record(services, tx, actor, { action: 'test.act', resource_type: 'test', events }));
+export function emit(services: Services, actor: AgencyActor, ...events: Notice[]): Promise<string> {
+  areMadeUp(services);
+  return transact(services, actor, tx => record(services, tx, actor, { action: 'test.act', resource_type: 'test', events }));
+}
 
 /** An event for `agency_ids`, of a subject that is no case. */
 export const notice = (agency_ids: string[], it: Partial<Notice> & { body?: Record<string, unknown> } = {}): Notice => ({

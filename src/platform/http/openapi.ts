@@ -228,7 +228,8 @@ function withConventions(document: OpenApiDocument, configs: Map<string, Describ
 const STATUS_TEXTS: Record<string, string> = { 200: 'As it now is', 201: 'Made' };
 
 interface OpenApiDocument {
-  components: Record<'schemas' | 'headers' | 'responses', Record<string, unknown> | undefined>;
+  components: Record<'schemas' | 'headers' | 'parameters' | 'responses', Record<string, unknown> | undefined>;
+  webhooks?: Record<string, unknown>;
   paths?: Record<
     string,
     Record<string, { operationId: string; parameters?: unknown[]; responses?: Record<string, { description: string }> }>
@@ -248,10 +249,11 @@ function withNames(document: OpenApiDocument): OpenApiDocument {
     return { $ref: `#/components/schemas/${title}` };
   };
   const paths = visit(document.paths) as OpenApiDocument['paths'];
+  const webhooks = visit(document.webhooks) as OpenApiDocument['webhooks'];
   const schemas = Object.fromEntries(
     Object.entries({ ...document.components.schemas, ...named }).sort(([a], [b]) => (a < b ? -1 : 1)),
   );
-  return { ...document, components: { ...document.components, schemas }, paths };
+  return { ...document, components: { ...document.components, schemas }, paths, webhooks };
 }
 
 const header = (name: string, schema: object, description: string, required = false) => ({
@@ -282,7 +284,14 @@ const HEADERS = {
   if_none_match: header('If-None-Match', { type: 'string', const: '*' }, 'There shall be nothing yet'),
 };
 
-export async function registerOpenApi(app: FastifyInstance, version: string): Promise<void> {
+/** What the service itself sends, in the document's own form: `webhooks`, and the components that they refer to. */
+interface Sent {
+  webhooks: Record<string, unknown>;
+  parameters: Record<string, unknown>;
+  responses: Record<string, unknown>;
+}
+
+export async function registerOpenApi(app: FastifyInstance, version: string, sent: Sent): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -313,9 +322,12 @@ export async function registerOpenApi(app: FastifyInstance, version: string): Pr
     const id = (route.schema as { operationId?: string } | undefined)?.operationId;
     if (id) configs.set(id, route.config as Described);
   });
-  app.decorate('openapi', () =>
-    withNames(withConventions(structuredClone(app.swagger()) as unknown as OpenApiDocument, configs)),
-  );
+  app.decorate('openapi', () => {
+    const document = withConventions(structuredClone(app.swagger()) as unknown as OpenApiDocument, configs);
+    const { webhooks, parameters, responses } = sent;
+    Object.assign(document.components, { parameters, responses: { ...document.components.responses, ...responses } });
+    return withNames({ ...document, webhooks });
+  });
 }
 
 declare module 'fastify' {

@@ -1,0 +1,288 @@
+import { type Static, type TProperties, type TSchema, Type } from 'typebox';
+import { CATEGORIES, DECISION_KINDS, PAUSE_CODES, ROLES, STAGES, URGENCIES } from '../core/codes.ts';
+import { EVENT_TYPES, type EventType } from '../core/events.ts';
+import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode } from '../platform/http/openapi.ts';
+
+/**
+ * What each type of event says, for whoever receives it: the document's `webhooks` and the answer of `GET /v1/events` are made of
+ * these schemas, and tests hold every event that an act emits to them. Ids, codes and times, never a person's data.
+ */
+
+const Optional = Type.Optional;
+const CaseId = () => Type.String({ ...Id('cas'), description: 'To owner, sender and coordinator only' });
+const Count = (description: string) => Type.Integer({ minimum: 1, description });
+
+/** Of every event that its recipient may know of. */
+const NUMBERED = {
+  event_id: Type.String({ ...Id('evt'), description: 'The same as `webhook-id`: the same id is the same event' }),
+  position: Count("Counts the agency's events, without gaps"),
+  sequence: Count('Counts those of the same referral, or case, or whatever else the event is about, in the order of the acts'),
+};
+
+const Notify = Named(
+  'Notify',
+  { roles: Codes(ROLES, { minItems: 1 }), staff_code: Optional(StaffCode()) },
+  { description: "Whom the agency's own system should tell: this person where one is named, else whoever has one of the roles" },
+);
+
+/** An agency, or where it is, for whoever may not learn which one. */
+const AGENCY = {
+  agency_id: Optional(Id('agy')),
+  placed: Optional(
+    Named(
+      'Whereabouts',
+      { region: Nullable(Region()), duty_contact: Nullable(Type.String()) },
+      { description: 'In place of `agency_id`, where the agency is at a protected place' },
+    ),
+  ),
+};
+
+const data = <T extends TProperties>(members: T) => Closed({ ...NUMBERED, ...members });
+/** What several types say alike. */
+const shared = <T extends TProperties>(name: string, members: T) => Named(name, { ...NUMBERED, ...members });
+
+const IN_REFERRAL = {
+  referral_id: Id('ref'),
+  case_id: Optional(CaseId()),
+  urgency: Code(URGENCIES),
+  notify: Notify,
+};
+const DUE = { due_at: Optional(Type.String({ ...Instant(), description: 'When the next deadline of the offer falls' })) };
+
+/** Of a step of one offer. */
+const IN_OFFER = { ...IN_REFERRAL, offer_id: Id('off'), ...AGENCY, ...DUE };
+/** Of a step that may concern no offer. */
+const IN_ANY_OFFER = { ...IN_OFFER, offer_id: Optional(Id('off')) };
+const BY_TELEPHONE = {
+  recorded_by: Optional(
+    Type.String({ ...Code(['sender', 'coordinator']), description: 'Who recorded what the receiver said by telephone' }),
+  ),
+  contestable_until: Optional(Instant()),
+};
+
+const AboutOffer = shared('AboutOffer', IN_OFFER);
+const AboutAnswer = shared('AboutAnswer', { ...IN_OFFER, ...BY_TELEPHONE });
+const AboutReferral = shared('AboutReferral', IN_ANY_OFFER);
+
+/** Of a clock of a referral, or of a case. */
+const OF_CLOCK = {
+  timer_id: Id('tmr'),
+  timer: Type.String({ description: 'The name of the clock' }),
+  ...AGENCY,
+  case_id: Optional(CaseId()),
+  referral_id: Optional(Id('ref')),
+  offer_id: Optional(Id('off')),
+  urgency: Optional(Code(URGENCIES)),
+  notify: Optional(Notify),
+};
+const CLOCK_DUE = { due_at: Instant() };
+const LEVEL = { escalation_level: Optional(Count('How far it has been escalated')) };
+const AboutClock = shared('AboutClock', { ...OF_CLOCK, ...CLOCK_DUE, ...LEVEL });
+
+const OF_CASE = { case_id: Id('cas') };
+const AboutCase = shared('AboutCase', OF_CASE);
+/** Owner and coordinator know a case by its id, whoever else is told by its own offer. */
+const BY_CASE_OR_OFFER = {
+  case_id: Optional(Id('cas')),
+  referral_id: Optional(Id('ref')),
+  offer_id: Optional(Id('off')),
+};
+const IN_DECISION = {
+  ...BY_CASE_OR_OFFER,
+  decision_id: Id('dec'),
+  kind: Code(DECISION_KINDS),
+  notify: Notify,
+};
+const HELD = { referral_id: Id('ref'), offer_id: Id('off'), agency_id: Id('agy'), notify: Notify };
+const CATEGORIES_TOLD = { categories: Codes(CATEGORIES, { minItems: 1 }) };
+
+const OF_ENDPOINT = { agency_id: Id('agy'), endpoint_id: Id('whe') };
+
+interface Described<T extends TSchema = TSchema> {
+  summary: string;
+  data: T;
+}
+const event = <T extends TSchema>(summary: string, data: T): Described<T> => ({ summary, data });
+
+/** What no act emits yet: what it says beside is told when it does. */
+const announced = (summary: string) =>
+  event(
+    `${summary}. Reserved: nothing emits it yet`,
+    Type.Object(NUMBERED, { additionalProperties: true, description: 'Ids, codes and times' }),
+  );
+
+export const EVENTS = {
+  'referral.offered': event('An agency is asked to take a referral', AboutOffer),
+  'referral.received': event('The receiver has seen it', AboutAnswer),
+  'referral.information_requested': event('The receiver asks the sender something before it answers', AboutOffer),
+  'referral.information_provided': event('The sender has answered', AboutOffer),
+  'referral.waitlisted': event('The receiver keeps it on a waiting list', AboutOffer),
+  'referral.accepted': event('The receiver has said yes', AboutAnswer),
+  'referral.declined': event('The receiver has said no', AboutAnswer),
+  'referral.expired': event('The receiver did not answer in time', AboutOffer),
+  'referral.rerouted': event('Sender or coordinator asks another agency instead', AboutReferral),
+  'referral.unplaced': event('No agency is asked now, and none will be by itself', data(IN_REFERRAL)),
+  'referral.handover_confirmed': event('The person has arrived', AboutAnswer),
+  'referral.no_show': event('The person did not arrive', AboutOffer),
+  'referral.reviewed': event('The receiver has looked again at how it goes', AboutOffer),
+  'referral.completed': event('The service was provided', AboutOffer),
+  'referral.failed': event('The service ended before it was provided', AboutOffer),
+  'referral.cancelled': event('The sender takes it back, or another agency was quicker', AboutReferral),
+  'referral.withdrawn': event('Consent covers it no more', AboutReferral),
+  'referral.contested': event('The receiver takes back what was recorded for it by telephone', AboutOffer),
+  'referral.message': event('The other side has written', data({ ...IN_OFFER, message_id: Id('msg') })),
+
+  'case.opened': event('The agency has opened a case', AboutCase),
+  'case.stage_changed': event(
+    'A case has reached another stage',
+    data({ ...BY_CASE_OR_OFFER, stage: Code(STAGES), notify: Notify }),
+  ),
+  'case.closed': event('A case was closed', AboutCase),
+  'case.reopened': event('A case was opened again', AboutCase),
+  'case.transferred': event(
+    'A case belongs to another agency now, which is named',
+    data({ ...OF_CASE, agency_id: Id('agy'), notify: Notify }),
+  ),
+  'case.erased': announced('A case was erased'),
+
+  'consent.granted': event('A consent was given', AboutCase),
+  'consent.withdrawn': event(
+    'Consent covers less than before: to the owner, that it was withdrawn; to a receiver, what it may know no more; where a lawful ground was not upheld, to owner and sender',
+    Type.Union([
+      AboutCase,
+      data({ ...IN_ANY_OFFER, categories: Optional(Type.Array(Code(CATEGORIES), { description: 'What it may know no more' })) }),
+    ]),
+  ),
+  'consent.expiring': event('A consent ends within 72 hours', data({ ...OF_CASE, consent_id: Id('cns'), expires_at: Instant() })),
+  'consent.expired': event('A consent has ended', AboutCase),
+
+  'disclosure.updated': event(
+    'What the receiver may read of a case has changed: the categories, or a request about the decision named',
+    Type.Union([
+      data({ ...HELD, ...CATEGORIES_TOLD, case_id: Optional(CaseId()), urgency: Optional(Code(URGENCIES)) }),
+      data({ ...HELD, decision_id: Id('dec') }),
+    ]),
+  ),
+  'disclosure.deletion_due': event(
+    'The agency has to delete what it held, and to confirm that by `due_at`',
+    data({
+      ...HELD,
+      disclosure_id: Id('dsc'),
+      case_id: Optional(CaseId()),
+      urgency: Code(URGENCIES),
+      due_at: Optional(Instant()),
+    }),
+  ),
+  'safety.changed': event(
+    'How to reach the person safely has changed, or how dangerous it is: read it, and acknowledge',
+    data(HELD),
+  ),
+
+  'decision.made': event('The competent authority has decided', data(IN_DECISION)),
+  'decision.served': event('The person was told of a decision', data({ ...IN_DECISION, due_at: Optional(Instant()) })),
+
+  'timer.warned': event('A clock is about to fall due', AboutClock),
+  'timer.breached': event('A clock has fallen due, and nobody did what it asked for', AboutClock),
+  'timer.escalated': event(
+    'A clock is long past due, and the next in line is told; with `call`, a person on duty is called, who acknowledges it',
+    Type.Union([
+      AboutClock,
+      data({
+        timer_id: Id('tmr'),
+        timer: Type.String(),
+        ...AGENCY,
+        jurisdiction: Jurisdiction(),
+        urgency: Code(URGENCIES),
+        due_at: Instant(),
+        escalation_level: Type.Integer({ minimum: 0 }),
+        call: Count('How many persons were called by now'),
+        notify: Notify,
+      }),
+    ]),
+  ),
+  'timer.paused': event('A clock rests', data({ ...OF_CLOCK, reason_code: Optional(Code(PAUSE_CODES)) })),
+  'timer.resumed': event('A clock goes on', data({ ...OF_CLOCK, ...CLOCK_DUE })),
+  'timer.moved': event(
+    'A clock falls due at another time: one that is named; or, after a change of its calendar, as many as `count` says',
+    Type.Union([
+      data({ ...OF_CLOCK, ...CLOCK_DUE }),
+      data({
+        calendar_id: Id('cal'),
+        calendar_version: Type.Integer({ minimum: 1 }),
+        count: Count("How many of the agency's clocks moved"),
+        first_due_at: Instant(),
+        last_due_at: Instant(),
+        notify: Notify,
+      }),
+    ]),
+  ),
+
+  'access.emergency': announced('Somebody looked at a case in an emergency, without being entitled to'),
+  'access.unassigned': event(
+    'Somebody of the agency to whom the case is not assigned looked at it, or acted on it, and gave a reason',
+    data({ ...BY_CASE_OR_OFFER, agency_id: Id('agy'), caseworker_id: Optional(Id('cwk')), notify: Notify }),
+  ),
+  'duplicate.suspected': announced('Two cases may be of the same person'),
+  'coverage.gap': announced('No agency can provide a service in a region'),
+  'crisis.started': announced('A crisis was declared'),
+  'crisis.ended': announced('A crisis is over'),
+
+  'endpoint.failing': event(
+    'A webhook endpoint answered 410: it is paused. The coordinator is told too',
+    data({ ...OF_ENDPOINT, status: Code(['paused']), notify: Notify }),
+  ),
+  'endpoint.disabled': event(
+    'A webhook endpoint failed for 72 hours on end: it is disabled, and its events are kept. The coordinator is told too',
+    data({ ...OF_ENDPOINT, status: Code(['disabled']), notify: Notify }),
+  ),
+  'endpoint.recovered': event(
+    'A webhook endpoint that had failed is sent to again; with `since`, what it was asked to be sent again is on its way',
+    data({
+      ...OF_ENDPOINT,
+      status: Code(['active', 'paused', 'disabled']),
+      since: Optional(Instant()),
+      to_send: Optional(Type.Integer({ minimum: 0, description: 'Events that have yet to be sent' })),
+      notify: Notify,
+    }),
+  ),
+  'endpoint.test': event('Somebody tests this webhook endpoint', data(OF_ENDPOINT)),
+
+  'digest.daily': announced('What happened on the day before, in numbers'),
+  'audit.alarm': event(
+    'To the audit body: the log cannot go on as it should, or somebody begins it anew',
+    data({ code: Type.String({ description: 'What is wrong' }), at: Instant() }),
+  ),
+  'event.withheld': event(
+    'In place of an event that the agency may no longer know of',
+    Closed({ event_id: NUMBERED.event_id, position: NUMBERED.position }),
+  ),
+} satisfies Record<EventType, Described>;
+
+/** What the event says of itself, as it is told. */
+export type EventData = { [T in EventType]: Static<(typeof EVENTS)[T]['data']> };
+
+/** `ReferralOffered`, the name under which the document has it. */
+export const schemaName = (type: EventType): string =>
+  type
+    .split(/[._]/)
+    .map(word => word[0]!.toUpperCase() + word.slice(1))
+    .join('');
+
+/** One event, whole: what is pushed, and what a pull answers. */
+export const eventSchema = (type: EventType) =>
+  Named(
+    schemaName(type),
+    { type: Type.Literal(type), timestamp: Instant(), data: EVENTS[type].data },
+    { description: EVENTS[type].summary },
+  );
+
+export const EventView = Type.Unsafe<{ [T in EventType]: { type: T; timestamp: string; data: EventData[T] } }[EventType]>({
+  title: 'Event',
+  type: 'object',
+  description: 'An event as it is pushed and pulled: `type` says what `data` holds',
+  oneOf: EVENT_TYPES.map(eventSchema),
+  discriminator: {
+    propertyName: 'type',
+    mapping: Object.fromEntries(EVENT_TYPES.map(type => [type, `#/components/schemas/${schemaName(type)}`])),
+  },
+});
