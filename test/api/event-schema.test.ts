@@ -5,7 +5,7 @@ import { test } from 'tap';
 import { watchLog } from '../../src/audit/jobs.ts';
 import { EVENT_TYPES, type EventType } from '../../src/core/events.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
 import { startCalling } from '../support/callers.ts';
 import { drain } from '../support/drain.ts';
