@@ -54,8 +54,15 @@ test('retries', async t => {
       tx.selectFrom('events').select(['agency_id', 'body']).where('type', '=', 'endpoint.disabled').execute(),
     );
     const committee = it.committee.agency_id;
-    t.same(told.map(({ agency_id }) => agency_id).sort(), [health.agency_id, committee].sort());
-    t.same(told[0]!.body, { agency_id: health.agency_id, endpoint_id: id, status: 'disabled' });
+    const body = { agency_id: health.agency_id, endpoint_id: id, status: 'disabled' };
+    t.same(
+      new Map(told.map(({ agency_id, body }) => [agency_id, body])),
+      new Map([
+        [health.agency_id, { ...body, notify: { roles: ['supervisor'] } }],
+        [committee, { ...body, notify: { roles: ['coordinator'] } }],
+      ]),
+    );
+    t.equal(told.length, 2);
   });
 
   await t.test('are told in the trail, under the case', async t => {
