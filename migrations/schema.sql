@@ -371,6 +371,21 @@ CREATE OR REPLACE FUNCTION public.was_disclosed(which text)
  STABLE PARALLEL SAFE COST 1000
 AS $function$begin return exists (select from public.disclosures d where d.case_id = which and d.agency_id = me()); end$function$;
 
+CREATE OR REPLACE FUNCTION public.was_heard(event events)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+    begin
+      if exists (select from public.deliveries d where d.event_number = event.number and d.state in ('delivered', 'withheld'))
+        or exists (select from public.event_pulls p where p.agency_id = event.agency_id and p.position >= event.position)
+      then return true; end if;
+      return event.position is not null and event.type <> 'referral.offered'
+        and not exists (select from public.deliveries d where d.event_number = event.number)
+        and exists (select from public.webhook_endpoints e where e.agency_id = event.agency_id and e.status = 'active'
+          and e.deleted_at is null and e.created_at <= event.occurred_at and e.event_types && '{*,referral.offered}');
+    end $function$;
+
 CREATE TABLE agencies (
   id text COLLATE "C" NOT NULL,
   name text NOT NULL,
@@ -1156,6 +1171,21 @@ CREATE TABLE deployment (
 );
 GRANT INSERT, SELECT ON deployment TO aman_app;
 
+CREATE TABLE digests (
+  agency_id text COLLATE "C" NOT NULL,
+  jurisdiction text NOT NULL,
+  day date NOT NULL,
+  told_at timestamp with time zone NOT NULL,
+  CONSTRAINT digests_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT digests_pkey PRIMARY KEY (agency_id, jurisdiction, day)
+);
+ALTER TABLE digests ENABLE ROW LEVEL SECURITY;
+ALTER TABLE digests FORCE ROW LEVEL SECURITY;
+CREATE POLICY relay ON digests AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON digests TO aman_app;
+
 CREATE TABLE disclosures (
   id text COLLATE "C" NOT NULL,
   case_id text COLLATE "C" NOT NULL,
@@ -1222,6 +1252,20 @@ CREATE POLICY relay ON event_positions AS PERMISSIVE FOR ALL TO PUBLIC
   WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
 GRANT INSERT, SELECT, UPDATE ON event_positions TO aman_app;
 
+CREATE TABLE event_pulls (
+  agency_id text COLLATE "C" NOT NULL,
+  pulled_at timestamp with time zone NOT NULL,
+  "position" bigint NOT NULL,
+  CONSTRAINT event_pulls_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT event_pulls_pkey PRIMARY KEY (agency_id)
+);
+ALTER TABLE event_pulls ENABLE ROW LEVEL SECURITY;
+ALTER TABLE event_pulls FORCE ROW LEVEL SECURITY;
+CREATE POLICY relay ON event_pulls AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON event_pulls TO aman_app;
+
 CREATE TABLE event_sequences (
   agency_id text COLLATE "C" NOT NULL,
   subject_id text COLLATE "C" NOT NULL,
@@ -1250,12 +1294,14 @@ CREATE TABLE events (
   occurred_at timestamp with time zone NOT NULL,
   "position" bigint,
   sequence bigint,
+  heard_at timestamp with time zone,
   CONSTRAINT events_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT events_agency_id_id_key UNIQUE (agency_id, id),
   CONSTRAINT events_pkey PRIMARY KEY (number)
 );
 CREATE INDEX events_age ON events USING btree (occurred_at);
 CREATE UNIQUE INDEX events_position ON events USING btree (agency_id, "position") WHERE "position" IS NOT NULL;
+CREATE INDEX events_unheard ON events USING btree (occurred_at) WHERE urgent AND heard_at IS NULL AND type !~~ 'endpoint.%'::text AND NOT (type = 'timer.escalated'::text AND case_id IS NULL);
 CREATE INDEX events_unnumbered ON events USING btree (number) WHERE "position" IS NULL;
 ALTER TABLE events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE events FORCE ROW LEVEL SECURITY;
@@ -1644,6 +1690,58 @@ CREATE POLICY system ON timers AS PERMISSIVE FOR ALL TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
   WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON timers TO aman_app;
+
+CREATE TABLE undelivered (
+  agency_id text COLLATE "C" NOT NULL,
+  handle text COLLATE "C" NOT NULL,
+  jurisdiction text NOT NULL,
+  events integer NOT NULL,
+  since timestamp with time zone NOT NULL,
+  calls integer NOT NULL,
+  called_at timestamp with time zone NOT NULL,
+  called_agency_id text COLLATE "C",
+  called_staff_code text,
+  called_agency_ids text[] NOT NULL,
+  acknowledged_at timestamp with time zone,
+  acknowledged_by_agency_id text COLLATE "C",
+  acknowledged_by_staff_code text,
+  version integer NOT NULL,
+  CONSTRAINT undelivered_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT undelivered_handle_key UNIQUE (handle),
+  CONSTRAINT undelivered_pkey PRIMARY KEY (agency_id)
+);
+ALTER TABLE undelivered ENABLE ROW LEVEL SECURITY;
+ALTER TABLE undelivered FORCE ROW LEVEL SECURITY;
+CREATE POLICY called ON undelivered AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR (me() = ANY (called_agency_ids)) OR acknowledged_at IS NULL AND on_duty(jurisdiction));
+CREATE POLICY relay ON undelivered AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT, UPDATE ON undelivered TO aman_app;
+
+CREATE VIEW unheard_events WITH (security_invoker=true) AS
+ SELECT number,
+    id,
+    agency_id,
+    case_id,
+    occurred_at,
+    was_heard(events.*) AS was_heard
+   FROM events
+  WHERE urgent AND heard_at IS NULL AND type !~~ 'endpoint.%'::text AND NOT (type = 'timer.escalated'::text AND case_id IS NULL);
+GRANT SELECT ON unheard_events TO aman_app;
+
+CREATE TABLE unreachable_agencies (
+  agency_id text COLLATE "C" NOT NULL,
+  since timestamp with time zone NOT NULL,
+  CONSTRAINT unreachable_agencies_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT unreachable_agencies_pkey PRIMARY KEY (agency_id)
+);
+ALTER TABLE unreachable_agencies ENABLE ROW LEVEL SECURITY;
+ALTER TABLE unreachable_agencies FORCE ROW LEVEL SECURITY;
+CREATE POLICY relay ON unreachable_agencies AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT, UPDATE ON unreachable_agencies TO aman_app;
 
 CREATE TABLE webhook_endpoints (
   id text COLLATE "C" NOT NULL,

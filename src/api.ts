@@ -39,6 +39,7 @@ import type { Services } from './services.ts';
 import { timerRoutes } from './timers/routes.ts';
 import { eventDocument } from './webhooks/event-document.ts';
 import { webhookRoutes } from './webhooks/routes.ts';
+import { undeliveredRoutes } from './webhooks/undelivered/routes.ts';
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>;
 
@@ -140,6 +141,7 @@ export async function buildApi(services: Services): Promise<App> {
   messageRoutes(app, services);
   timerRoutes(app, services, timerEffects(services));
   webhookRoutes(app, services);
+  undeliveredRoutes(app, services);
   auditRoutes(app, services);
 
   await app.ready();

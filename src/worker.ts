@@ -8,7 +8,10 @@ import { timerEffects } from './referrals/timer-effects.ts';
 import type { Services } from './services.ts';
 import { moveTimers } from './timers/moves.ts';
 import { fireDueTimers } from './timers/sweep.ts';
+import { tellDigests } from './webhooks/digests/daily.ts';
 import { startWebhookJobs } from './webhooks/jobs.ts';
+import { watchReach } from './webhooks/reach/watch.ts';
+import { callForUndelivered } from './webhooks/undelivered/calls.ts';
 
 export interface Worker {
   /** Ends after what is running. */
@@ -21,6 +24,8 @@ const SWEEP_EVERY_MS = 200;
 const MOVE_EVERY_MS = 1_000;
 /** Of what lies days ahead. */
 const WARN_EVERY_MS = 10_000;
+/** Who hears of what is reckoned in minutes. */
+const REACH_EVERY_MS = 30_000;
 
 /** Starts everything that happens without a request: clocks, routing again, ends of consents, events and their delivery. */
 export function startWorker(services: Services): Worker {
@@ -40,6 +45,13 @@ export function startWorker(services: Services): Worker {
     startLoop('consents', { every_ms: SWEEP_EVERY_MS, log, failed }, () => expireConsents(services)),
     startLoop('ends of consents', { every_ms: WARN_EVERY_MS, log, failed }, () => warnExpiringConsents(services)),
     startLogWatch(services),
+    startLoop('reach', { every_ms: REACH_EVERY_MS, log, failed }, async () => heartbeat.started && watchReach(services)),
+    startLoop(
+      'undelivered',
+      { every_ms: REACH_EVERY_MS, log, failed },
+      async () => heartbeat.started && callForUndelivered(services),
+    ),
+    startLoop('digests', { every_ms: REACH_EVERY_MS, log, failed }, () => tellDigests(services)),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),
   ];
   const webhooks = startWebhookJobs(services);

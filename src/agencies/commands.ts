@@ -1,15 +1,17 @@
 import { act, type Outcome } from '../audit/act.ts';
 import { type Read, read } from '../audit/read.ts';
 import { record } from '../audit/record.ts';
-import { type AgencyActor, authorise, expectFirstOrVersion, expectVersion, type Relation } from '../core/access.ts';
+import { type AgencyActor, authorise, coordinates, expectFirstOrVersion, expectVersion, type Relation } from '../core/access.ts';
 import type { AgencyKind, Service } from '../core/codes.ts';
 import { Problem, raise } from '../core/problem.ts';
+import { type Channels, isReachable } from '../core/reach.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import { refreshProtection, requestRouting } from '../referrals/store.ts';
 import { findCalendar } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
+import { listChannels } from '../webhooks/reach/store.ts';
 import {
   type AgencyFilter,
   type AgencyRow,
@@ -38,7 +40,7 @@ import {
  * Whatever could help a referral that nobody has taken sends the router to look again.
  */
 
-export type AgencyView = Omit<AgencyRow, 'duty_contact'> & { duty_contact?: string | null };
+export type AgencyView = Omit<AgencyRow, 'duty_contact'> & { duty_contact?: string | null; reachable?: boolean };
 
 /** A sheltered place is told as `none` or `some`: its numbers, and when they were set, move when somebody moves in. */
 export type CapacityView =
@@ -72,10 +74,28 @@ const relationsTo = (actor: AgencyActor, agency_id: string): Relation[] => [
 const agencyView = (actor: AgencyActor, { sheltered, duty_contact, ...agency }: ListedAgency): AgencyView =>
   sheltered && agency.id !== actor.agency_id && !actor.scopes.has('admin') ? agency : { ...agency, duty_contact };
 
+/** The agency itself and its coordinators are told whether its system takes events now. */
+const mayKnowReach = (actor: AgencyActor, { id, jurisdictions }: AgencyRow): boolean =>
+  id === actor.agency_id || jurisdictions.some(jurisdiction => coordinates(actor, jurisdiction));
+
+async function viewAgencies(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  agencies: readonly ListedAgency[],
+): Promise<AgencyView[]> {
+  const ids = agencies.filter(agency => mayKnowReach(actor, agency)).map(({ id }) => id);
+  const channels = ids.length > 0 ? await asSystem(tx, 'relay', tx => listChannels(tx, ids)) : new Map<string, Channels>();
+  return agencies.map(agency => {
+    const known = channels.get(agency.id);
+    return { ...agencyView(actor, agency), ...(known ? { reachable: isReachable(known, services.now()) } : {}) };
+  });
+}
+
 const viewAgency =
-  (actor: AgencyActor) =>
+  (services: Services, actor: AgencyActor) =>
   async (tx: Tx, id: string): Promise<AgencyView> =>
-    agencyView(actor, (await findAgency(tx, id)) ?? raise('not_found'));
+    (await viewAgencies(services, tx, actor, [(await findAgency(tx, id)) ?? raise('not_found')]))[0]!;
 
 /** Enters an agency into the directory. @throws Problem `forbidden`, `unprocessable` */
 export const createAgency = (
@@ -83,7 +103,7 @@ export const createAgency = (
   actor: AgencyActor,
   body: AgencyInput & { name: string; kind: AgencyKind; jurisdictions: string[] },
 ): Promise<Outcome<AgencyView>> =>
-  act(services, actor, 'agency.create', viewAgency(actor), async (tx, now) => {
+  act(services, actor, 'agency.create', viewAgency(services, actor), async (tx, now) => {
     authorise(actor, 'agency.create', relationsTo(actor, ''));
     requireWithin(body.jurisdictions, body.regions);
     await requireCalendar(tx, body.calendar_id);
@@ -120,7 +140,7 @@ export const changeAgency = (
   id: string,
   patch: AgencyInput,
 ): Promise<Outcome<AgencyView>> =>
-  act(services, actor, 'agency.change', viewAgency(actor), async (tx, now) => {
+  act(services, actor, 'agency.change', viewAgency(services, actor), async (tx, now) => {
     const relations = relationsTo(actor, id);
     // Locking is writing to row-level security, which hides the rows of others from whoever may only read.
     const agency = (relations.length > 1 ? await lockAgency(tx, id) : await findAgency(tx, id)) ?? raise('not_found');
@@ -146,7 +166,7 @@ export const changeAgency = (
 
 /** @throws Problem `not_found` */
 export const getAgency = (services: Services, actor: AgencyActor, id: string): Promise<Read<AgencyView>> =>
-  read(services, actor, 'agency.read', { subject_id: id }, tx => viewAgency(actor)(tx, id));
+  read(services, actor, 'agency.read', { subject_id: id }, tx => viewAgency(services, actor)(tx, id));
 
 /** The directory, newest first. */
 export const listAgencies = (
@@ -157,12 +177,12 @@ export const listAgencies = (
   read(services, actor, 'agency.list', null, async tx => {
     const limit = pageLimit(query);
     const [before] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
-    const rows = await listAgencyRows(tx, query, before, limit + 1);
+    const rows = await viewAgencies(services, tx, actor, await listAgencyRows(tx, query, before, limit + 1));
     return toPage(
       rows,
       limit,
       row => encodeCursor(row.id),
-      row => agencyView(actor, row),
+      row => row,
     );
   });
 

@@ -58,6 +58,12 @@ export const Agency = Named('Agency', {
     description:
       'Left out, but to the agency itself and to administrators, where a place that must stay hidden could be told by it',
   }),
+  reachable: Type.Optional(
+    Type.Boolean({
+      description:
+        'Whether its system takes offers now: by an endpoint that works, or by pulling them. For the agency itself and its coordinators',
+    }),
+  ),
   version: Type.Integer(),
   created_at: Instant(),
   updated_at: Instant(),

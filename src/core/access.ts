@@ -147,6 +147,8 @@ const PERMISSIONS = {
   'timer.meet_as_receiver': { relations: ['receiver'], roles: FOR_RECEIVER },
   'timer.acknowledge_escalation': { relations: ['on_duty'], roles: [] },
   'timer.acknowledge_as_coordinator': { relations: ['coordinator'], roles: ['coordinator'] },
+  'agency.acknowledge_escalation': { relations: ['on_duty'], roles: [] },
+  'agency.acknowledge_as_coordinator': { relations: ['coordinator'], roles: ['coordinator'] },
   'duty_roster.read': { relations: ['coordinator', 'reader'], roles: [...CASE_ROLES, 'coordinator'] },
   'duty_roster.set': { relations: ['coordinator'], roles: ['coordinator'] },
   'agency.create': { relations: ['admin'], roles: [] },

@@ -29,6 +29,7 @@ export const PREFIXES = [
   'evt',
   'dsc',
   'inq',
+  'esc',
 ] as const;
 
 export type Prefix = (typeof PREFIXES)[number];

@@ -22,6 +22,8 @@ export interface RoutingNeed {
   protection_status: ProtectionStatus;
   sender_agency_id: string;
   excluded_agencies: readonly string[];
+  /** Of an emergency: whose systems take no events now, so that nobody may hear of an offer. Null: it is none. */
+  unreachable_agencies: ReadonlySet<string> | null;
 }
 
 export interface CandidateService {
@@ -70,6 +72,8 @@ export interface Candidate {
   reasons: Reason[];
 }
 
+/** More than all the rest together: whoever is out of reach is passed by as long as somebody else is left. */
+const REACHABLE = 100;
 const SHARES_LANGUAGE = 10;
 const FULLY_OPEN = 5;
 const PLACES_LEFT = 1;
@@ -145,6 +149,11 @@ function barsAskingAgain(offer: EarlierOffer, service: CandidateService): boolea
 
 function rank(need: RoutingNeed, service: CandidateService): Reason[] {
   const reasons: Reason[] = [];
+  if (need.unreachable_agencies?.has(service.agency_id)) {
+    reasons.push({ rule: 'reachability', points: 0, text: 'its system takes no events now' });
+  } else if (need.unreachable_agencies) {
+    reasons.push({ rule: 'reachability', points: REACHABLE, text: 'its system takes events now' });
+  }
   const shared = need.languages.filter(language => service.languages.includes(language));
   if (shared.length > 0) reasons.push({ rule: 'language', points: SHARES_LANGUAGE, text: 'works in a language of the person' });
   else if (need.languages.length > 0 && service.languages.length > 0) {

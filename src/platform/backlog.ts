@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { Pool } from 'pg';
 import { systemActor } from '../core/access.ts';
+import { overdueAt } from '../core/undelivered.ts';
 import type { Now } from './clock.ts';
 import { transact } from './database.ts';
 import type { Backlog, Waiting } from './metrics.ts';
@@ -23,6 +24,16 @@ export function backlogReader(services: { pool: Pool; now: Now }): () => Promise
   };
 }
 
+interface WaitingAt {
+  endpoint_id: string;
+  is_on: boolean;
+  urgent: boolean;
+  count: number;
+  oldest: Date;
+}
+
+const sumOf = (rows: readonly { count: number }[]): number => rows.reduce((sum, { count }) => sum + count, 0);
+
 async function ask(services: { pool: Pool; now: Now }): Promise<Backlog> {
   const now = services.now();
   const age = (since: Date | null) => (since ? Math.max(0, now.getTime() - since.getTime()) / 1_000 : 0);
@@ -32,12 +43,21 @@ async function ask(services: { pool: Pool; now: Now }): Promise<Backlog> {
     await limited.execute(tx);
     const events = await sql<{ count: number; oldest: Date | null }>`
       select count(*) as count, min(occurred_at) as oldest from events where position is null`.execute(tx);
-    const deliveries = await sql<{ urgent: boolean; count: number; oldest: Date | null }>`
-      select d.urgent, count(*) as count, min(d.created_at) as oldest
+    const deliveries = await sql<WaitingAt>`
+      select e.id as endpoint_id, e.status = 'active' as is_on, d.urgent, count(*) as count, min(d.created_at) as oldest
       from webhook_endpoints e join deliveries d on d.endpoint_id = e.id
-      where e.status = 'active' and e.deleted_at is null and d.next_attempt_at is not null and d.state in ('pending', 'parked')
-      group by d.urgent`.execute(tx);
-    return { events: events.rows[0]!, deliveries: deliveries.rows };
+      where e.deleted_at is null and d.next_attempt_at is not null and d.state in ('pending', 'parked')
+      group by e.id, d.urgent`.execute(tx);
+    const undelivered = await sql<{ oldest: Date }>`
+      select occurred_at as oldest from unheard_events where occurred_at <= ${overdueAt(now)} and not was_heard
+      order by occurred_at limit 1`.execute(tx);
+    const unreachable = await sql<{ count: number }>`select count(*) as count from unreachable_agencies`.execute(tx);
+    return {
+      events: events.rows[0]!,
+      deliveries: deliveries.rows,
+      undelivered: undelivered.rows[0]?.oldest ?? null,
+      unreachable: unreachable.rows[0]!.count,
+    };
   });
   const timers = await transact(services, systemActor('clock'), async tx => {
     await limited.execute(tx);
@@ -61,12 +81,16 @@ async function ask(services: { pool: Pool; now: Now }): Promise<Backlog> {
 
   const { events, deliveries } = outgoing;
   const ofUrgency = (urgent: boolean): Waiting => {
-    const found = deliveries.find(row => row.urgent === urgent);
-    return { count: found?.count ?? 0, oldest_seconds: age(found?.oldest ?? null) };
+    const found = deliveries.filter(row => row.is_on && row.urgent === urgent);
+    return { count: sumOf(found), oldest_seconds: Math.max(0, ...found.map(({ oldest }) => age(oldest))) };
   };
+  const by_endpoint = Map.groupBy(deliveries, row => row.endpoint_id);
   return {
     events: { count: events.count, oldest_seconds: age(events.oldest) },
     deliveries: { true: ofUrgency(true), false: ofUrgency(false) },
+    endpoints: new Map([...by_endpoint].map(([id, rows]) => [id, sumOf(rows)])),
+    undelivered_seconds: age(outgoing.undelivered),
+    unreachable: outgoing.unreachable,
     log: {
       size: log.size ?? 0,
       oldest_seconds: age(log.oldest),

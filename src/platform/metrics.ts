@@ -7,9 +7,10 @@ import { VERSION } from './version.ts';
 
 /**
  * What the service tells of itself to whoever runs it, in Prometheus' text format. It says how the service does and never whom
- * it serves: no label holds an agency, client, endpoint, jurisdiction, service, clock or type of event. In a mechanism with one
- * shelter, "one missing-person check is due" or "that endpoint is down" would tell of one person or one house, to everybody who
- * may look at a dashboard. Routes are patterns, without ids.
+ * it serves: no label holds an agency, client, jurisdiction, service, clock or type of event. In a mechanism with one shelter,
+ * "one missing-person check is due" or "the shelter's system is down" would tell of one person or one house, to everybody who may
+ * look at a dashboard. Routes are patterns, without ids. One label is an id: the endpoint's, on how much waits for it. It is
+ * random, stands nowhere but with its agency and in the log, and without it nobody could tell one dead receiver from many slow ones.
  */
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -18,6 +19,12 @@ export interface Backlog {
   events: Waiting;
   /** By whether they are urgent. */
   deliveries: Record<'true' | 'false', Waiting>;
+  /** Deliveries to be attempted yet at each endpoint that has any, on or off. */
+  endpoints: ReadonlyMap<string, number>;
+  /** How long the oldest emergency has waited that somebody did not hear; 0: none. */
+  undelivered_seconds: number;
+  /** Agencies that take no offers now. */
+  unreachable: number;
   timers: { armed: number; due: number; oldest_seconds: number };
   /** Of the trail: entries that have their place, how old the first is that has none, and whether the log is still signed. */
   log: { size: number; oldest_seconds: number; halted: boolean; witnessed_seconds: number | null };
@@ -136,6 +143,17 @@ function backlogGauges(registers: Registry[]) {
   const events_age = gauge('aman_outbox_oldest_event_age_seconds', 'Age of the oldest of them.');
   const deliveries = byUrgency('aman_deliveries', 'Deliveries to be attempted yet at endpoints that are on.');
   const deliveries_age = byUrgency('aman_deliveries_oldest_age_seconds', 'Age of the oldest of them.');
+  const endpoints = new Gauge({
+    name: 'aman_endpoint_deliveries',
+    help: 'Deliveries to be attempted yet at one endpoint, on or off; only those that have any.',
+    labelNames: ['endpoint'],
+    registers,
+  });
+  const undelivered_age = gauge(
+    'aman_undelivered_emergency_age_seconds',
+    'How long the oldest emergency has waited that a recipient did not hear within five minutes.',
+  );
+  const unreachable = gauge('aman_unreachable_agencies', 'Agencies whose systems take no offers, once it was told.');
   const timers_armed = gauge(
     'aman_timers_armed',
     'Timers that have something to do one day; of more than ten thousand an estimate.',
@@ -153,9 +171,10 @@ function backlogGauges(registers: Registry[]) {
     show(backlog: Backlog | null): void {
       database_up.set(backlog ? 1 : 0);
       if (!backlog) {
-        for (const it of [events, events_age, timers_armed, timers_due, timers_age, log_size, log_age, log_halted, log_witnessed])
-          it.remove();
-        for (const it of [deliveries, deliveries_age]) it.reset();
+        const timers = [timers_armed, timers_due, timers_age];
+        const log = [log_size, log_age, log_halted, log_witnessed];
+        for (const it of [events, events_age, undelivered_age, unreachable, ...timers, ...log]) it.remove();
+        for (const it of [deliveries, deliveries_age, endpoints]) it.reset();
         return;
       }
       events.set(backlog.events.count);
@@ -164,6 +183,10 @@ function backlogGauges(registers: Registry[]) {
         deliveries.set({ urgent }, backlog.deliveries[urgent].count);
         deliveries_age.set({ urgent }, backlog.deliveries[urgent].oldest_seconds);
       }
+      endpoints.reset();
+      for (const [endpoint, count] of backlog.endpoints) endpoints.set({ endpoint }, count);
+      undelivered_age.set(backlog.undelivered_seconds);
+      unreachable.set(backlog.unreachable);
       timers_armed.set(backlog.timers.armed);
       timers_due.set(backlog.timers.due);
       timers_age.set(backlog.timers.oldest_seconds);

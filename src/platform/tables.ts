@@ -66,6 +66,10 @@ export interface Tables {
   events: EventTable;
   event_positions: EventPositionTable;
   event_sequences: EventSequenceTable;
+  event_pulls: EventPullTable;
+  unreachable_agencies: UnreachableAgencyTable;
+  undelivered: UndeliveredTable;
+  digests: DigestTable;
   webhook_endpoints: WebhookEndpointTable;
   deliveries: DeliveryTable;
   delivery_attempts: DeliveryAttemptTable;
@@ -576,6 +580,8 @@ export interface EventTable {
   occurred_at: Date;
   position: number | null;
   sequence: number | null;
+  /** When it was found that somebody had heard it; looked for of urgent ones alone. */
+  heard_at: Generated<Date | null>;
 }
 
 export interface EventPositionTable {
@@ -585,6 +591,48 @@ export interface EventPositionTable {
 
 export interface EventSequenceTable extends EventPositionTable {
   subject_id: string;
+}
+
+/** When an agency last pulled offers, to the minute, and up to where it has pulled. */
+export interface EventPullTable {
+  agency_id: string;
+  pulled_at: Date;
+  position: number;
+}
+
+/** Agencies whose systems take no offers now, once it was told. */
+export interface UnreachableAgencyTable {
+  agency_id: string;
+  since: Date;
+}
+
+/** Agencies that did not hear of emergencies in time, and who was called because of it. */
+export interface UndeliveredTable {
+  agency_id: string;
+  /** By which those who are called name it: the agency's id, or where that has to stay hidden one of its own. */
+  handle: string;
+  jurisdiction: string;
+  /** How many events it did not hear, and since when, as of the last call. */
+  events: number;
+  since: Date;
+  calls: number;
+  called_at: Date;
+  called_agency_id: string | null;
+  called_staff_code: string | null;
+  /** Everybody's who was called; after it was acknowledged, whose it was. */
+  called_agency_ids: string[];
+  acknowledged_at: Date | null;
+  acknowledged_by_agency_id: string | null;
+  acknowledged_by_staff_code: string | null;
+  version: number;
+}
+
+/** Digests that were told, by the day on which they were. */
+export interface DigestTable {
+  agency_id: string;
+  jurisdiction: string;
+  day: ColumnType<string, string, never>;
+  told_at: Date;
 }
 
 export interface WebhookEndpointTable extends Versioned {

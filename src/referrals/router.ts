@@ -6,6 +6,7 @@ import { type Actor, systemActor } from '../core/access.ts';
 import { ageAt } from '../core/case.ts';
 import { isNamed, mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
+import { isReachable } from '../core/reach.ts';
 import { isLive, OFFER_TIMERS } from '../core/referral.ts';
 import { type Candidate, endangersAsylum, type RoutingNeed, rankCandidates } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
@@ -14,6 +15,7 @@ import { newId } from '../platform/ids.ts';
 import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
 import { endReferralTimers, startTimers } from '../timers/apply.ts';
+import { listChannels } from '../webhooks/reach/store.ts';
 import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { cancelTransfer, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
@@ -51,11 +53,26 @@ export async function rank(
       protection_status: profile?.protection_status ?? 'unknown',
       sender_agency_id: referral.sender_agency_id,
       excluded_agencies: referral.excluded_agencies,
+      unreachable_agencies:
+        referral.urgency === 'emergency'
+          ? await listUnreachable(
+              tx,
+              providers.map(({ agency_id }) => agency_id),
+              now,
+            )
+          : null,
     };
     const ranked = rankCandidates(need, providers, offers, candidate => mayBeAsked(referral, grants, candidate, now));
     return { ranked, providers, tie_key: need.tie_key };
   });
 }
+
+/** Those of these agencies that might hear of no offer. */
+const listUnreachable = (tx: Tx, agency_ids: readonly string[], now: Date): Promise<ReadonlySet<string>> =>
+  asSystem(tx, 'relay', async tx => {
+    const channels = await listChannels(tx, agency_ids);
+    return new Set(agency_ids.filter(id => !isReachable(channels.get(id)!, now)));
+  });
 
 /**
  * Asks the agency that ranks first. With none left and no live offer, the referral is unplaced: sender, owner and coordinator
@@ -102,6 +119,8 @@ export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, lo
   );
 }
 
+const NOBODY: ReadonlySet<string> = new Set();
+
 /** A change that could help asks for the router at once; this is for a referral that was passed by just then. */
 const ROUTE_AGAIN_MS = 60_000;
 /** One that could not be routed, for the database went away, say. */
@@ -125,7 +144,8 @@ export async function goOn(services: Services, tx: Tx, cause: Actor, locked: Loc
 }
 
 /**
- * Makes one offer: the agency is asked, its clocks start, and nobody else learns who it is if its place is protected.
+ * Makes one offer: the agency is asked, its clocks start, and nobody else learns who it is if its place is protected. Of an
+ * emergency of which it might not hear the coordinators are told at once.
  * @throws Problem `unprocessable` where asking a consulate could endanger asylum, also when it was named by hand
  */
 export async function makeOffer(
@@ -166,11 +186,15 @@ export async function makeOffer(
   };
   const { agency_id: id, kind, duty_contact } = provider;
   agencies.set(id, { id, kind, duty_contact });
-  const due_at = await asSystem(tx, 'router', tx => {
-    insertOffer(tx, offer, offers);
-    endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
-    return startTimers(tx, timerContext(locked, offer, now), OFFER_TIMERS);
-  });
+  const [due_at, unreachable] = await Promise.all([
+    asSystem(tx, 'router', tx => {
+      insertOffer(tx, offer, offers);
+      endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
+      return startTimers(tx, timerContext(locked, offer, now), OFFER_TIMERS);
+    }),
+    referral.urgency === 'emergency' ? listUnreachable(tx, [id], now) : NOBODY,
+  ]);
+  const unheard = { offer, due_at, parties: ['coordinator'], detail: { status: 'unreachable' } } as const;
   offers.push(offer);
   await record(
     services,
@@ -181,7 +205,10 @@ export async function makeOffer(
       resource_type: 'referral',
       lawful_ground: referral.lawful_ground?.code ?? null,
       subjects: [subjectOf(locked, offer)],
-      events: [noticeOf('referral.offered', locked, { offer, due_at })],
+      events: [
+        noticeOf('referral.offered', locked, { offer, due_at }),
+        ...(unreachable.has(id) ? [noticeOf('endpoint.failing', locked, unheard)] : []),
+      ],
     },
     requestIdOf(cause),
   );

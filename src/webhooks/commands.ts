@@ -3,6 +3,7 @@ import { type Read, read } from '../audit/read.ts';
 import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { Problem, raise } from '../core/problem.ts';
+import { takesOffers } from '../core/reach.ts';
 import { checkWebhookUrl } from '../platform/addresses.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
@@ -12,6 +13,7 @@ import { askForMissed, lockRecovery } from './again-store.ts';
 import { keyPairFor, NO_KEY_PAIR, newKeyPair, newSecret, sealSecret } from './keys.ts';
 import { endpointNotice, lookedAfterBy } from './notices.ts';
 import { lastPositions, listEvents, makeDue, type Told, type ToldEvent, tell } from './outbox-store.ts';
+import { notePull } from './reach/store.ts';
 import type { DeliveryView, EndpointBody, EndpointPatch, EndpointView } from './schema.ts';
 import {
   countEndpoints,
@@ -48,7 +50,7 @@ export function createWebhookEndpoint(
     contact_staff_code = null,
   }: EndpointBody,
 ): Promise<Outcome<EndpointView>> {
-  checkEndpoint(services, { url, event_types });
+  checkEndpoint(services, actor, { url, event_types });
   const id = newId('whe');
   const kept_tls = keepTls(services, { id, url }, tls);
   return act(services, actor, 'webhook_endpoint.create', viewFor(actor), async (tx, now) => {
@@ -115,7 +117,7 @@ export function updateWebhookEndpoint(
   id: string,
   patch: EndpointPatch,
 ): Promise<Outcome<EndpointView>> {
-  checkEndpoint(services, patch);
+  checkEndpoint(services, actor, patch);
   return act(services, actor, 'webhook_endpoint.update', viewFor(actor), async (tx, now) => {
     const endpoint = await lockOwn(tx, actor, id, { required: true });
     const { tls: _, ...named } = patch;
@@ -268,10 +270,12 @@ export async function pullEvents(
   for (;;) {
     const { events, last, receipt } = await readEvents(services, actor, filter);
     const found = events.at(-1)?.position;
-    if (found === undefined && (await pulls.grown(actor, last, deadline - performance.now(), signal))) {
+    const left_ms = deadline - performance.now();
+    if (found === undefined && (await pulls.grown(actor, last, left_ms, signal))) {
       filter = { ...filter, after: Math.max(filter.after, last) };
       continue;
     }
+    if (found === undefined && left_ms > 0) await transact(services, actor, tx => notePulled(services, tx, actor, filter, last));
     const next_cursor = found === undefined ? (query.after ?? null) : encodeCursor(found);
     return { view: { data: events.map(tell), next_cursor }, receipt };
   }
@@ -294,6 +298,7 @@ const readEvents = (
     asSystem(tx, 'relay', async tx => {
       const last = (await lastPositions(tx, [actor.agency_id])).get(actor.agency_id) ?? 0;
       const events = last > filter.after ? await listEvents(tx, actor.agency_id, filter) : [];
+      await notePulled(services, tx, actor, filter, events.at(-1)?.position ?? last);
       if (events.length === 0) return { events, last };
       const subjects = subjectsOf(events);
       // A receiver is told of a referral before it may know the case.
@@ -304,6 +309,17 @@ const readEvents = (
     }),
   );
 
+/** Whoever pulls, or waited for something to pull, is there to hear of offers, if it asks for them. */
+async function notePulled(
+  services: Services,
+  tx: Tx,
+  { agency_id }: AgencyActor,
+  { types }: Filter,
+  position: number,
+): Promise<void> {
+  if (takesOffers(types)) await asSystem(tx, 'relay', tx => notePull(tx, { agency_id, position }, services.now()));
+}
+
 function subjectsOf(events: readonly ToldEvent[]): SubjectRecord[] {
   const known = events.filter(event => event.may_know && event.case_id !== null);
   return [...Map.groupBy(known, event => event.case_id!)].map(([subject_id, of_case]) => ({
@@ -313,12 +329,20 @@ function subjectsOf(events: readonly ToldEvent[]): SubjectRecord[] {
 }
 
 /** @throws Problem `invalid_request`, pointing at what is wrong */
-function checkEndpoint({ config }: Services, { url, event_types }: Pick<EndpointPatch, 'url' | 'event_types'>): void {
+function checkEndpoint(
+  { config }: Services,
+  { agency_kind }: AgencyActor,
+  { url, event_types }: Pick<EndpointPatch, 'url' | 'event_types'>,
+): void {
   const detail =
     url === undefined ? undefined : checkWebhookUrl(url, { production: config.production, ports: config.webhook_ports });
   if (detail) throw new Problem('invalid_request', { errors: [{ pointer: '/url', detail }] });
   if (event_types?.includes('*') && event_types.length > 1) {
     throw new Problem('invalid_request', { errors: [{ pointer: '/event_types', detail: 'must be types, or * alone' }] });
+  }
+  if (event_types?.includes('digest.daily') && agency_kind !== 'coordination_committee') {
+    const detail = 'names digest.daily, which is told to coordination committees alone';
+    throw new Problem('invalid_request', { errors: [{ pointer: '/event_types', detail }] });
   }
 }
 

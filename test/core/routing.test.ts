@@ -26,6 +26,7 @@ const need = (more: Partial<RoutingNeed> = {}): RoutingNeed => ({
   protection_status: 'refugee',
   sender_agency_id: 'agy_sender',
   excluded_agencies: [],
+  unreachable_agencies: null,
   ...more,
 });
 const service = (more: Partial<CandidateService> = {}): CandidateService => ({

@@ -4,7 +4,10 @@ import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import type { Services } from '../../src/services.ts';
 import { moveTimers } from '../../src/timers/moves.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
+import { tellDigests } from '../../src/webhooks/digests/daily.ts';
+import { watchReach } from '../../src/webhooks/reach/watch.ts';
 import { relayEvents } from '../../src/webhooks/relay.ts';
+import { callForUndelivered } from '../../src/webhooks/undelivered/calls.ts';
 
 /** Does what the worker would do by now, until nothing is left to do, instead of waiting for it. */
 export async function drain(services: Services): Promise<void> {
@@ -14,5 +17,9 @@ export async function drain(services: Services): Promise<void> {
   while (await moveTimers(services));
   while (await fireDueTimers(services, effects));
   while (await routeUnplaced(services));
+  while (await relayEvents(services));
+  await watchReach(services);
+  await callForUndelivered(services);
+  await tellDigests(services);
   while (await relayEvents(services));
 }
