@@ -347,6 +347,11 @@ const AIMS: Record<string, Aiming> = {
     );
     return aim && (chance(2) ? aim : { ...aim, by: 'committee' });
   },
+  // Nobody pulls there.
+  acknowledgeUndelivered: ({ agencies, keys }, chance) => ({
+    by: chance(2) ? 'committee' : 'health',
+    params: { id: agencies[keys[chance(keys.length)]!].id },
+  }),
   getDutyRoster: (_, chance) => ({ by: chance(2) ? 'committee' : 'health', params: { code: 'XA' } }),
   setDutyRoster: ({ agencies }, chance) => ({
     by: 'committee',

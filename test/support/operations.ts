@@ -4,6 +4,7 @@ import type { OfferStatus, Role, Scope } from '../../src/core/codes.ts';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
+import { callForUndelivered } from '../../src/webhooks/undelivered/calls.ts';
 import type { TestApp } from './app.ts';
 import { bodyOf, calendar, holiday } from './calendars.ts';
 import { drain } from './drain.ts';
@@ -496,6 +497,22 @@ export const OPERATIONS: Record<string, Described> = {
       while (await fireDueTimers(services, timerEffects(services)));
       const { data } = ok(await them.as('helpline_a').get(`/v1/timers?referral_id=${referral.id}&name=unplaced_review`));
       return { params: { id: data[0].id }, case_id: kase.id };
+    },
+  },
+  acknowledgeUndelivered: {
+    scopes: ['clocks'],
+    // Nobody is on duty here either.
+    may: { committee: COORDINATOR },
+    example: async ({ ask, them, test }) => {
+      const { health } = them.agencies;
+      const { referral } = await ask({ urgency: 'emergency' });
+      await lookAsOwner(
+        test.services,
+        `update events set occurred_at = occurred_at - interval '5 minutes' where agency_id = $1 and referral_id = $2`,
+        [health.id, referral.id],
+      );
+      await callForUndelivered(test.services);
+      return { params: { id: health.id }, body: {} };
     },
   },
   getDutyRoster: {

@@ -77,9 +77,18 @@ export function storyteller({ services, clock }: TestApp, { as, agencies }: Mech
     return lines.filter(line => !OWED_FROM_THE_BEGINNING.test(line));
   };
 
+  /** Everybody's system takes events, so that nobody is passed by for want of one. */
+  let listening: Promise<unknown> | undefined;
+  const listen = () => {
+    const endpoint = { url: 'http://127.0.0.1:9/hook', event_types: ['*'] };
+    listening ??= Promise.all(keys.map(async key => ok(await as(key, 'supervisor').post('/v1/webhook-endpoints', endpoint))));
+    return listening;
+  };
+
   /** A case, what was agreed to, and a referral where one is described. */
   async function begin({ by = 'helpline_a', kase: about = {}, consents = [{}], referral: asked }: Beginning = {}) {
     const [sender_key] = by.split(' ') as [DemoAgencyKey];
+    await listen();
     const began_at = clock.now().getTime();
     const kase = ok(await person(by).post('/v1/cases', caseBody(about as never)));
     const path = `/v1/cases/${kase.id}`;
