@@ -10,7 +10,7 @@ import { drain } from '../support/drain.ts';
 import { figure, parseFigures } from '../support/figures.ts';
 import { MINUTE } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
-import { caseBody, startNight } from '../support/night.ts';
+import { caseBody, ok, startNight } from '../support/night.ts';
 import { lookAsOwner } from '../support/trail.ts';
 import { demoActors, registerEndpoint, startReceiver } from '../support/webhooks.ts';
 
@@ -99,6 +99,12 @@ t.test('a night in logs and figures', async t => {
     t.equal(figure(after, 'aman_deliveries', { urgent: 'true' }), 1, 'the offer is an emergency');
     t.equal(figure(after, 'aman_deliveries', { urgent: 'false' }), 1, 'that a case was opened is none');
     t.equal(figure(after, 'aman_deliveries_oldest_age_seconds', { urgent: 'true' }), 3);
+    t.strictSame(
+      after.filter(({ name }) => name === 'aman_endpoint_deliveries').map(({ labels, value }) => [labels, value]),
+      [[{ endpoint: endpoint_id }, 2]],
+      'of the endpoints only those that have a backlog',
+    );
+    t.equal(figure(after, 'aman_undelivered_emergency_age_seconds'), 0, 'nothing has waited for too long');
   });
 
   await t.test('deliveries', async t => {
@@ -107,6 +113,7 @@ t.test('a night in logs and figures', async t => {
     clock.advance(MINUTE);
     t.equal(await deliverDue(services, outbound), 2);
     const figures = await scrape();
+    t.notOk(figures.some(({ name }) => name === 'aman_endpoint_deliveries'));
     const attempts = (outcome: string, reason: string) => figure(figures, 'aman_delivery_attempts_total', { outcome, reason });
     t.equal(attempts('parked', 'http_5xx'), 1);
     t.equal(attempts('pending', 'http_5xx'), 1);
@@ -128,6 +135,25 @@ t.test('a night in logs and figures', async t => {
       attempted.find(line => line.event_id === first.event_id && line.attempt === 2),
       { delivery_id: first.delivery_id, outcome: 'delivered', reason: 'http_204' },
     );
+  });
+
+  await t.test('who does not hear', async t => {
+    const reached = () => lookAsOwner<{ count: number }>(services, 'select count(*)::int from unreachable_agencies');
+    const [{ count }] = (await reached()) as [{ count: number }];
+    t.ok(count > 0);
+    t.equal(figure(await scrape(), 'aman_unreachable_agencies'), count);
+    const [{ at }] = (await lookAsOwner<{ at: Date }>(
+      services,
+      `select min(occurred_at) as at from events where urgent and agency_id <> $1`,
+      [agencies.helpline_a.id],
+    )) as [{ at: Date }];
+    const age = () => (clock.now().getTime() - at.getTime()) / 1_000;
+    clock.advance(5 * MINUTE);
+    const late = await scrape();
+    t.equal(figure(late, 'aman_undelivered_emergency_age_seconds'), age());
+    await lookAsOwner(services, 'update events set heard_at = occurred_at');
+    t.equal(figure(await scrape(), 'aman_undelivered_emergency_age_seconds'), 0);
+    clock.advance(-5 * MINUTE);
   });
 
   await t.test('timers', async t => {
@@ -168,13 +194,24 @@ t.test('a night in logs and figures', async t => {
   });
 
   await t.test('no figure says who, where or what for', async t => {
+    ok(await sender.post('/v1/cases', caseBody()));
+    await drain(services);
     const own = (await scrape()).filter(({ name }) => name.startsWith('aman_'));
     t.strictSame(
       [...new Set(own.flatMap(({ labels }) => Object.keys(labels)))].sort(),
-      ['le', 'method', 'outcome', 'reason', 'route', 'state', 'status', 'urgent', 'version'],
+      ['endpoint', 'le', 'method', 'outcome', 'reason', 'route', 'state', 'status', 'urgent', 'version'],
       'a new label is a decision',
     );
-    for (const { labels } of own) t.notMatch(JSON.stringify(labels), /_01[0-9a-z]{20}|XA|emergency|shelter|acknowledge|CANARY/);
+    // One figure names its endpoint, or nobody could tell a dead receiver from many slow ones: the id is random and says nothing else.
+    const naming = own.filter(({ labels }) => 'endpoint' in labels);
+    t.ok(naming.length > 0);
+    for (const { name, labels } of naming) {
+      t.equal(name, 'aman_endpoint_deliveries');
+      t.strictSame(Object.keys(labels), ['endpoint']);
+      t.match(labels.endpoint, /^whe_[0-9a-z]{26}$/);
+    }
+    for (const { labels } of own.filter(it => !naming.includes(it)))
+      t.notMatch(JSON.stringify(labels), /_01[0-9a-z]{20}|XA|emergency|shelter|acknowledge|CANARY/);
   });
 
   await t.test('nothing else is told there', async t => {
@@ -251,6 +288,8 @@ t.test('a night in logs and figures', async t => {
     t.equal(figure(figures, 'aman_outbox_events'), undefined, 'nothing is told that is not known');
     t.equal(figure(figures, 'aman_deliveries', { urgent: 'true' }), undefined);
     t.equal(figure(figures, 'aman_timers_due'), undefined);
+    t.equal(figure(figures, 'aman_unreachable_agencies'), undefined);
+    t.notOk(figures.some(({ name }) => name === 'aman_endpoint_deliveries'));
     t.ok(figure(figures, 'aman_http_requests_total', { method: 'POST', route: '/v1/cases', status: '201' }));
   });
 
