@@ -247,6 +247,27 @@ t.test('ties fall by a hash of referral and agency, so that nobody is always fir
   t.equal(first.size, 3);
 });
 
+t.test('in an emergency whoever is out of reach comes behind whoever is not, whatever else speaks for it', async t => {
+  const best = service({ agency_id: 'agy_best' });
+  const worst = service({ agency_id: 'agy_worst', languages: ['tr'], operating_mode: 'remote', capacity: null });
+  const order = (unreachable: string[] | null) =>
+    rankCandidates(
+      need({ unreachable_agencies: unreachable && new Set(unreachable) }),
+      [worst, best, service({ agency_id: 'agy_full', ...places(1, 1) })],
+      [],
+      everybody,
+    );
+  const ids = (unreachable: string[] | null) => order(unreachable).map(({ agency_id }) => agency_id);
+  t.strictSame(ids(null), ['agy_best', 'agy_worst', 'agy_full']);
+  t.strictSame(ids([]), ids(null));
+  t.strictSame(ids(['agy_best']), ['agy_worst', 'agy_best', 'agy_full'], 'but before whoever cannot be asked');
+  t.strictSame(ids(['agy_best', 'agy_worst', 'agy_full']), ids(null), 'where nobody is left, the best');
+  const said = (unreachable: string[] | null) =>
+    order(unreachable).map(({ reasons }) => reasons.find(({ rule }) => rule === 'reachability')?.points);
+  t.strictSame(said(null), [undefined, undefined, undefined], 'others are not looked at so');
+  t.strictSame(said(['agy_best']), [100, 0, 100]);
+});
+
 t.test('the same input gives the same order, however it is handed in', async () => {
   const arbitrary_service = fc.record({
     kind: fc.constantFrom(...AGENCY_KINDS),

@@ -363,10 +363,16 @@ t.test('of a protected place nobody is told who it is', async t => {
   );
   for (const key of ['shelter_a', 'shelter_b'] as const)
     t.equal((await acknowledge(as('civil_society'), agencies[key].id)).status, 404, 'nor can it be found by trying');
-  const done = ok(await acknowledge(as('civil_society'), body.escalation_id));
+  const key = { 'idempotency-key': 'answered' };
+  const done = ok(await acknowledge(as('civil_society'), body.escalation_id, key));
   t.match(done, { escalation_id: body.escalation_id, placed: body.placed, called: person('civil_society') });
+  const again = await acknowledge(as('civil_society'), body.escalation_id, key);
+  t.match(again, { status: 200, body: done, headers: { 'idempotency-replayed': 'true' } });
   t.notMatch(JSON.stringify(done), new RegExp(`${agencies.shelter_a.id}|${agencies.shelter_b.id}`));
-  t.equal((await entriesOf(services, 'agency.acknowledge_escalation')).at(-1)!.outcome, 'done');
+  t.strictSame(
+    (await entriesOf(services, 'agency.acknowledge_escalation')).map(({ outcome }) => outcome),
+    ['denied', 'denied', 'done', 'read'],
+  );
 });
 
 t.test('where nobody is on duty the coordinators are told, and where there are none nobody', async t => {

@@ -25,7 +25,7 @@ export const selectConcerned = (overdue: Date): RawBuilder<{ agency_id: string }
 export const listConcerned = async (tx: Tx, overdue: Date): Promise<string[]> =>
   (await selectConcerned(overdue).execute(tx)).rows.map(({ agency_id }) => agency_id);
 
-/** What the agency did not hear in time, and the case that the oldest of it is about. */
+/** What the agency did not hear in time, and the case that the oldest of it is about. What another process is marking was heard. */
 export async function findUnheard(
   tx: Tx,
   agency_id: string,
@@ -34,7 +34,9 @@ export async function findUnheard(
   const { rows } = await sql<Unheard & { case_id: string | null }>`
     select count(*)::int as count, min(occurred_at) as since, max(occurred_at) as latest,
       (array_agg(case_id order by occurred_at))[1] as case_id
-    from unheard_events where occurred_at <= ${overdue} and agency_id = ${agency_id} having count(*) > 0`.execute(tx);
+    from unheard_events where occurred_at <= ${overdue} and agency_id = ${agency_id} and not was_heard having count(*) > 0`.execute(
+    tx,
+  );
   return rows[0];
 }
 
