@@ -53,26 +53,25 @@ export async function rank(
       protection_status: profile?.protection_status ?? 'unknown',
       sender_agency_id: referral.sender_agency_id,
       excluded_agencies: referral.excluded_agencies,
-      unreachable_agencies:
-        referral.urgency === 'emergency'
-          ? await listUnreachable(
-              tx,
-              providers.map(({ agency_id }) => agency_id),
-              now,
-            )
-          : null,
+      unreachable_agencies: await listUnreachable(tx, referral, providers, now),
     };
     const ranked = rankCandidates(need, providers, offers, candidate => mayBeAsked(referral, grants, candidate, now));
     return { ranked, providers, tie_key: need.tie_key };
   });
 }
 
-/** Those of these agencies that might hear of no offer. */
-const listUnreachable = (tx: Tx, agency_ids: readonly string[], now: Date): Promise<ReadonlySet<string>> =>
-  asSystem(tx, 'relay', async tx => {
-    const channels = await listChannels(tx, agency_ids);
-    return new Set(agency_ids.filter(id => !isReachable(channels.get(id)!, now)));
-  });
+/** Of an emergency: those of these agencies that might not hear of an offer. Null: it is none. */
+const listUnreachable = async (
+  tx: Tx,
+  { urgency }: LockedReferral['referral'],
+  agencies: readonly Pick<CandidateRow, 'agency_id'>[],
+  now: Date,
+): Promise<ReadonlySet<string> | null> => {
+  if (urgency !== 'emergency') return null;
+  const ids = agencies.map(({ agency_id }) => agency_id);
+  const channels = await asSystem(tx, 'relay', tx => listChannels(tx, ids));
+  return new Set(ids.filter(id => !isReachable(channels.get(id)!, now)));
+};
 
 /**
  * Asks the agency that ranks first. With none left and no live offer, the referral is unplaced: sender, owner and coordinator
@@ -118,8 +117,6 @@ export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, lo
     requestIdOf(cause),
   );
 }
-
-const NOBODY: ReadonlySet<string> = new Set();
 
 /** A change that could help asks for the router at once; this is for a referral that was passed by just then. */
 const ROUTE_AGAIN_MS = 60_000;
@@ -192,7 +189,7 @@ export async function makeOffer(
       endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
       return startTimers(tx, timerContext(locked, offer, now), OFFER_TIMERS);
     }),
-    referral.urgency === 'emergency' ? listUnreachable(tx, [id], now) : NOBODY,
+    listUnreachable(tx, referral, [provider], now),
   ]);
   const unheard = { offer, due_at, parties: ['coordinator'], detail: { status: 'unreachable' } } as const;
   offers.push(offer);
@@ -207,7 +204,7 @@ export async function makeOffer(
       subjects: [subjectOf(locked, offer)],
       events: [
         noticeOf('referral.offered', locked, { offer, due_at }),
-        ...(unreachable.has(id) ? [noticeOf('endpoint.failing', locked, unheard)] : []),
+        ...(unreachable?.has(id) ? [noticeOf('endpoint.failing', locked, unheard)] : []),
       ],
     },
     requestIdOf(cause),

@@ -3,7 +3,11 @@ import { EVENT_TYPES } from '../core/events.ts';
 import { DELIVERY_FAILURES, type DeliveryFailure } from '../platform/delivery-failure.ts';
 import { Closed, Code, Codes, Id, Instant, Named, Nullable, StaffCode, Text } from '../platform/http/openapi.ts';
 
-const EventTypes = Codes([...EVENT_TYPES, '*'] as const, { minItems: 1, description: 'Types of events, or `["*"]` for all' });
+const EventTypes = Codes([...EVENT_TYPES, '*'] as const, {
+  minItems: 1,
+  description:
+    'Types of events, or `["*"]` for all; a coordination committee that names `digest.daily` is told one every morning',
+});
 const Signature = Codes(['v1', 'v1a'] as const, {
   minItems: 1,
   description:
