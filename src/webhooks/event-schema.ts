@@ -111,6 +111,17 @@ const announced = (summary: string) =>
     Type.Object(NUMBERED, { additionalProperties: true, description: 'Ids, codes and times' }),
   );
 
+const HowMany = Type.Integer({ minimum: 0 });
+const ByTrack = Closed({
+  total: HowMany,
+  by_track: Optional(
+    Type.Object(
+      { named: HowMany, anonymous: HowMany },
+      { additionalProperties: false, description: 'Where no part of it is fewer than five' },
+    ),
+  ),
+});
+
 export const EVENTS = {
   'referral.offered': event('An agency is asked to take a referral', AboutOffer),
   'referral.received': event('The receiver has seen it', AboutAnswer),
@@ -228,26 +239,59 @@ export const EVENTS = {
   'crisis.ended': announced('A crisis is over'),
 
   'endpoint.failing': event(
-    'A webhook endpoint answered 410: it is paused. The coordinator is told too',
-    data({ ...OF_ENDPOINT, status: Code(['paused']), notify: Notify }),
+    'Somebody may not hear. `paused`: a webhook endpoint answered 410, the coordinator is told too. `unreachable`: an agency has no channel that takes offers; told to itself and the coordinator, and to the coordinator again where an emergency was offered to it all the same. `undelivered`: nobody there heard of emergencies within five minutes; a call to whoever is on duty',
+    data({
+      ...AGENCY,
+      endpoint_id: Optional(Id('whe')),
+      status: Code(['paused', 'unreachable', 'undelivered']),
+      since: Optional(Instant()),
+      // Of an emergency that was offered to it.
+      referral_id: Optional(Id('ref')),
+      case_id: Optional(CaseId()),
+      offer_id: Optional(Id('off')),
+      urgency: Optional(Code(URGENCIES)),
+      ...DUE,
+      // Of a call.
+      escalation_id: Optional(
+        Type.String({ ...Id('esc'), description: 'By what the call is acknowledged, where the agency is not named' }),
+      ),
+      undelivered: Optional(Count('How many emergencies')),
+      jurisdiction: Optional(Jurisdiction()),
+      call: Optional(Count('How many calls were made')),
+      notify: Optional(Notify),
+    }),
   ),
   'endpoint.disabled': event(
     'A webhook endpoint failed for 72 hours on end: it is disabled, and its events are kept. The coordinator is told too',
     data({ ...OF_ENDPOINT, status: Code(['disabled']), notify: Notify }),
   ),
   'endpoint.recovered': event(
-    'A webhook endpoint that had failed is sent to again; with `since`, what it was asked to be sent again is on its way',
+    'A webhook endpoint that had failed is sent to again; with `since`, what it was asked to be sent again is on its way. `reachable`: an agency that was out of reach has a channel again',
     data({
-      ...OF_ENDPOINT,
-      status: Code(['active', 'paused', 'disabled']),
+      agency_id: Id('agy'),
+      endpoint_id: Optional(Id('whe')),
+      status: Code(['active', 'paused', 'disabled', 'reachable']),
       since: Optional(Instant()),
       to_send: Optional(Type.Integer({ minimum: 0, description: 'Events that have yet to be sent' })),
-      notify: Notify,
+      notify: Optional(Notify),
     }),
   ),
   'endpoint.test': event('Somebody tests this webhook endpoint', data(OF_ENDPOINT)),
 
-  'digest.daily': announced('What happened on the day before, in numbers'),
+  'digest.daily': event(
+    'What happened in a jurisdiction on the day before, in numbers, for a committee that names this type',
+    data({
+      jurisdiction: Jurisdiction(),
+      day: Type.String({ format: 'date' }),
+      from: Instant(),
+      to: Instant(),
+      cases: Closed({ opened: ByTrack, closed: ByTrack }),
+      referrals: Closed({ made: HowMany, accepted: HowMany, declined: HowMany, expired: HowMany, completed: HowMany }),
+      clocks: Closed({ breached: HowMany, escalations: HowMany }),
+      now: Closed({ unplaced: HowMany, unreachable: HowMany, undelivered: HowMany }),
+      notify: Notify,
+    }),
+  ),
   'audit.alarm': event(
     'To the audit body: the log cannot go on as it should, or somebody begins it anew',
     data({ code: Type.String({ description: 'What is wrong' }), at: Instant() }),

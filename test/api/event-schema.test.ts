@@ -28,7 +28,6 @@ const RESERVED: readonly EventType[] = [
   'coverage.gap',
   'crisis.started',
   'crisis.ended',
-  'digest.daily',
 ];
 
 const document = JSON.parse(readFileSync(new URL('../../openapi/openapi.json', import.meta.url), 'utf8'));
@@ -114,6 +113,9 @@ test('every act, and the time after it, emits what the document says', async t =
   const hook = { url: gone.url, event_types: ['endpoint.test'] };
   const { id } = ok(await as('shelter_a', 'supervisor').post('/v1/webhook-endpoints', hook));
   ok(await as('shelter_a', 'supervisor').post(`/v1/webhook-endpoints/${id}/test`));
+
+  const digest = { url: gone.url, event_types: ['digest.daily'] };
+  ok(await as('committee', 'supervisor').post('/v1/webhook-endpoints', digest));
 
   const outbound = createOutbound({ production: false, ports: [] });
   t.teardown(() => outbound.close());

@@ -5,7 +5,7 @@ import type { DemoAgencyKey } from '../../src/demo.ts';
 import { transact } from '../../src/platform/database.ts';
 import { beat } from '../../src/platform/heartbeat.ts';
 import { createOutbound } from '../../src/platform/outbound.ts';
-import { deliverDue } from '../../src/webhooks/delivery.ts';
+import { deliverDue } from '../../src/webhooks/turn.ts';
 import { callForUndelivered } from '../../src/webhooks/undelivered/calls.ts';
 import { findUndelivered, selectConcerned } from '../../src/webhooks/undelivered/store.ts';
 import { startTestApp } from '../support/app.ts';

@@ -291,6 +291,7 @@ t.test('a night in logs and figures', async t => {
     t.equal(figure(figures, 'aman_unreachable_agencies'), undefined);
     t.notOk(figures.some(({ name }) => name === 'aman_endpoint_deliveries'));
     t.ok(figure(figures, 'aman_http_requests_total', { method: 'POST', route: '/v1/cases', status: '201' }));
+    await admin.query(`alter database ${name} allow_connections true`);
   });
 
   t.strictSame(

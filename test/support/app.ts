@@ -114,7 +114,11 @@ export async function startTestApp(t: Test, env: NodeJS.ProcessEnv = {}, log_to?
   const app = await buildApi(services);
   t.teardown(() => app.close());
   t.teardown(async () => {
-    ({ faults } = await emittedEvents(services));
+    // What follows closes the service, which must not be left open.
+    faults = await emittedEvents(services).then(
+      ({ faults }) => faults,
+      error => [`nobody could look what was told: ${error}`],
+    );
   });
   return { app, services, clock, sequence: sequencerOf(t, services) };
 }
