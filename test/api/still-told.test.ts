@@ -10,6 +10,7 @@ import { identification } from '../support/identification.ts';
 import { all, clinic, eventsOf, HOUR, type ToldEvent } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { consentBody, ok, referralBody } from '../support/night.ts';
+import { NEW_SERVICE } from '../support/story.ts';
 import { asRelay, demoActors, emit, notice, startReceiver } from '../support/webhooks.ts';
 
 /**
@@ -267,7 +268,7 @@ t.test('a former owner is told that the case went over, and when what it held is
   const { as, agencies } = await mechanism(test);
   const support = as('civil_society');
   const path = `/v1/agencies/${agencies.civil_society.id}/services/case_management`;
-  ok(await as('civil_society', 'supervisor').put(path, SERVICE, { 'if-none-match': '*' }));
+  ok(await as('civil_society', 'supervisor').put(path, NEW_SERVICE, { 'if-none-match': '*' }));
   const { sender, ask } = clinic(await mechanism(test));
   const { kase } = await ask();
   const consent = { recipient: { agency_kind: 'civil_society' }, purposes: ['case_management'] };
@@ -303,26 +304,12 @@ t.test('whoever is called, warned of the log or told of an endpoint need know of
   }
 });
 
-const SERVICE = {
-  regions: [],
-  sexes: [],
-  min_age: null,
-  max_age: null,
-  accepts_dependants: true,
-  languages: [],
-  protection_statuses: [],
-  intake_hours: null,
-  location_protected: false,
-  status: 'active',
-  suspended_reason: null,
-};
-
 t.test('a former owner may no longer know of consents that were given while the case was its own', async t => {
   const test = await startTestApp(t);
   const them = await mechanism(test);
   const { as, agencies } = them;
   const path = `/v1/agencies/${agencies.civil_society.id}/services/case_management`;
-  ok(await as('civil_society', 'supervisor').put(path, SERVICE, { 'if-none-match': '*' }));
+  ok(await as('civil_society', 'supervisor').put(path, NEW_SERVICE, { 'if-none-match': '*' }));
   const { sender, ask } = clinic(them);
   const { kase } = await ask();
   const consent = { recipient: { agency_kind: 'civil_society' }, purposes: ['case_management'] };
@@ -345,7 +332,7 @@ t.test('an authority whose offer is over learns nothing more of what others deci
   const found = await accepted();
   const path = `/v1/agencies/${agencies.health.id}`;
   ok(await as('committee', 'nobody').patch(path, { competent_authority: true }, { 'if-match': '*' }));
-  ok(await as('health', 'supervisor').put(`${path}/services/identification`, SERVICE, { 'if-none-match': '*' }));
+  ok(await as('health', 'supervisor').put(`${path}/services/identification`, NEW_SERVICE, { 'if-none-match': '*' }));
   const consent = { recipient: { agency_kind: 'health' }, purposes: ['identification'] };
   ok(await owner.post(`${found.path}/consents`, consentBody(consent)));
   const direct = { service: 'identification', urgency: 'urgent', routing: 'direct', recipient_agency_id: agencies.health.id };
