@@ -10,7 +10,7 @@ import { openServices } from '../../src/services.ts';
 import { enableWebhookEndpoint } from '../../src/webhooks/commands.ts';
 import { type Cpu, perStep, readCpu } from '../bench/cpu.ts';
 import { drive } from '../bench/driver.ts';
-import { PUBLIC_URL, startService } from '../bench/service.ts';
+import { PUBLIC_URL, type Service, startService } from '../bench/service.ts';
 import { asOwner } from '../bench-clocks/population.ts';
 import { type Place, type Receiver, SECRET, Teller } from './population.ts';
 import type { Arrivals, Sink } from './sink.ts';
@@ -77,30 +77,46 @@ export interface FanOutResult {
   cpu: Cpu;
 }
 
-/** How soon so many events that wait are delivered, from the first that comes to the last. */
-export async function measureFanOut(
+interface Sending {
+  teller: Teller;
+  worker: Service;
+}
+
+/** With a process that sends, which is warm and has nothing to do. */
+async function whileSending<T>(
   means: Means,
   receivers: readonly Receiver[],
   sink: Sink,
-  count: number,
-): Promise<Omit<FanOutResult, 'queue'>> {
+  measure: (sending: Sending) => Promise<T>,
+): Promise<T> {
   const teller = await Teller.connect(means, receivers);
   const worker = await startWorker(means);
   try {
     await teller.tell(receivers.length * 4);
     await nothingLeft(teller);
     await sink.take();
+    return await measure({ teller, worker });
+  } finally {
+    await worker.stop();
+    await teller.close();
+  }
+}
+
+/** How soon so many events that wait are delivered, from the first that comes to the last. */
+export const measureFanOut = (
+  means: Means,
+  receivers: readonly Receiver[],
+  sink: Sink,
+  count: number,
+): Promise<Omit<FanOutResult, 'queue'>> =>
+  whileSending(means, receivers, sink, async ({ teller, worker }) => {
     const before = readCpu(worker.pid, means.postmaster_pid);
     for (let left = count; left > 0; left -= 5_000) await teller.tell(Math.min(left, 5_000));
     await nothingLeft(teller);
     const after = readCpu(worker.pid, means.postmaster_pid);
     const arrivals = await sink.take();
     return { count: arrivals.count, per_second: rate(arrivals), cpu: perStep(before, after, arrivals.count) };
-  } finally {
-    await worker.stop();
-    await teller.close();
-  }
-}
+  });
 
 const rate = ({ count, first_at, last_at }: Arrivals): number => count / ((last_at - first_at) / 1_000);
 
@@ -112,27 +128,18 @@ export interface LagResult {
 }
 
 /** From when an act committed to when its event came, at a steady rate. */
-export async function measureLag(
+export const measureLag = (
   means: Means,
   receivers: readonly Receiver[],
   sink: Sink,
   load: { per_second: number; seconds: number },
-): Promise<Omit<LagResult, 'queue'>> {
-  const teller = await Teller.connect(means, receivers);
-  const worker = await startWorker(means);
-  try {
-    await teller.tell(receivers.length * 4);
-    await nothingLeft(teller);
-    await sink.take();
+): Promise<Omit<LagResult, 'queue'>> =>
+  whileSending(means, receivers, sink, async ({ teller }) => {
     await tellAtRate(teller, load);
     await nothingLeft(teller);
     const lags = [...(await sink.take()).lags.values()].flat();
     return { per_second: load.per_second, p50_ms: quantile(lags, 0.5), p99_ms: quantile(lags, 0.99) };
-  } finally {
-    await worker.stop();
-    await teller.close();
-  }
-}
+  });
 
 async function tellAtRate(teller: Teller, { per_second, seconds }: { per_second: number; seconds: number }): Promise<void> {
   const began_at = performance.now();
@@ -169,13 +176,9 @@ export async function measureTrouble(
       await turn(first!.endpoint_id, one);
       await turn(second!.endpoint_id, two);
     });
-  const teller = await Teller.connect(means, receivers);
-  const worker = await startWorker(means);
   const calm: number[] = [];
   const troubled: number[] = [];
-  try {
-    await teller.tell(receivers.length * 4);
-    await nothingLeft(teller);
+  await whileSending(means, receivers, sink, async ({ teller }) => {
     for (let round = 0; round < rounds; round += 1) {
       for (const lags of round % 2 === 0 ? [calm, troubled] : [troubled, calm]) {
         if (lags === calm) await point(`${sink.url}/0`, `${sink.url}/1`);
@@ -187,10 +190,7 @@ export async function measureTrouble(
         lags.push(...others(await sink.take()));
       }
     }
-  } finally {
-    await worker.stop();
-    await teller.close();
-  }
+  });
   return {
     rounds,
     calm_p99_ms: quantile(calm, 0.99),
