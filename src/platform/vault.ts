@@ -74,7 +74,14 @@ export function openVault(path: string, { create }: { create: boolean }): Vault 
   const token_public = createPublicKey(token_key).export({ format: 'der', type: 'spki' });
   const wrapPlace = (owner: string): Place => ({ table: 'case_keys', row: owner, category: 'data_key', version: 1 });
 
-  const ownKey = (place: Place, kek: Buffer) => categoryKey(kek, `own/${place.table}`);
+  /** Derived once: the ring is in memory all the same. */
+  const own_keys = new Map<Buffer, Map<string, Buffer>>([...keks.values()].map(kek => [kek, new Map()]));
+  const ownKey = ({ table }: Place, kek: Buffer): Buffer => {
+    const of_tables = own_keys.get(kek)!;
+    const key = of_tables.get(table) ?? categoryKey(kek, `own/${table}`);
+    of_tables.set(table, key);
+    return key;
+  };
   return {
     // Of the one key that never changes: a ring that has gained a key-encryption key is still the same ring.
     fingerprint: hash('sha256', `keyring/v1\n${hash('sha256', index_key)}`, 'hex').slice(0, 32),
