@@ -71,7 +71,7 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
     for (const kind of ['urgent', 'ordinary'] as const) {
       while (sending[kind] < AT_ONCE[kind] && ready[kind].length > 0) {
         const is_stale = performance.now() - ready[kind][0]!.claimed_at > BEGIN_WITHIN_MS;
-        if (is_stale) at_once = Math.max(AT_ONCE.ordinary, at_once / 2);
+        if (is_stale) claimLess();
         if (is_stale || isStopped()) void giveBack(ready[kind].splice(0));
         else begin(ready[kind].shift()!);
       }
@@ -159,7 +159,11 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
   /** @param waited_ms how long the last of what was claimed together waited */
   function adapt(waited_ms: number): void {
     if (waited_ms < BEGUN_WITHIN_MS) at_once = Math.min(MOST_AT_ONCE, at_once + AT_ONCE.ordinary);
-    else if (waited_ms > 2 * BEGUN_WITHIN_MS) at_once = Math.max(AT_ONCE.ordinary, at_once / 2);
+    else if (waited_ms > 2 * BEGUN_WITHIN_MS) claimLess();
+  }
+
+  function claimLess(): void {
+    at_once = Math.max(AT_ONCE.ordinary, Math.floor(at_once / 2));
   }
 
   async function attempt(item: Item): Promise<void> {

@@ -10,7 +10,7 @@ import { identification } from '../support/identification.ts';
 import type { ToldEvent } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { countedOn, OwnSystem } from '../support/own-system.ts';
-import { demoActors, emit, insertReferral, notice, registerEndpoint, startReceiver } from '../support/webhooks.ts';
+import { demoActors, emit, insertReferral, notice, registerEndpoint, relayAll, startReceiver } from '../support/webhooks.ts';
 
 /** A receiver that loses pushes finds every gap by the numbers, and fills it by pulling alone. */
 
@@ -125,12 +125,12 @@ t.test('what was lost last is waited for, and comes with what follows', async t 
   const system = new OwnSystem(as('health', 'nobody'));
   const send = () => emit(services, helpline_a, notice([health.agency_id], { subject_id: newId('ref') }));
   await send();
-  await drain(services);
+  await relayAll(services);
   await system.catchUp();
   t.equal(system.events.length, 1);
   const waiting = system.catchUp(30);
   await send();
-  await drain(services);
+  await relayAll(services);
   await waiting;
   t.strictSame(
     system.events.map(({ data }) => data.position),

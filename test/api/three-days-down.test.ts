@@ -115,7 +115,8 @@ t.test('a clinic whose systems are down for three days', async t => {
     t.strictSame(system.events, pulled, 'nothing is missing, and each is the same');
     for (const event of [...known, ...events]) system.take(event);
     t.strictSame(system.missing, [], 'positions have no gap');
-    const firsts = [...new Map(ours.toReversed().map(event => [event.data.event_id, event])).values()].toReversed();
+    const seen = new Set<unknown>();
+    const firsts = ours.filter(({ data }) => !seen.has(data.event_id) && seen.add(data.event_id));
     const waiting = firsts.filter(({ data }) => countedOn({ data }) && data.urgency !== 'emergency');
     for (const [subject, of_one] of Map.groupBy(waiting, countedOn)) {
       const sequences = of_one.map(({ data }) => data.sequence);
@@ -150,7 +151,7 @@ t.test('a clinic whose systems are down for three days', async t => {
     // A worker that is told to end.
     await deliver(services, outbound, endpoints.get('is interrupted')!, { signal: stop.signal });
     const first = came('is interrupted');
-    t.equal(first.length, 40);
+    t.ok(first.length >= 40 && first.length < 40 + 16, 'what was under way is settled');
     clock.advance(HOUR);
 
     // Another goes on, and meanwhile it is asked for once more.

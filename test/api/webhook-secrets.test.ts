@@ -2,13 +2,12 @@ import t, { type Test } from 'tap';
 import { createOutbound } from '../../src/platform/outbound.ts';
 import { deliverDue } from '../../src/webhooks/turn.ts';
 import { startTestApp } from '../support/app.ts';
-import { drain } from '../support/drain.ts';
 import { type Arrived, holdNotified } from '../support/invariants.ts';
 import { HOUR, MINUTE } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { ok } from '../support/night.ts';
 import { isSigned } from '../support/own-system.ts';
-import { demoActors, emit, insertReferral, notice, startReceiver } from '../support/webhooks.ts';
+import { demoActors, emit, insertReferral, notice, relayAll, startReceiver } from '../support/webhooks.ts';
 
 /** A receiver that holds every signature to the secret that it has. */
 
@@ -42,7 +41,7 @@ async function start(t: Test) {
     return send();
   }
   async function send(): Promise<number[]> {
-    await drain(services);
+    await relayAll(services);
     const before = receiver.received.length;
     await deliverDue(services, outbound);
     return receiver.received.slice(before).map(request => receiver.otherwise!(request).status);

@@ -12,7 +12,7 @@ import { demoActors, emit, notice, relayAll } from '../support/webhooks.ts';
 
 const PATH = '/v1/webhook-endpoints';
 /** In place of 15 s. */
-const TIMEOUT_MS = 400;
+const TIMEOUT_MS = 1_000;
 const MIB = 1024 * 1024;
 
 /** What a receiver does with each request that has come in whole. */
