@@ -111,7 +111,7 @@ type EndpointRow = Endpoint & {
 
 /**
  * Claims what is next at an endpoint, up to `wish`, as far as it can be attempted now. Where there is nothing left, and nothing held,
- * the turn is over.
+ * the turn is over. Nobody waits for the disk: a claim that a crash takes back would not have outlived its process.
  * @throws Error where there never was such an endpoint
  */
 export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wish): Promise<Claimed> {
@@ -121,7 +121,8 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
       case when previous_secret_until > ${now} then previous_secret end as previous_secret,
       case when previous_secret_until > ${now} then previous_private_key end as previous_private_key, max_per_second, turn_of,
       coalesce(turn_until <= now(), true) as is_free,
-      greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms, ${planOnce}
+      greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms,
+      ${planOnce}, set_config('synchronous_commit', 'off', true)
     from webhook_endpoints where id = ${endpoint_id} for no key update`.execute(tx);
   if (!endpoints[0]) throw new Error('there is no such endpoint');
   const { status, stops, deleted, max_per_second, ahead_ms, turn_of, is_free, ...endpoint } = endpoints[0];
