@@ -49,6 +49,8 @@ export interface Outbound {
 
 const DEFAULT_TIMEOUT_MS = 15_000;
 const DEFAULT_REUSE_MS = 60_000;
+/** How long a connection waits for another post, however long the receiver says that it would keep it: there are many receivers. */
+const IDLE_MS = 10_000;
 const ANSWER_LIMIT = 64 * 1024;
 /** Interim answers (1xx) before the one that counts; they have no other end than the timeout. */
 const INTERIM_LIMIT = 16;
@@ -68,12 +70,14 @@ const NEVER_SENT = ['traceparent', 'tracestate', 'baggage'];
 export function createOutbound(policy: OutboundPolicy): Outbound {
   const closing = new AbortController();
   const lookup = checkedLookup(policy);
+  const reuse_ms = policy.reuse_ms ?? DEFAULT_REUSE_MS;
   const agents = createAgents(tls => {
     const context = secureContextOf(tls);
     return new Agent({
       connections: policy.connections ?? 16,
       allowH2: false,
-      clientTtl: policy.reuse_ms ?? DEFAULT_REUSE_MS,
+      clientTtl: reuse_ms,
+      keepAliveMaxTimeout: Math.min(IDLE_MS, reuse_ms),
       maxRequestsPerClient: POSTS_OF_CONNECTION,
       maxHeaderSize: 16 * 1024,
       connect: connector({ lookup, proxy: policy.proxy ?? null, tls: context, closing: closing.signal }),

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { createSecureContext, type SecureContext } from 'node:tls';
+import { createSecureContext, DEFAULT_CIPHERS, type SecureContext } from 'node:tls';
 import type { Fault } from '../core/problem.ts';
 
 /** What a receiver may ask of TLS: whom alone the service trusts there, and how the service shows who it is. In PEM. */
@@ -25,6 +25,8 @@ export interface TlsSummary {
 
 /** More are not needed to change from one authority to the next, nor in any chain. */
 const MOST_CERTIFICATES = 5;
+/** Signing, at every handshake, takes 2 ms with so long an RSA key, and eight times that with one twice as long. */
+const MOST_RSA_BITS = 4_096;
 const CLIENT_AUTHENTICATION = '1.3.6.1.5.5.7.3.2';
 
 /** A context for connections under these settings, or under none. @throws Error where OpenSSL refuses them */
@@ -32,6 +34,8 @@ export function secureContextOf({ ca, client_certificate, client_key }: TlsSetti
   return createSecureContext({
     // Said here, so that nothing in the environment says otherwise.
     minVersion: 'TLSv1.2',
+    // With DHE the receiver chooses the group: one of 10,000 bits takes all of this thread for a second, at every handshake.
+    ciphers: `${DEFAULT_CIPHERS}:!kDHE`,
     // Whoever pins an issuing authority means that one, and not the root above it.
     ...(ca === undefined ? {} : { ca, allowPartialTrustChain: true }),
     ...(client_certificate === undefined ? {} : { cert: client_certificate, key: client_key }),
@@ -82,6 +86,8 @@ function checkKey(client_certificate: string | undefined, pem: string | undefine
   if (client_certificate === undefined) return ['needs the certificate that it belongs to'];
   const key = parseKey(pem);
   if (!key) return ['must be a private key in PEM, without a passphrase and nothing else'];
+  if ((key.asymmetricKeyDetails?.modulusLength ?? 0) > MOST_RSA_BITS)
+    return [`is longer than ${MOST_RSA_BITS} bits, with which every connection takes long`];
   const certificate = parseCertificates(client_certificate)?.[0];
   return certificate && !certificate.checkPrivateKey(key) ? ['does not belong to the first certificate'] : [];
 }

@@ -80,6 +80,7 @@ test('TLS settings of endpoints', async t => {
     const expired = makeIdentity({ name: 'aman', issuer: authority, ...over });
     const leaf = makeIdentity({ hosts: ['x.example'], issuer: authority });
     const weak = makeIdentity({ name: 'weak', rsa_bits: 512 });
+    const slow = makeIdentity({ name: 'slow', rsa_bits: 4_608 });
     const many = Array.from({ length: 6 }, () => authority.certificate).join('');
     for (const [what, given, pointer, detail] of [
       ['no PEM', { ca: 'x' }, '/tls/ca', /certificates in PEM/],
@@ -101,6 +102,7 @@ test('TLS settings of endpoints', async t => {
       ['a key under a passphrase', { ...tls, client_key: encrypted(client) }, '/tls/client_key', /without a passphrase/],
       ['expired', { client_certificate: expired.certificate, client_key: expired.key }, '/tls/client_certificate', /expired/],
       ['for servers', forServers(authority), '/tls/client_certificate', /authentication of clients/],
+      ['slow', { client_certificate: slow.certificate, client_key: slow.key }, '/tls/client_key', /longer than 4096 bits/],
       ['weak', { client_certificate: weak.certificate, client_key: weak.key }, '/tls/client_certificate', /too weak/],
       ['unknown', { passphrase: 'x' }, '/tls/passphrase', /not known/],
     ] as const) {

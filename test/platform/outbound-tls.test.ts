@@ -78,6 +78,13 @@ t.test('each certificate that is not good is refused, and for what it is', async
       { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' },
     ],
     ['good, without a cipher in common', GOOD, { ca }, 'tls_failed', { ciphers: 'PSK', maxVersion: 'TLSv1.2' }],
+    [
+      'good, with a group of its own for the exchange of keys',
+      makeIdentity({ hosts: HOSTS, issuer: AUTHORITY, rsa_bits: 2_048 }),
+      { ca },
+      'tls_failed',
+      { ciphers: 'DHE-RSA-AES128-GCM-SHA256', dhparam: 'auto', maxVersion: 'TLSv1.2' },
+    ],
     ['good, for a client that shows who it is', GOOD, { ca }, 'client_certificate_refused', { requestCert: true, ca }],
   ];
   const out = openOutbound(t);

@@ -66,6 +66,18 @@ t.test('no more of a body is read than 64 KiB', async t => {
   t.equal(connections(), 3, 'a small body keeps its connection, a large one costs it');
 });
 
+t.test('a connection does not wait for another post as long as the receiver would have it', async t => {
+  const ended = Promise.withResolvers<void>();
+  const server = createTcpServer(socket => {
+    socket.on('data', () => socket.write('HTTP/1.1 204 No Content\r\nKeep-Alive: timeout=600\r\n\r\n'));
+    socket.on('error', () => {}).on('close', () => ended.resolve());
+  });
+  const { port } = await listen(t, server);
+  t.match(await openOutbound(t, { reuse_ms: 200 }).post(`http://localhost:${port}/`, POST), { status: 204 });
+  await ended.promise;
+  t.pass('it is over');
+});
+
 t.test('one timeout over everything', async t => {
   const closed = Promise.withResolvers<void>();
   const { port } = await serve(t, (request, response) => {
