@@ -54,14 +54,16 @@ export async function listDue(tx: Tx, now: Date): Promise<DueDelivery[]> {
 /** How many one turn at an endpoint has under way at once. Emergencies have places of their own. */
 export const AT_ONCE = { urgent: 8, ordinary: 8, failing: 2 };
 /**
- * Of a claim, and of the turn with it: longer than a claim may wait before its attempt begins and the 15 s that this takes. By the
- * database's clock.
+ * Of a claim, and of the turn with it: longer than its answer and then its attempt may take to begin, and the 15 s that this takes.
+ * By the database's clock as it is, and not as it was when the transaction began, which may have waited for the endpoint.
  */
 const LEASE_SECONDS = 20;
 
 /** A claimed delivery with all that its attempt needs. */
 export interface Claim {
   id: string;
+  /** As the database writes it: names this claim among all that there were of the delivery. */
+  claimed_until: string;
   attempts: number;
   attempts_before: number;
   asked_after_stop: number | null;
@@ -85,6 +87,8 @@ export type Endpoint = Sealed & {
 export interface Claimed {
   /** In the order in which they are to begin. */
   claims: Claim[];
+  /** When the database was asked for them, as `performance.now()` counts. */
+  asked_at: number;
   /** After how many milliseconds there may be more, where it was the endpoint's rate that ended this. */
   paced_ms: number | null;
 }
@@ -120,13 +124,14 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
       signature, secret, private_key,
       case when previous_secret_until > ${now} then previous_secret end as previous_secret,
       case when previous_secret_until > ${now} then previous_private_key end as previous_private_key, max_per_second, turn_of,
-      coalesce(turn_until <= now(), true) as is_free,
-      greatest(0, extract(epoch from paced_until - now()) * 1000)::float8 as ahead_ms,
+      coalesce(turn_until <= clock_timestamp(), true) as is_free,
+      greatest(0, extract(epoch from paced_until - clock_timestamp()) * 1000)::float8 as ahead_ms,
       ${planOnce}, set_config('synchronous_commit', 'off', true)
     from webhook_endpoints where id = ${endpoint_id} for no key update`.execute(tx);
   if (!endpoints[0]) throw new Error('there is no such endpoint');
   const { status, stops, deleted, max_per_second, ahead_ms, turn_of, is_free, ...endpoint } = endpoints[0];
-  if (deleted) return { claims: [], paced_ms: null };
+  const asked_at = performance.now();
+  if (deleted) return { claims: [], asked_at, paced_ms: null };
   const is_mine = is_free || turn_of === wish.turn;
   // A second's worth may go out at once.
   const budget = Math.max(0, Math.floor(max_per_second * (1 - ahead_ms / 1_000)));
@@ -135,8 +140,9 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
   const off = status === 'active' ? undefined : { stops: sql<number>`${stops}::int` };
 
   const found = await claim(tx, endpoint_id, now, { urgent: wish.urgent, ordinary: Math.min(wished, budget) }, off);
-  const claims = found.map(({ delivery_id, attempts, attempts_before, asked_after_stop, waits, ...event }) => ({
+  const claims = found.map(({ delivery_id, claimed_until, attempts, attempts_before, asked_after_stop, waits, ...event }) => ({
     id: delivery_id,
+    claimed_until,
     attempts,
     attempts_before,
     asked_after_stop,
@@ -150,11 +156,13 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
   const taken = claims.filter(claim => !claim.urgent).length;
   if (taken > 0) await holdTurn(tx, endpoint_id, wish.turn, taken / max_per_second);
   else if (turn_of === wish.turn && wish.held.ordinary === 0) await endTurn(tx, endpoint_id, wish.turn);
-  return { claims, paced_ms: wished > budget && taken === budget ? PACED_MS : null };
+  const is_paced = wished > budget && taken === budget;
+  return { claims, asked_at, paced_ms: is_paced ? pacedFor(ahead_ms + (taken / max_per_second) * 1_000, max_per_second) : null };
 }
 
-/** A tenth of a second's worth is worth a look. */
-const PACED_MS = 100;
+/** A tenth of a second's worth is worth a look, where that is one at least. @param ahead_ms how far what was sent reaches ahead */
+const pacedFor = (ahead_ms: number, max_per_second: number): number =>
+  Math.ceil(ahead_ms - 1_000 + Math.max(100, 1_000 / max_per_second));
 
 type ClaimRow = Omit<Claim, 'id' | 'event' | 'endpoint'> & ToldEvent & { delivery_id: string };
 
@@ -177,12 +185,12 @@ async function claim(
           and not (${isDue('earlier', now)} and (earlier.urgent or earlier.next_attempt_at <= d.next_attempt_at))))
       order by d.next_attempt_at, d.position limit ${wish.ordinary} for update skip locked
     ), claimed as (
-      update deliveries d set claimed_until = now() + make_interval(secs => ${LEASE_SECONDS})
+      update deliveries d set claimed_until = clock_timestamp() + make_interval(secs => ${LEASE_SECONDS})
       where d.id in (${picked})
         and not (d.waits and exists (select ${predecessors(off)} and earlier.id not in (${picked})))
       returning d.*
     )
-    select d.id as delivery_id, d.attempts, d.attempts_before, d.asked_after_stop, d.waits, events.*,
+    select d.id as delivery_id, d.claimed_until::text, d.attempts, d.attempts_before, d.asked_after_stop, d.waits, events.*,
       may_still_know(events) as may_know
     from claimed d join events on events.number = d.event_number
     order by d.urgent desc, d.next_attempt_at, d.position`.execute(tx);
@@ -192,8 +200,8 @@ async function claim(
 /** @param seconds that what was claimed lasts at the endpoint's rate */
 async function holdTurn(tx: Tx, endpoint_id: string, turn: string, seconds: number): Promise<void> {
   await sql`
-    update webhook_endpoints set turn_of = ${turn}, turn_until = now() + make_interval(secs => ${LEASE_SECONDS}),
-      paced_until = greatest(paced_until, now()) + make_interval(secs => ${seconds})
+    update webhook_endpoints set turn_of = ${turn}, turn_until = clock_timestamp() + make_interval(secs => ${LEASE_SECONDS}),
+      paced_until = greatest(paced_until, clock_timestamp()) + make_interval(secs => ${seconds})
     where id = ${endpoint_id}`.execute(tx);
 }
 
@@ -207,12 +215,14 @@ export async function endTurn(tx: Tx, endpoint_id: string, turn: string): Promis
     .execute();
 }
 
-/** Gives back claims whose attempts were not made to their end, as if they had never been taken. */
+/** Gives back claims whose attempts were not made to their end, as if they had never been taken; not what is another's by now. */
 export async function releaseClaims(tx: Tx, claims: readonly Claim[]): Promise<void> {
+  const ids = claims.map(({ id }) => id);
+  const until = claims.map(({ claimed_until }) => claimed_until);
   await sql`
     update deliveries d set claimed_until = null
-    from unnest(${claims.map(({ id }) => id)}::text[], ${claims.map(({ attempts }) => attempts)}::int[]) as given (id, attempts)
-    where d.id = given.id and d.attempts = given.attempts`.execute(tx);
+    from unnest(${ids}::text[], ${until}::timestamptz[]) as given (id, claimed_until)
+    where d.id = given.id and d.claimed_until = given.claimed_until`.execute(tx);
 }
 
 /** What came of an attempt, and what the delivery is after it. */

@@ -27,8 +27,13 @@ const DISABLE_AFTER_MS = 72 * 3_600_000;
 
 /** What the attempts of one process share: a way out, and a way to settle many of them together. */
 export interface Sender {
-  /** Makes the attempt of a claim, and says nothing of it yet. @throws Error where it could not be made */
-  attempt(claim: Claim): Promise<Attempt>;
+  /**
+   * Makes the attempt of a claim, and says nothing of it yet.
+   * @param begin_by as `performance.now()` counts
+   * @returns null where others were in the way until then
+   * @throws Error where it could not be made
+   */
+  attempt(claim: Claim, begin_by: number): Promise<Attempt | null>;
   /** Saves what came of an attempt. @returns null where another one was settled meanwhile */
   settle(attempt: Attempt): Promise<Settled | null>;
 }
@@ -98,9 +103,10 @@ export function createSender(services: Services, outbound: Outbound): Sender {
   };
 
   return {
-    async attempt(claim) {
+    async attempt(claim, begin_by) {
       const leave = claim.urgent ? undefined : await begun();
       try {
+        if (performance.now() > begin_by) return null;
         const started_at = services.now();
         return { claim, started_at, result: await post(outbound, claim, open(claim.endpoint), started_at) };
       } finally {

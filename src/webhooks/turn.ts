@@ -32,6 +32,8 @@ const BEGUN_WITHIN_MS = 150;
 const MOST_AT_ONCE = 128;
 /** A claim older than this is given back and looked at anew: its recipient may have lost access meanwhile. */
 const BEGIN_WITHIN_MS = 1_000;
+/** Claims that were longer on their way, as to a process that stood still, are given back too: little is left of them. */
+const CLAIMED_WITHIN_MS = 4_000;
 /** Another process may have been told that there is more. */
 const LOOK_AGAIN_MS = 1_000;
 
@@ -51,6 +53,7 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
   /** Claimed and not over; of these, being sent. */
   const held = { urgent: 0, ordinary: 0 };
   const sending = { urgent: 0, ordinary: 0 };
+  const late: Item[] = [];
   let attempted = 0;
   let asked = true;
   /** The last look found less than it wished for, and nobody has said since that there may be more. */
@@ -103,12 +106,12 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
     asked = false;
     is_told = false;
     try {
-      const { claims, paced_ms } = await transact(services, RELAY, tx =>
+      const { claims, asked_at, paced_ms } = await transact(services, RELAY, tx =>
         claimNext(tx, endpoint_id, services.now(), { ...wish, turn, held: { ...held } }),
       );
       is_dry = !is_told && claims.filter(({ urgent }) => !urgent).length < wish.ordinary;
       if (paced_ms !== null && !pacing) pacing = setTimeout(lookPaced, paced_ms);
-      take(claims);
+      take(claims, asked_at);
     } catch (error) {
       failure ??= { error };
     }
@@ -122,7 +125,7 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
     step();
   }
 
-  function take(claims: readonly Claim[]): void {
+  function take(claims: readonly Claim[], asked_at: number): void {
     const claimed_at = performance.now();
     const lines = new Map<string, Item[]>();
     // By turns a predecessor may stand behind: a line is in the order of the acts.
@@ -132,10 +135,9 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
       line.push({ claim, claimed_at, state: 'waiting', line });
     }
     const items = new Map([...lines.values()].flat().map(item => [item.claim.id, item]));
-    for (const claim of claims) {
-      held[kindOf(items.get(claim.id)!)] += 1;
-      letBegin(items.get(claim.id)!);
-    }
+    for (const item of items.values()) held[kindOf(item)] += 1;
+    if (claimed_at - asked_at > CLAIMED_WITHIN_MS) void giveBack([...items.values()]);
+    else for (const { id } of claims) letBegin(items.get(id)!);
   }
 
   /** As far as it waits for nothing any more. */
@@ -169,9 +171,10 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
   async function attempt(item: Item): Promise<void> {
     const kind = kindOf(item);
     sending[kind] += 1;
-    const made = await sender.attempt(item.claim).finally(() => {
+    const made = await sender.attempt(item.claim, item.claimed_at + BEGIN_WITHIN_MS).finally(() => {
       sending[kind] -= 1;
     });
+    if (!made) return giveBackLate(item);
     // Broken off by the end of this process it is nobody's failure: another process makes the attempt again.
     if (made.result.error !== null && signal?.aborted) return giveBack([item]);
     if (!hasArrived(made.result)) at_once = AT_ONCE.ordinary;
@@ -196,6 +199,12 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
       if (in_vain.length > 0) void giveBack(in_vain);
     }
     step();
+  }
+
+  /** As many have waited in vain in the same moment. */
+  function giveBackLate(item: Item): void {
+    at_once = AT_ONCE.ordinary;
+    if (late.push(item) === 1) setImmediate(() => void giveBack(late.splice(0)));
   }
 
   async function giveBack(items: readonly Item[]): Promise<void> {
