@@ -48,7 +48,14 @@ export interface Notice {
   referral_id?: string | null;
   case_id?: string | null;
   urgent: boolean;
-  recipients: readonly { agency_id: string; body: Record<string, unknown> }[];
+  recipients: readonly Recipient[];
+}
+
+export interface Recipient {
+  agency_id: string;
+  body: Record<string, unknown>;
+  /** Of an event about a case: the referral by which alone the recipient knows it, and along which it counts for it. */
+  referral_id?: string;
 }
 
 interface Context {
@@ -131,12 +138,12 @@ export async function record(services: Context, tx: Tx, actor: Actor, act: Act, 
 
 function eventRows(notice: Notice, at: Date) {
   const id = newId('evt');
-  return notice.recipients.map(({ agency_id, body }) => ({
+  return notice.recipients.map(({ agency_id, body, referral_id }) => ({
     id,
     agency_id,
     type: notice.type,
-    subject_id: notice.subject_id,
-    referral_id: notice.referral_id ?? null,
+    subject_id: referral_id ?? notice.subject_id,
+    referral_id: referral_id ?? notice.referral_id ?? null,
     case_id: notice.case_id ?? null,
     urgent: notice.urgent,
     reaches_always: reachesAlways(notice.type),

@@ -166,7 +166,7 @@ export async function settleAuthorities(tx: Tx, rules: Rules, case_id: string, n
 
 async function settle(tx: Tx, rules: Rules, found: CaseFacts, now: Date): Promise<void> {
   const [authorities, decisions, open] = [
-    await listAuthorities(tx, found.id),
+    await listAuthorities(tx, [found.id]),
     await listDecisions(tx, { case_id: found.id }),
     await lockOpenTimers(tx, { case_id: found.id }),
   ];

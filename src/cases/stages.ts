@@ -24,7 +24,7 @@ export interface Concerned {
 
 export const findConcerned = (tx: Tx, { id, jurisdiction }: CaseRow): Promise<Concerned> =>
   asSystem(tx, 'router', async tx => {
-    const [authorities, coordinators] = await Promise.all([listAuthorities(tx, id), listCoordinators(tx, jurisdiction)]);
+    const [authorities, coordinators] = await Promise.all([listAuthorities(tx, [id]), listCoordinators(tx, jurisdiction)]);
     return { authorities, coordinators };
   });
 

@@ -40,7 +40,7 @@ const referralSubject = (services: Services, locked: LockedReferral): Subject =>
 async function caseSubject(services: Services, tx: Tx, case_id: string): Promise<Subject> {
   const found = (await findCase(tx, case_id))!;
   const coordinators = await listCoordinators(tx, found.jurisdiction);
-  const authorities = (await listAuthorities(tx, case_id)).map(({ agency_id }) => agency_id);
+  const authorities = await listAuthorities(tx, [case_id]);
   return {
     timers: await lockOpenTimers(tx, { case_id }),
     outage_grace: 'PT0S',

@@ -1,4 +1,5 @@
 import type { Notice } from '../audit/record.ts';
+import { type Identification, listAuthorities } from '../cases/decisions/store.ts';
 import type { TimerStep } from '../core/clock.ts';
 import type { Role } from '../core/codes.ts';
 import type { EventType } from '../core/events.ts';
@@ -30,40 +31,47 @@ export function referralTimerNotice(clocked: Clocked, type: EventType, timer: Ti
   };
 }
 
-/** Whom a timer of a case concerns beside its owner; of authorities those that decide on the case now. */
+/** Whom a timer of a case concerns beside its owner; of authorities those that decide on the case now, the latest first. */
 interface CaseConcerned {
   coordinators: readonly string[];
-  authorities?: readonly string[];
+  authorities: readonly Identification[];
 }
 
-/** Of a timer of a case itself, which concerns the case's owner. That a floor ends sooner is for whoever decides, too. */
+/**
+ * Of a timer of a case itself, which concerns the case's owner. That a floor ends sooner is for whoever decides, too. An authority
+ * knows the case by its offer, and what it is told counts along that referral.
+ */
 export function caseTimerNotice(
-  { coordinators, authorities = [] }: CaseConcerned,
+  { coordinators, authorities }: CaseConcerned,
   type: EventType,
   timer: TimerRow,
   step?: TimerStep,
 ): Notice {
   const knowing = [timer.owner_agency_id, ...coordinators];
-  const deciding = type === 'timer.moved' ? authorities : [];
+  const deciding = type === 'timer.moved' ? authorities.map(({ agency_id }) => agency_id) : [];
   const told = new Set([timer.owner_agency_id, ...toldBeside(type, timer, step, coordinators), ...deciding]);
   return {
     type,
     subject_id: timer.case_id,
     case_id: timer.case_id,
     urgent: timer.urgency === 'emergency',
-    recipients: [...told].map(agency_id => ({
-      agency_id,
-      body: {
-        // An authority knows the case by its offer.
-        ...(knowing.includes(agency_id) ? { case_id: timer.case_id } : {}),
-        timer_id: timer.id,
-        timer: timer.name,
-        agency_id: timer.responsible_agency_id,
-        ...reasonOf(type, timer),
-        ...(type === 'timer.paused' ? {} : { due_at: (timer.waived_at ?? timer.due_at).toISOString() }),
-        ...rungOf(step),
-      },
-    })),
+    recipients: [...told].map(agency_id => {
+      const asked = knowing.includes(agency_id) ? undefined : authorities.find(it => it.agency_id === agency_id);
+      return {
+        agency_id,
+        ...(asked ? { referral_id: asked.referral_id } : {}),
+        body: {
+          ...(knowing.includes(agency_id) ? { case_id: timer.case_id } : {}),
+          ...(asked ? { referral_id: asked.referral_id, offer_id: asked.offer_id } : {}),
+          timer_id: timer.id,
+          timer: timer.name,
+          agency_id: timer.responsible_agency_id,
+          ...reasonOf(type, timer),
+          ...(type === 'timer.paused' ? {} : { due_at: (timer.waived_at ?? timer.due_at).toISOString() }),
+          ...rungOf(step),
+        },
+      };
+    }),
   };
 }
 
@@ -72,10 +80,14 @@ export function caseTimerNotice(
  * no act on its referral or case is half done.
  */
 export async function noticesOf(tx: Tx, timers: readonly TimerRow[]): Promise<Subject['notice']> {
+  const of_cases = timers.filter(({ referral_id }) => referral_id === null).map(({ case_id }) => case_id);
   const { referrals, offers, agencies, coordinatorsOf } = await listNoticeFacts(tx, timers);
+  const authorities = Map.groupBy(await listAuthorities(tx, of_cases), ({ case_id }) => case_id);
   return (type, timer, step) => {
     const coordinators = coordinatorsOf(timer.jurisdiction);
-    if (timer.referral_id === null) return caseTimerNotice({ coordinators }, type, timer, step);
+    if (timer.referral_id === null) {
+      return caseTimerNotice({ coordinators, authorities: authorities.get(timer.case_id) ?? [] }, type, timer, step);
+    }
     const referral = referrals.get(timer.referral_id)!;
     const offer = offers.get(timer.offer_id ?? '');
     return referralTimerNotice({ referral, coordinators, agencies, offers: offer ? [offer] : [] }, type, timer, step);

@@ -104,6 +104,14 @@ t.test('clocks of a case', async t => {
     const breached = (await eventsOf(services, authority)).filter(({ data }) => data.timer_id === timer.id);
     t.ok(breached.some(({ type }) => type === 'timer.breached'));
     t.notMatch(JSON.stringify(breached), found.kase.id, 'an authority knows the case by its offer');
+    const by_offer = { referral_id: found.referral.id, offer_id: found.referral.offer.id };
+    t.ok(breached.every(({ data }) => data.referral_id === by_offer.referral_id && data.offer_id === by_offer.offer_id));
+    const along = (await eventsOf(services, authority, found.referral.id)).map(({ data }) => data.sequence);
+    t.strictSame(
+      along,
+      [...along.keys()].map(place => place + 1),
+      'and what it is told of it counts along the referral',
+    );
     await decide(found, 'reasonable_grounds', 'negative');
     t.match(await timers(found.kase, 'reasonable_grounds_decision'), [{ state: 'met', met_at: now(), breached_at: /T/ }], 'late');
   });
@@ -238,9 +246,13 @@ t.test('clocks of a case', async t => {
     t.match(waived, { state: 'cancelled', waived_at: now(), due_at: floor.due_at });
     t.match((await entriesOf(services, 'timer.waive')).at(-1), { outcome: 'done', code: 'recovery_period', caseworker: 'CH-1' });
     t.match((await waive(owner)).body, { code: 'wrong_state', state: 'cancelled', allowed_actions: { length: 0 } });
-    for (const who of [owner, authority]) {
+    const by_offer = { referral_id: found.referral.id, offer_id: found.referral.offer.id, case_id: undefined };
+    for (const [who, ids] of [
+      [owner, { case_id: found.kase.id, referral_id: undefined }],
+      [authority, by_offer],
+    ] as const) {
       const told = (await eventsOf(services, who)).filter(({ data }) => data.timer_id === floor.id);
-      t.match(told, [{ type: 'timer.moved', data: { timer: 'recovery_period', due_at: now() } }]);
+      t.match(told, [{ type: 'timer.moved', data: { timer: 'recovery_period', due_at: now(), ...ids } }]);
       t.notMatch(JSON.stringify(told), agencies.shelter_a.id, 'not who hides the person');
     }
     await decide(found, 'conclusive_grounds', 'negative');

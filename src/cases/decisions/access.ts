@@ -24,7 +24,7 @@ export async function decisionStanding(tx: Tx, actor: AgencyActor, found: CaseRo
   const holds = relations.includes('holder') || relations.includes('former_holder');
   if (!holds && !relations.includes('owner')) return { relations, decides: false };
   const { agency_id } = actor;
-  const live = actor.competent_authority ? await asSystem(tx, 'router', tx => listAuthorities(tx, found.id)) : [];
+  const live = actor.competent_authority ? await asSystem(tx, 'router', tx => listAuthorities(tx, [found.id])) : [];
   const asked = live.findLast(authority => authority.agency_id === agency_id);
   const decided = asked || (holds && (await listDecisions(tx, { case_id: found.id, agency_id })).length > 0);
   if (decided) relations.push('authority');

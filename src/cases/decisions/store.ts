@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { Tx } from '../../platform/database.ts';
 import type { DecisionReasonsTable, DecisionTable, ReconsiderationTable } from '../../platform/tables.ts';
 
@@ -64,6 +64,7 @@ export const listReconsiderations = (tx: Tx, ids: readonly string[]): Promise<Re
 
 /** A live offer by which somebody was asked to decide, and accepted. */
 export interface Identification {
+  case_id: string;
   agency_id: string;
   offer_id: string;
   referral_id: string;
@@ -71,14 +72,17 @@ export interface Identification {
   asked_at: Date;
 }
 
-/** Competent authorities that accepted to decide on the case and whose offer is live, the latest first. Runs as the router. */
-export const listAuthorities = (tx: Tx, case_id: string): Promise<Identification[]> =>
+/**
+ * Competent authorities that accepted to decide on these cases and whose offer is live, the latest first. Runs as the router or the
+ * clock.
+ */
+export const listAuthorities = (tx: Tx, case_ids: readonly string[]): Promise<Identification[]> =>
   tx
     .selectFrom('offers as o')
     .innerJoin('agencies as a', 'a.id', 'o.agency_id')
     .innerJoin('referrals as r', 'r.id', 'o.referral_id')
-    .select(['o.agency_id', 'o.id as offer_id', 'o.referral_id', 'r.created_at as asked_at'])
-    .where('o.case_id', '=', case_id)
+    .select(['o.case_id', 'o.agency_id', 'o.id as offer_id', 'o.referral_id', 'r.created_at as asked_at'])
+    .where(sql<boolean>`o.case_id = any (${case_ids})`)
     .where('o.service', '=', 'identification')
     .where('o.status', 'in', ['accepted', 'in_progress'])
     .where('a.competent_authority', '=', true)
