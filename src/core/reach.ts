@@ -26,6 +26,10 @@ export const isReachable = ({ failing_since, pulled_at }: Channels, now: Date): 
 export const takesOffers = (types: readonly string[] | undefined): boolean =>
   types === undefined || types.some(type => type === '*' || type === ('referral.offered' satisfies EventType));
 
+/** Whether what is asked for is of referrals at all: so much whoever offers no service, and is asked to take none, has to ask for. */
+export const takesReferrals = (types: readonly string[] | undefined): boolean =>
+  types === undefined || types.some(type => type === '*' || type.startsWith('referral.'));
+
 /**
  * Whether it has to be told that an agency is out of reach. Who is new has a while, and who pulls has one after the service was
  * down, for nobody could pull then.

@@ -3,7 +3,7 @@ import { type Read, read } from '../audit/read.ts';
 import { type Notice, record, type SubjectRecord } from '../audit/record.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { Problem, raise } from '../core/problem.ts';
-import { takesOffers } from '../core/reach.ts';
+import { takesOffers, takesReferrals } from '../core/reach.ts';
 import { checkWebhookUrl } from '../platform/addresses.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
@@ -309,7 +309,7 @@ const readEvents = (
     }),
   );
 
-/** Whoever pulls, or waited for something to pull, is there to hear of offers, if it asks for them. */
+/** Whoever pulls, or waited for something to pull, is there to hear of offers, if it asks for them or can be made none. */
 async function notePulled(
   services: Services,
   tx: Tx,
@@ -317,7 +317,9 @@ async function notePulled(
   { types }: Filter,
   position: number,
 ): Promise<void> {
-  if (takesOffers(types)) await asSystem(tx, 'relay', tx => notePull(tx, { agency_id, position }, services.now()));
+  if (!takesReferrals(types)) return;
+  const pull = { agency_id, position, unless_serving: !takesOffers(types) };
+  await asSystem(tx, 'relay', tx => notePull(tx, pull, services.now()));
 }
 
 function subjectsOf(events: readonly ToldEvent[]): SubjectRecord[] {

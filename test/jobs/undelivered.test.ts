@@ -337,13 +337,55 @@ t.test('what counts as heard', async t => {
     await deliver();
     t.ok(await isMissed(), 'nor while it is off');
     await hear();
-    for (const id of [some, offers]) await as('health', 'supervisor').delete(`/v1/webhook-endpoints/${id}`);
+    const all = await endpoint(['*']);
+    ok(await as('health', 'supervisor').post(`/v1/webhook-endpoints/${offers}/enable`));
+    await asRelay(services, tx =>
+      tx.updateTable('webhook_endpoints').set({ status: 'disabled' }).where('id', '=', all).execute(),
+    );
+    await tell({ type: 'safety.changed' });
+    await deliver();
+    t.ok(await isMissed(), 'nor what it asks for by another that is off');
+    await hear();
+    for (const id of [some, offers, all]) await as('health', 'supervisor').delete(`/v1/webhook-endpoints/${id}`);
     await tell();
     await relayAll(services);
     clock.advance(MINUTE);
     await endpoint(['*']);
     t.ok(await isMissed(), 'nor of what happened before it had the endpoint');
   });
+});
+
+t.test('an agency that offers no service need not ask for offers to be heard', async t => {
+  const { services, as, agencies, wait, called, putRoster, person } = await start(t);
+  await putRoster([person('civil_society')]);
+  const { helpline_a, health } = await demoActors(services);
+  const tell = (to: typeof health) =>
+    emit(services, helpline_a, notice([to.agency_id], { type: 'referral.received', urgent: true }));
+  const body = { url: 'http://127.0.0.1:9/', event_types: ['referral.accepted'] };
+  for (const key of ['helpline_a', 'health'] as const) ok(await as(key, 'supervisor').post('/v1/webhook-endpoints', body));
+  for (const to of [helpline_a, health]) await tell(to);
+  await relayAll(services);
+  await wait(5 * MINUTE);
+  t.strictSame(await called(agencies.helpline_a.id), [], 'by an endpoint');
+  t.strictSame(await called(agencies.health.id), ['civil_society']);
+  const pull = (key: DemoAgencyKey, types: string) => as(key, 'nobody').get(`/v1/events?types=${types}`).then(ok);
+  const { helpline_b } = await demoActors(services);
+  await tell(helpline_b);
+  await relayAll(services);
+  await pull('helpline_b', 'referral.accepted,referral.declined');
+  await pull('health', 'referral.accepted');
+  await tell(helpline_b);
+  await relayAll(services);
+  await pull('helpline_b', 'digest.daily,case.opened');
+  await wait(5 * MINUTE);
+  t.strictSame(await called(agencies.helpline_b.id), ['civil_society'], 'nor does what is of no referral hear');
+  await pull('helpline_b', 'referral.accepted');
+  await wait(5 * MINUTE);
+  t.strictSame(
+    (await asRelay(services, tx => tx.selectFrom('undelivered').select('agency_id').execute())).map(it => it.agency_id),
+    [agencies.health.id],
+    'by a pull',
+  );
 });
 
 t.test('of a protected place nobody is told who it is', async t => {

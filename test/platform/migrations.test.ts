@@ -72,8 +72,8 @@ t.test('a queue that was emptied, with what it says of itself, is made again', a
   const versions = `select version from ${QUEUE_SCHEMA}.migration`;
   const { rows } = await client.query(versions);
   await client.query(EMPTY_QUEUE);
-  // As before a version with another schema.
-  await client.query(`delete from kysely_migration where name = (select max(name) from kysely_migration)`);
+  // As before a version with another schema: what merely replaces functions would pass.
+  await client.query(`delete from kysely_migration where name >= '0031'`);
   await t.rejects(migrate(url), /already exists/, 'as far as the schema of the service, which is there');
   t.same((await client.query(versions)).rows, rows);
 });

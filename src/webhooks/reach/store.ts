@@ -55,10 +55,11 @@ export async function deleteUnreachable(tx: Tx, agency_id: string): Promise<void
 
 /**
  * Notes that the agency has pulled everything up to `position`: once a minute, and at once where something urgent is new in it.
+ * @param unless_serving not where it offers a service
  */
 export async function notePull(
   tx: Tx,
-  { agency_id, position }: { agency_id: string; position: number },
+  { agency_id, position, unless_serving }: { agency_id: string; position: number; unless_serving: boolean },
   now: Date,
 ): Promise<void> {
   const a_minute_ago = new Date(now.getTime() - 60_000);
@@ -68,6 +69,7 @@ export async function notePull(
       select from event_pulls known where known.agency_id = ${agency_id} and known.pulled_at > ${a_minute_ago}
         and not exists (select from events e where e.agency_id = ${agency_id} and e.urgent
           and e.position > known.position and e.position <= ${position}))
+      and not (${unless_serving} and exists (select from services where agency_id = ${agency_id} and status = 'active'))
     on conflict (agency_id) do update
       set pulled_at = greatest(p.pulled_at, excluded.pulled_at), position = greatest(p.position, excluded.position)`.execute(tx);
 }
