@@ -121,6 +121,11 @@ test('npm run receiver', async t => {
     const late = { id: 'evt_late', timestamp: nowInSeconds(), body: eventBody(8, 'evt_late') };
     await send(url, late, bySecret(late));
     await program.said(/position 8/);
+    for (const body of ['hello', 'null', '{}', '{"type":"referral.offered","data":{"position":1e300}}']) {
+      const odd = { id: 'evt_odd', timestamp: nowInSeconds(), body };
+      t.equal(await send(url, odd, bySecret(odd)), 204, body);
+    }
+    await program.said(/(verified {2}but it is no event\n){4}/);
     t.same(program.output.stdout.trimEnd().split('\n').slice(1).map(withoutNumbers), [
       'verified  referral.offered  position 1  sequence 1',
       'verified  referral.offered  urgent  position 7  sequence 1  missing: 2 to 6',
@@ -134,6 +139,7 @@ test('npm run receiver', async t => {
       'refused   it is no webhook: a header is missing',
       'verified  referral.offered  urgent  position 10  sequence 1  missing: 8 to 9',
       'verified  referral.offered  urgent  position 8  sequence 1  was missing',
+      ...Array(4).fill('verified  but it is no event'),
     ]);
     t.equal(program.output.stderr, '');
   });
