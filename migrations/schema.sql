@@ -232,7 +232,7 @@ AS $function$
       if event.reaches_always or (event.referral_id is null and event.case_id is null) then return true; end if;
       select * into recipient from agencies where id = event.agency_id;
       if recipient.kind = 'audit_body' then return true; end if;
-      if event.type = 'disclosure.updated' then
+      if event.type = 'disclosure.updated' and event.referral_id is not null then
         return exists (
           select from disclosures d
           where d.offer_id = event.body ->> 'offer_id' and d.agency_id = recipient.id and d.ended_at is null);

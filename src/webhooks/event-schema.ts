@@ -168,10 +168,11 @@ export const EVENTS = {
   'consent.expired': event('A consent has ended', AboutCase),
 
   'disclosure.updated': event(
-    'What the receiver may read of a case has changed: the categories, or a request about the decision named',
+    'What may be read of a case has changed: to a receiver, the categories; to the authority and the owner, that the decision named shall be looked at again',
     Type.Union([
       data({ ...HELD, ...CATEGORIES_TOLD, case_id: Optional(CaseId()), urgency: Optional(Code(URGENCIES)) }),
       data({ ...HELD, decision_id: Id('dec') }),
+      data({ ...OF_CASE, decision_id: Id('dec'), notify: Notify }),
     ]),
   ),
   'disclosure.deletion_due': event(

@@ -281,7 +281,12 @@ t.test('identification decisions', async t => {
     t.match(seen.reconsideration, { reason: 'CANARY-AGAIN she was afraid', requested_by: 'supporter' });
     t.notOk('reconsideration' in ok(await coordinator.get(`${found.path}/decisions`)).data[0]);
     const told = (await eventsOf(services, authority)).filter(({ type }) => type === 'disclosure.updated');
-    t.match(told, [{ data: { decision_id: decision.id, offer_id: /^off_/ } }]);
+    t.match(told, [{ data: { decision_id: decision.id, offer_id: /^off_/, case_id: undefined } }]);
+    const owners = (await eventsOf(services, owner, found.kase.id)).filter(({ type }) => type === 'disclosure.updated');
+    t.match(owners, [{ data: { decision_id: decision.id, notify: { roles: ['caseworker'] } } }], 'who did not ask for it');
+    t.equal(owners.length, 1);
+    const others = await eventsOf(services, as('labour_inspection'));
+    t.notMatch(JSON.stringify(others), decision.id);
 
     // Asked in time, decided later.
     clock.advance(5 * DAY);

@@ -55,7 +55,7 @@ const TOLD: Record<EventType, { about: readonly About[]; until: Until; of_referr
   'consent.withdrawn': { about: ['case', 'referral'], until: 'always' },
   'consent.expiring': { about: ['case'], until: 'known' },
   'consent.expired': { about: ['case'], until: 'known' },
-  'disclosure.updated': { about: ['referral'], until: 'taken' },
+  'disclosure.updated': { about: ['case', 'referral'], until: 'known', of_referral: 'taken' },
   'disclosure.deletion_due': { about: ['referral'], until: 'known' },
   'safety.changed': { about: ['referral'], until: 'always' },
   'decision.made': { about: ['case', 'referral'], until: 'known', of_referral: 'taken' },

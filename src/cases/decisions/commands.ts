@@ -184,17 +184,31 @@ export const requestReconsideration = (
 
 const WINDOW = 'reconsideration_window';
 
-/** Those who decide have more to read of the case than before. */
+/**
+ * Those who decide have more to read of the case than before, and so has its owner, who has to ask an authority where none is asked
+ * now.
+ */
 async function requestNotices(tx: Tx, found: CaseRow, decision_id: string): Promise<Notice[]> {
   const { authorities } = await findConcerned(tx, found);
-  return authorities.map(({ agency_id, referral_id, offer_id }) => ({
-    type: 'disclosure.updated',
-    subject_id: referral_id,
-    referral_id,
-    case_id: found.id,
-    urgent: found.risk === 'immediate',
-    recipients: [{ agency_id, body: { referral_id, offer_id, agency_id, decision_id, notify: { roles: ['caseworker'] } } }],
-  }));
+  const { id: case_id, owner_agency_id } = found;
+  const said = { decision_id, notify: { roles: ['caseworker'] } };
+  const deciding = authorities.filter(({ agency_id }) => agency_id !== owner_agency_id);
+  return [
+    {
+      type: 'disclosure.updated',
+      subject_id: case_id,
+      case_id,
+      urgent: found.risk === 'immediate',
+      recipients: [
+        { agency_id: owner_agency_id, body: { case_id, ...said } },
+        ...deciding.map(({ agency_id, referral_id, offer_id }) => ({
+          agency_id,
+          referral_id,
+          body: { referral_id, offer_id, agency_id, ...said },
+        })),
+      ],
+    },
+  ];
 }
 
 /** The decisions of a case that the caller may know of, newest first; recorded before the answer. @throws Problem `not_found`, `forbidden` */
