@@ -256,7 +256,7 @@ export const EVENTS = {
       escalation_id: Optional(
         Type.String({ ...Id('esc'), description: 'By what the call is acknowledged, where the agency is not named' }),
       ),
-      undelivered: Optional(Count('How many emergencies')),
+      undelivered: Optional(Count('How many urgent events, of however many emergencies')),
       jurisdiction: Optional(Jurisdiction()),
       call: Optional(Count('How many calls were made')),
       notify: Optional(Notify),

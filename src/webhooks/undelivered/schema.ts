@@ -29,7 +29,9 @@ export const UndeliveredView = Named('Undelivered', {
   ),
   status: Code(['undelivered'] as const),
   jurisdiction: Jurisdiction(),
-  undelivered: Type.Integer({ description: 'How many emergencies had not been heard when somebody was last called' }),
+  undelivered: Type.Integer({
+    description: 'How many urgent events, of however many emergencies, had not been heard when somebody was last called',
+  }),
   since: Instant(),
   calls: Type.Integer(),
   called_at: Instant(),
