@@ -191,6 +191,8 @@ export async function makeOffer(
     }),
     listUnreachable(tx, referral, [provider], now),
   ]);
+  // Who hears by name which agencies are out of reach would learn which protected place was asked.
+  const is_told = unreachable?.has(id) && !offer.location_protected;
   const unheard = { offer, due_at, parties: ['coordinator'], detail: { status: 'unreachable' } } as const;
   offers.push(offer);
   await record(
@@ -204,7 +206,7 @@ export async function makeOffer(
       subjects: [subjectOf(locked, offer)],
       events: [
         noticeOf('referral.offered', locked, { offer, due_at }),
-        ...(unreachable?.has(id) ? [noticeOf('endpoint.failing', locked, unheard)] : []),
+        ...(is_told ? [noticeOf('endpoint.failing', locked, unheard)] : []),
       ],
     },
     requestIdOf(cause),
