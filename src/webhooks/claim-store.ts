@@ -3,7 +3,7 @@ import type { Tx } from '../platform/database.ts';
 import type { DeliveryFailure } from '../platform/delivery-failure.ts';
 import type { DeliveryTable } from '../platform/tables.ts';
 import type { Sealed } from './keys.ts';
-import type { DueDelivery, ToldEvent } from './outbox-store.ts';
+import { type DueDelivery, mustGoOn, type ToldEvent } from './outbox-store.ts';
 
 /** The SQL of sending: which deliveries can be attempted, whose attempts they are, and what came of them. Runs as `relay`. */
 
@@ -126,7 +126,7 @@ export async function claimNext(tx: Tx, endpoint_id: string, now: Date, wish: Wi
       case when previous_secret_until > ${now} then previous_private_key end as previous_private_key, max_per_second, turn_of,
       coalesce(turn_until <= clock_timestamp(), true) as is_free,
       greatest(0, extract(epoch from paced_until - clock_timestamp()) * 1000)::float8 as ahead_ms,
-      ${planOnce}, set_config('synchronous_commit', 'off', true)
+      ${planOnce}, ${mustGoOn}, set_config('synchronous_commit', 'off', true)
     from webhook_endpoints where id = ${endpoint_id} for no key update`.execute(tx);
   if (!endpoints[0]) throw new Error('there is no such endpoint');
   const { status, stops, deleted, max_per_second, ahead_ms, turn_of, is_free, ...endpoint } = endpoints[0];

@@ -71,12 +71,16 @@ export async function listEvents(
     .execute();
 }
 
+/** Ends a transaction whose process stands still for longer, however long others would wait for it; for what holds all of them up. */
+export const mustGoOn = sql`set_config('idle_in_transaction_session_timeout', '5s', true)`;
+
 /** Held, across all processes, by the one relay that numbers, until its transaction ends. */
 const RELAY_LOCK = 4_821_001;
 
 /** Whether this transaction is now the one that numbers. Look at the events in a later statement: it sees what the last did. */
 export async function tryLockRelay(tx: Tx): Promise<boolean> {
-  const { rows } = await sql<{ locked: boolean }>`select pg_try_advisory_xact_lock(${RELAY_LOCK}) as locked`.execute(tx);
+  const { rows } = await sql<{ locked: boolean }>`
+    select pg_try_advisory_xact_lock(${RELAY_LOCK}) as locked, ${mustGoOn}`.execute(tx);
   return rows[0]!.locked;
 }
 

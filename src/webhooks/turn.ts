@@ -21,7 +21,10 @@ export interface Turn {
 interface Options {
   /** Lets no further attempt begin. */
   signal?: AbortSignal;
-  /** Called as the turn ends, in the same instant: whoever comes then begins another. */
+  /**
+   * Called once the turn looks no more, in the same instant: whoever comes then begins another. After a failure that is before the
+   * last attempts are over, for which no emergency waits.
+   */
   onEnd?: () => void;
 }
 
@@ -90,8 +93,14 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
     clearTimeout(pacing);
     clearInterval(again);
     signal?.removeEventListener('abort', stop);
-    onEnd?.();
+    if (!failure) onEnd?.();
     void leaveTurn();
+  }
+
+  function fail(error: unknown): void {
+    if (failure) return;
+    failure = { error };
+    onEnd?.();
   }
 
   async function leaveTurn(): Promise<void> {
@@ -113,7 +122,7 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
       if (paced_ms !== null && !pacing) pacing = setTimeout(lookPaced, paced_ms);
       take(claims, asked_at);
     } catch (error) {
-      failure ??= { error };
+      fail(error);
     }
     is_looking = false;
     step();
@@ -153,7 +162,7 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
     item.state = 'begun';
     if (!item.claim.urgent && ready.ordinary.length === 0) adapt(performance.now() - item.claimed_at);
     void attempt(item).catch(error => {
-      failure ??= { error };
+      fail(error);
       leave(item, 'held_back');
     });
   }
@@ -210,10 +219,8 @@ export function startTurn(services: Services, sender: Sender, endpoint_id: strin
   async function giveBack(items: readonly Item[]): Promise<void> {
     for (const item of items) item.state = 'held_back';
     const claims = items.map(({ claim }) => claim);
-    await transact(services, RELAY, tx => releaseClaims(tx, claims)).catch(error => {
-      // They run out by themselves.
-      failure ??= { error };
-    });
+    // They run out by themselves.
+    await transact(services, RELAY, tx => releaseClaims(tx, claims)).catch(fail);
     for (const item of items) leave(item, 'held_back');
   }
 

@@ -1,9 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { type Test, test } from 'tap';
+import type { Tx } from '../../src/platform/database.ts';
 import type { Outbound } from '../../src/platform/outbound.ts';
 import { type Claim, type Claimed, claimNext, releaseClaims } from '../../src/webhooks/claim-store.ts';
 import { createSender } from '../../src/webhooks/delivery.ts';
+import { tryLockRelay } from '../../src/webhooks/outbox-store.ts';
+import { relayEvents } from '../../src/webhooks/relay.ts';
 import { deliver } from '../../src/webhooks/turn.ts';
 import { lookAsOwner } from '../support/trail.ts';
 import { asRelay, emit, notice, registerEndpoint, relayAll, startDelivery } from '../support/webhooks.ts';
@@ -129,4 +132,49 @@ test('at one a second nobody looks ten times for the next', async t => {
   const again = await claim('one');
   t.equal(again.claims.length, 0);
   t.ok(again.paced_ms! <= paced_ms!);
+});
+
+test('no emergency waits for what is still under way where a turn has failed', async t => {
+  const { services, outbound, endpoint_id, receiver, helpline_a, health, look } = await start(t, 2);
+  await look(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
+    create trigger refuse before update on deliveries for each row when (new.state = 'delivered' and not new.urgent)
+      execute function refuse()`);
+  const held = Promise.withResolvers<{ status: number }>();
+  receiver.replies.push(held.promise);
+  const gone = Promise.withResolvers<void>();
+  const failed = deliver(services, outbound, endpoint_id, { onEnd: gone.resolve });
+  await gone.promise;
+  await emit(services, helpline_a, notice([health.agency_id], { type: 'safety.changed', urgent: true }));
+  await relayAll(services);
+  t.equal(await deliver(services, outbound, endpoint_id), 1, 'the emergency, and it alone: the turn is still taken');
+  held.resolve({ status: 204 });
+  await t.rejects(failed, /refused/);
+  const [endpoint] = await look<{ turn_of: string | null }>('select turn_of from webhook_endpoints');
+  t.equal(endpoint!.turn_of, null);
+});
+
+test('a process that stands still while it numbers, or claims, keeps no other from it for long', async t => {
+  const { services, helpline_a, health, endpoint_id, claim, look } = await start(t, 1);
+  const free = Promise.withResolvers<void>();
+  const standStill = async (work: (tx: Tx) => Promise<unknown>) => {
+    const reached = Promise.withResolvers<void>();
+    const ended = asRelay(services, async tx => {
+      await work(tx);
+      reached.resolve();
+      await free.promise;
+      await sql`select 1`.execute(tx);
+    }).catch(() => 'it was ended');
+    await reached.promise;
+    return { ended };
+  };
+  const wish = { turn: 'one', urgent: 8, ordinary: 8, held: { urgent: 0, ordinary: 0 } };
+  const standing = [await standStill(tryLockRelay), await standStill(tx => claimNext(tx, endpoint_id, services.now(), wish))];
+  await emit(services, helpline_a, notice([health.agency_id], { type: 'safety.changed', urgent: true }));
+  t.equal((await claim('another')).claims.length, 1);
+  while ((await look('select 1 from events where position is null')).length > 0) {
+    await relayEvents(services);
+    await pause(50);
+  }
+  free.resolve();
+  for (const { ended } of standing) t.equal(await ended, 'it was ended');
 });
