@@ -182,7 +182,8 @@ async function claim(
       select d.id from deliveries d where d.endpoint_id = ${endpoint_id} and not d.urgent and ${isDue('d', now, off)}
         -- Whoever it waits for is before it here, or holds it back.
         and not (d.waits and exists (select ${predecessors(off)}
-          and not (${isDue('earlier', now)} and (earlier.urgent or earlier.next_attempt_at <= d.next_attempt_at))))
+          and not (earlier.id in (select id from urgent)
+            or not earlier.urgent and ${isDue('earlier', now)} and earlier.next_attempt_at <= d.next_attempt_at)))
       order by d.next_attempt_at, d.position limit ${wish.ordinary} for update skip locked
     ), claimed as (
       update deliveries d set claimed_until = clock_timestamp() + make_interval(secs => ${LEASE_SECONDS})

@@ -1,7 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { type Test, test } from 'tap';
+import type { Notice } from '../../src/audit/record.ts';
 import type { Tx } from '../../src/platform/database.ts';
+import { newId } from '../../src/platform/ids.ts';
 import type { Outbound } from '../../src/platform/outbound.ts';
 import { type Claim, type Claimed, claimNext, releaseClaims } from '../../src/webhooks/claim-store.ts';
 import { createSender } from '../../src/webhooks/delivery.ts';
@@ -18,7 +20,7 @@ async function start(t: Test, count: number) {
   const { services, receiver, helpline_a, health } = it;
   const endpoint_id = await registerEndpoint(services, health, receiver.url);
   const notices = Array.from({ length: count }, () => notice([health.agency_id]));
-  await emit(services, helpline_a, ...notices);
+  if (count > 0) await emit(services, helpline_a, ...notices);
   await relayAll(services);
   const claim = (turn: string): Promise<Claimed> =>
     asRelay(services, tx =>
@@ -177,4 +179,24 @@ test('a process that stands still while it numbers, or claims, keeps no other fr
   }
   free.resolve();
   for (const { ended } of standing) t.equal(await ended, 'it was ended');
+});
+
+test('what waits for emergencies that have yet to begin keeps no other subject waiting', async t => {
+  const { services, helpline_a, health, endpoint_id } = await start(t, 0);
+  const emitAll = (...notices: Notice[]) => emit(services, helpline_a, ...notices);
+  for (const subject_id of Array.from({ length: 12 }, () => newId('ref'))) {
+    await emitAll(notice([health.agency_id], { subject_id, urgent: true }), notice([health.agency_id], { subject_id }));
+  }
+  const other = newId('ref');
+  await emitAll(notice([health.agency_id], { subject_id: other }), notice([health.agency_id], { subject_id: other }));
+  await relayAll(services);
+  const claim = async (urgent: number) => {
+    const held = { urgent: 8 - urgent, ordinary: 0 };
+    const { claims } = await asRelay(services, tx =>
+      claimNext(tx, endpoint_id, services.now(), { turn: 'one', urgent, ordinary: 8, held }),
+    );
+    return claims.map(({ subject_id, urgent }) => (urgent ? 'urgent' : subject_id === other ? 'other' : 'behind it'));
+  };
+  t.same(await claim(2), ['urgent', 'urgent', 'behind it', 'behind it', 'other', 'other']);
+  t.same(await claim(0), []);
 });
