@@ -33,7 +33,7 @@ const Tls = Nullable(
         'Certificates of the only authorities that are trusted at this endpoint, in PEM; null: those that everybody trusts',
       ),
       client_certificate: Pem('What the service shows the endpoint of itself, in PEM, with what its authority stands behind'),
-      client_key: Pem('Its private key, in PEM without a passphrase; never shown again'),
+      client_key: Pem('Its private key, in PEM without a passphrase, of RSA up to 4096 bits; never shown again'),
     },
     { description: 'For receivers with a PKI of their own' },
   ),
