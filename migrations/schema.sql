@@ -1466,6 +1466,7 @@ CREATE TABLE offers (
 );
 CREATE INDEX offers_case ON offers USING btree (case_id, agency_id);
 CREATE INDEX offers_inbox ON offers USING btree (agency_id, referral_id) WHERE latest;
+CREATE INDEX offers_pending ON offers USING btree (agency_id, service) INCLUDE (places) WHERE status = ANY (ARRAY['offered'::text, 'received'::text, 'info_requested'::text]);
 ALTER TABLE offers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE offers FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON offers AS RESTRICTIVE FOR SELECT TO PUBLIC
@@ -1598,6 +1599,8 @@ CREATE TABLE services (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
+  asked integer NOT NULL DEFAULT 0,
+  accepted integer NOT NULL DEFAULT 0,
   CONSTRAINT services_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT services_pkey PRIMARY KEY (agency_id, service)
 );

@@ -4,8 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Fault } from '../src/core/problem.ts';
-import { checkRulePack, type RulePack } from '../src/core/rule-pack.ts';
+import { checkRulePack } from '../src/core/rule-pack.ts';
 import { faultsIn } from '../src/platform/http/openapi.ts';
+import { wholePack } from '../src/rules/packs.ts';
 import { RulePackBody } from '../src/rules/schema.ts';
 
 const paths = process.argv.slice(2);
@@ -34,7 +35,7 @@ function check(path: string): string | Fault[] {
   }
   const misshapen = faultsIn(RulePackBody, document);
   if (misshapen.length > 0) return misshapen;
-  const pack = document as RulePack;
+  const pack = wholePack(document as RulePackBody);
   const faults = checkRulePack(pack, [], new Date());
   return faults.length > 0 ? faults : `${pack.jurisdiction}, ${pack.name}: sound`;
 }

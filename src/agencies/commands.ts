@@ -48,7 +48,9 @@ export type CapacityView =
   | { agency_id: string; service: Service; availability: 'none' | 'some' };
 
 type AgencyInput = Partial<Omit<AgencyRow, 'id' | 'kind' | 'version' | 'created_at' | 'updated_at'>>;
-type ServiceInput = Partial<Omit<ServiceRow, 'agency_id' | 'service' | 'version' | 'created_at' | 'updated_at'>>;
+type ServiceInput = Partial<
+  Omit<ServiceRow, 'agency_id' | 'service' | 'version' | 'created_at' | 'updated_at' | 'asked' | 'accepted'>
+>;
 
 interface PageOf {
   limit?: number;

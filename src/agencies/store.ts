@@ -155,6 +155,11 @@ export const saveCapacity = (
 export const availableOf = ({ total, held, held_elsewhere }: Pick<CapacityRow, 'total' | 'held' | 'held_elsewhere'>): number =>
   total - held - held_elsewhere;
 
+/** Places for which a service is asked, and has not answered. */
+const PENDING = sql<number>`(
+  select coalesce(sum(o.places), 0)::int from offers o
+  where o.agency_id = services.agency_id and o.service = services.service and o.status in ('offered', 'received', 'info_requested'))`;
+
 /** What routing looks at, and how to reach whoever is on duty. */
 export type CandidateRow = CandidateService & { duty_contact: string | null };
 
@@ -195,13 +200,23 @@ export async function listCandidates(
       'capacities.held_elsewhere',
       'capacities.held',
       'capacities.freed_at',
+      'capacities.assured_at',
+      'services.updated_at',
+      'services.asked',
+      'services.accepted',
     ])
+    .select(PENDING.as('pending'))
     .where('services.service', '=', service)
     .where('agencies.jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]::text[]`)
     .orderBy('services.agency_id')
     .execute();
-  return rows.map(({ agency_languages, agency_regions, total, held_elsewhere, held, freed_at, ...row }) => ({
+  return rows.map(({ agency_languages, agency_regions, total, held_elsewhere, held, freed_at, asked, accepted, ...row }) => ({
     ...row,
+    located_in: null,
+    specialities: [],
+    is_open: null,
+    assured_at: row.assured_at ?? row.updated_at,
+    history: { asked, accepted },
     // A service that names none has its agency's.
     languages: row.languages.length > 0 ? row.languages : agency_languages,
     regions: row.regions.length > 0 ? row.regions : agency_regions,

@@ -172,13 +172,15 @@ const stateOf = ({ stage, stage_before_close }: CaseRow): CaseState => ({ stage,
 
 /** What an owner amends without seeing all of it leaves what routing knows of the rest as it was. */
 function keptBackOf(earlier: RoutingProfile, kept_back: readonly Category[]): Partial<RoutingProfile> {
-  const { sex, languages, estimated_age, date_of_birth, needs, danger_flags, dependants, protection_status } = earlier;
+  const { sex, languages, estimated_age, date_of_birth, needs, danger_flags, dependants, protection_status, complainant } =
+    earlier;
   return {
     ...(kept_back.includes('identity') ? { date_of_birth } : {}),
     ...(kept_back.includes('demographics') ? { sex, languages, estimated_age } : {}),
     ...(kept_back.includes('health') ? { needs, danger_flags } : {}),
     ...(kept_back.includes('family') ? { dependants } : {}),
     ...(kept_back.includes('protection_status') ? { protection_status } : {}),
+    ...(kept_back.includes('source') ? { complainant } : {}),
   };
 }
 

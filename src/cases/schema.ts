@@ -71,6 +71,10 @@ const person = {
   safe_contact: SafeContact,
 };
 const content = { dependants: Dependants, danger_flags: Codes(DANGER_FLAGS), needs: Codes(SERVICES), exploitation: Exploitation };
+const Complainant = () =>
+  Type.Boolean({
+    description: 'Whether the person is who complained of what was found: never told, and some agencies never receive them',
+  });
 const GroupId = () => Id('grp');
 
 const optional = <T extends TProperties>(fields: T) => Type.Partial(Type.Object(fields)).properties;
@@ -83,7 +87,12 @@ export const CaseBody = Named('NewCase', {
   jurisdiction: Jurisdiction(),
   region: Optional(Region()),
   risk: Code(RISKS),
-  intake: Closed({ channel: Code(CHANNELS), received_at: Instant(), narrative: Optional(Text(20_000)) }),
+  intake: Closed({
+    channel: Code(CHANNELS),
+    received_at: Instant(),
+    complainant: Optional(Complainant()),
+    narrative: Optional(Text(20_000)),
+  }),
   person: Optional(Closed(optional(person))),
   ...optional(content),
   group_id: Optional(GroupId()),
@@ -99,6 +108,7 @@ export const CasePatch = Closed(
       Closed({
         channel: Optional(Code(CHANNELS)),
         received_at: Optional(Instant()),
+        complainant: Optional(Nullable(Complainant())),
         narrative: Optional(Nullable(Text(20_000))),
       }),
     ),
@@ -135,7 +145,11 @@ export const CategoryData = Named('CategoryData', {
   labour: Optional(Closed({ exploitation: Optional(Exploitation) })),
   family: Optional(Closed({ dependants: Optional(Dependants) })),
   criminal_justice: Optional(Closed({})),
-  source: Optional(Closed({ intake: Optional(Closed({ channel: Code(CHANNELS), received_at: Instant() })) })),
+  source: Optional(
+    Closed({
+      intake: Optional(Closed({ channel: Code(CHANNELS), received_at: Instant(), complainant: Optional(Complainant()) })),
+    }),
+  ),
 });
 
 export const ProfileView = Named('Profile', {

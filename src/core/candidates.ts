@@ -35,9 +35,15 @@ export interface Reader {
 
 const OF_THE_STATUS: readonly ToldExclusion[] = ['protection_status', 'asylum'];
 /** With them what the directory would let anybody tell apart from them. */
-const OF_THE_PERSON: readonly ToldExclusion[] = [...OF_THE_STATUS, 'sex', 'age', 'dependants', 'other_service_area'];
-/** What ranks by the person: her languages, how many places she needs. */
-const BY_THE_PERSON = ['language', 'capacity'];
+const OF_THE_PERSON: readonly ToldExclusion[] = [...OF_THE_STATUS, 'sex', 'age', 'dependants', 'other_service_area', 'route'];
+/** Who complained, and where somebody is from whom the person is kept apart: told to nobody. */
+const TOLD_TO_NOBODY: readonly ToldExclusion[] = ['firewall', 'separated'];
+/** What ranks by the person: her languages, how many places she needs, where she is. */
+const BY_THE_PERSON: readonly string[] = ['language', 'capacity', 'specialities', 'distance'];
+/** Who was found together is the owner's to know. */
+const BY_THE_GROUP: readonly string[] = ['together'];
+/** What would tell how full a sheltered place is, or where. */
+const BY_THE_PLACE: readonly string[] = ['capacity', 'load', 'distance'];
 
 /** @param ranked of `rankCandidates`, over `providers` */
 export function tellCandidates(
@@ -61,7 +67,7 @@ export function tellCandidates(
   );
 }
 
-const BEST_OF_HIDDEN = { rule: 'protected_place', text: 'as the best of the protected places; which one is not told' };
+const BEST_OF_HIDDEN = { rule: 'protected_place' as const, text: 'as the best of the protected places; which one is not told' };
 
 function tellOne({ agency_id, excluded_by, reasons }: Candidate, provider: CandidateService, reader: Reader): ToldCandidate {
   const sheltered = provider.location_protected && agency_id !== reader.agency_id;
@@ -69,7 +75,11 @@ function tellOne({ agency_id, excluded_by, reasons }: Candidate, provider: Candi
   const available = provider.capacity && placesLeft(provider.capacity);
   const places = available === null || available > 0 ? 'some' : 'none';
   // How full a sheltered place is must not be told, not even of one whose name may be.
-  const kept_back = reader.knows === 'nothing' ? BY_THE_PERSON : sheltered ? ['capacity'] : [];
+  const kept_back = [
+    ...(reader.knows === 'nothing' ? BY_THE_PERSON : []),
+    ...(reader.knows === 'all' ? [] : BY_THE_GROUP),
+    ...(sheltered ? BY_THE_PLACE : []),
+  ];
   const shown = reasons.filter(({ rule }) => !kept_back.includes(rule));
   return {
     agency_id,
@@ -89,6 +99,9 @@ const whyHidden = (excluded_by: readonly Exclusion[], places: 'none' | 'some'): 
   excluded_by.length === 0 ? [] : places === 'none' ? ['no_capacity'] : ['not_told'];
 
 function whyNot(excluded_by: readonly Exclusion[], { knows }: Reader): ToldExclusion[] {
-  const kept_back = knows === 'all' ? [] : knows === 'profile' ? OF_THE_STATUS : OF_THE_PERSON;
+  const kept_back: readonly ToldExclusion[] = [
+    ...TOLD_TO_NOBODY,
+    ...(knows === 'all' ? [] : knows === 'profile' ? OF_THE_STATUS : OF_THE_PERSON),
+  ];
   return [...new Set(excluded_by.map(code => (kept_back.includes(code) ? 'not_eligible' : code)))];
 }

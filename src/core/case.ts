@@ -20,7 +20,7 @@ export interface SafeContact {
 
 /** A case as a first responder writes it down: the body of `POST /v1/cases`. */
 export interface CaseDocument {
-  intake: { channel: string; received_at: string; narrative?: string };
+  intake: { channel: string; received_at: string; complainant?: boolean; narrative?: string };
   person?: {
     given_name?: string;
     family_name?: string;
@@ -67,10 +67,14 @@ export function toCategories({ intake, person = {}, dependants, danger_flags, ne
 }
 
 /** Nothing where the source is withheld from whoever amends: an owner to which the case went over. */
-const sourceOf = ({ channel, received_at }: Partial<CaseDocument['intake']>) =>
+const sourceOf = ({ channel, received_at, complainant }: Partial<CaseDocument['intake']>) =>
   channel === undefined && received_at === undefined
     ? undefined
-    : { channel, received_at: received_at === undefined ? undefined : inUtc(received_at) };
+    : {
+        channel,
+        received_at: received_at === undefined ? undefined : inUtc(received_at),
+        ...(complainant === undefined ? {} : { complainant }),
+      };
 
 const inUtc = (instant: string): string => new Date(instant).toISOString();
 
@@ -136,13 +140,15 @@ export interface RoutingProfile extends Omit<Profile, 'age_band'> {
   date_of_birth: string | null;
   estimated_age: { years: number; at: string } | null;
   protection_status: ProtectionStatus;
+  /** Whether the person complained of what was found. */
+  complainant: boolean;
 }
 
 export const AGE_BANDS = ['0-11', '12-17', '18-24', '25-59', '60+'] as const;
 
 /** @param earlier what it is made anew from: an estimate of age that stands goes on from the day on which it was made */
 export function routingProfile(
-  { person = {}, dependants = [], needs = [], danger_flags = [] }: CaseDocument,
+  { intake, person = {}, dependants = [], needs = [], danger_flags = [] }: CaseDocument,
   now: Date,
   earlier?: Pick<RoutingProfile, 'estimated_age'>,
 ): RoutingProfile {
@@ -162,6 +168,7 @@ export function routingProfile(
     needs,
     danger_flags,
     protection_status: person.protection_status ?? 'unknown',
+    complainant: intake.complainant ?? false,
   };
 }
 

@@ -240,13 +240,31 @@ export const EXCLUSIONS = list(
   'protection_status',
   'asylum',
   'no_capacity',
+  'route',
+  'firewall',
   'excluded',
+  'conflict_of_interest',
+  'separated',
   'own_referral',
   'no_consent',
   'asked_before',
 );
 /** The same as it is told: `not_eligible`, because of a person whom the reader may not know; `not_told`, of a hidden place. */
 export const TOLD_EXCLUSIONS = list(...EXCLUSIONS, 'not_eligible', 'not_told');
+
+/** What ranks those who may be asked; a pack says how much each of them weighs. */
+export const SOFT_RULES = list(
+  'together',
+  'language',
+  'specialities',
+  'distance',
+  'opening',
+  'operating_mode',
+  'capacity',
+  'acceptance',
+  'load',
+  'freshness',
+);
 
 export type AgencyKind = (typeof AGENCY_KINDS)[number];
 export type Service = (typeof SERVICES)[number];
@@ -304,6 +322,7 @@ export const CODE_LISTS = {
   offer_status: OFFER_STATUSES,
   referral_status: REFERRAL_STATUSES,
   exclusion: TOLD_EXCLUSIONS,
+  soft_rule: SOFT_RULES,
 } as const;
 
 /** A code in words: what a person reads where no better label is known (`no_capacity` → "No capacity"). */

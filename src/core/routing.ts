@@ -1,30 +1,55 @@
 import { hash } from 'node:crypto';
-import type { AgencyKind, EXCLUSIONS, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex } from './codes.ts';
+import type { AgencyKind, EXCLUSIONS, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex, SOFT_RULES } from './codes.ts';
 import { STATUS_ONLY_BY_NAME } from './consent.ts';
+import { durationMs } from './reckoning.ts';
+import { type Firewall, isWalledOff, type LegalFacts, lawLets, routesFor, type ServiceRoute } from './routes.ts';
 
 /**
- * Which agency is asked first. A pure function of the need and the directory: hard rules exclude, soft rules rank, and every
- * rank and exclusion carries its reason. Same input, same order; ties fall by a keyed hash of referral and agency, so that no
- * agency is always first and nobody outside can tell which of two hidden ones was. What is unknown or empty excludes nobody.
+ * Which agency is asked first. A pure function of the need, the directory, the rules and the time: hard rules exclude, soft rules
+ * rank, and every rank and exclusion carries its reason. Same input, same order; ties fall by a keyed hash of referral and agency, so
+ * that no agency is always first and nobody outside can tell which of two hidden ones was. What is unknown or empty excludes nobody.
  */
 
-export interface RoutingNeed {
+export interface RoutingNeed extends LegalFacts {
   /** Nobody can compute the order of ties without it. */
   tie_key: string;
   service: Service;
   jurisdiction: string;
   region: string | null;
   sex: Sex;
-  /** In years; null: unknown. */
-  age: number | null;
   dependants: number;
   languages: readonly string[];
-  protection_status: ProtectionStatus;
+  /** What the place should be good at, in the words of the services' `specialities`. */
+  specialities: readonly string[];
   sender_agency_id: string;
   excluded_agencies: readonly string[];
+  /** Those which said that they have a conflict of interest in this case. */
+  conflicts: ReadonlySet<string>;
+  /** Where somebody is, or may soon be, from whom the person is kept apart. */
+  apart_from: ReadonlySet<string>;
+  /** Where the person's family, or others of the group, are. */
+  together_with: ReadonlySet<string>;
   /** Of an emergency: whose systems take no events now, so that nobody may hear of an offer. Null: it is none. */
   unreachable_agencies: ReadonlySet<string> | null;
 }
+
+/** What a rule pack says of routing. Numbers are illustrative, and the pack says so. */
+export interface RoutingRules {
+  routes: readonly ServiceRoute[];
+  firewalls: readonly Firewall[];
+  routing: {
+    /** How many agencies an emergency asks at once, 1 to 3. */
+    parallel_offers: number;
+    /** ISO 8601; what a service last said of itself longer ago counts as old. */
+    stale_after: string;
+    /** Which regions border on which; the other direction need not be said. */
+    neighbours: Readonly<Record<string, readonly string[]>>;
+    /** The most that each soft rule can give. */
+    points: Readonly<Record<SoftRule, number>>;
+  };
+}
+
+export type SoftRule = (typeof SOFT_RULES)[number];
 
 export interface CandidateService {
   service: Service;
@@ -36,16 +61,27 @@ export interface CandidateService {
   competent_authority: boolean;
   jurisdictions: readonly string[];
   regions: readonly string[];
+  /** The region in which the place lies; null: it is not said. */
+  located_in: string | null;
   sexes: readonly Sex[];
   min_age: number | null;
   max_age: number | null;
   accepts_dependants: boolean;
   languages: readonly string[];
+  specialities: readonly string[];
   protection_statuses: readonly ProtectionStatus[];
   location_protected: boolean;
   status: 'active' | 'suspended';
+  /** By its hours; null: they are not known. */
+  is_open: boolean | null;
+  /** When it last said that what it says of itself, or how many places it has, is right. */
+  assured_at: Date;
   /** null: unlimited */
   capacity: { total: number; held: number; held_elsewhere: number; freed_at: Date } | null;
+  /** Places for which it is being asked and has not answered. */
+  pending: number;
+  /** How often it was asked lately, and how often it said yes. */
+  history: { asked: number; accepted: number };
 }
 
 /** How an earlier offer of this referral to the same agency ended. */
@@ -59,7 +95,7 @@ export interface EarlierOffer {
 export type Exclusion = (typeof EXCLUSIONS)[number];
 
 export interface Reason {
-  rule: string;
+  rule: SoftRule | 'reachability' | 'protected_place';
   points: number;
   /** In words, without a person's data. */
   text: string;
@@ -73,10 +109,9 @@ export interface Candidate {
 }
 
 /** More than all the rest together: whoever is out of reach is passed by as long as somebody else is left. */
-const REACHABLE = 100;
-const SHARES_LANGUAGE = 10;
-const FULLY_OPEN = 5;
-const PLACES_LEFT = 1;
+const REACHABLE = 1_000;
+/** So that all of them together stay below that. */
+export const MOST_POINTS = 100;
 
 /**
  * Every agency that offers the service, best first; excluded ones behind, with why.
@@ -85,21 +120,33 @@ const PLACES_LEFT = 1;
 export function rankCandidates(
   need: RoutingNeed,
   services: readonly CandidateService[],
+  rules: RoutingRules,
   earlier: readonly EarlierOffer[],
   mayBeAsked: (candidate: { id: string; kind: AgencyKind }) => boolean,
+  at: Date,
 ): Candidate[] {
+  const holding = routesFor(rules.routes, need.service, need);
+  const rank = ranking(need, rules, at);
+  const ties = new Map<string, string>();
+  const tie = (candidate: Candidate): string => {
+    const known = ties.get(candidate.agency_id) ?? tieBreak(need, candidate);
+    ties.set(candidate.agency_id, known);
+    return known;
+  };
   return services
     .map(service => {
       const excluded_by = exclusions(need, service, earlier);
+      if (!lawLets(holding, service.kind, need)) excluded_by.push('route');
+      if (isWalledOff(rules.firewalls, need.service, service.kind, need)) excluded_by.push('firewall');
       if (!mayBeAsked({ id: service.agency_id, kind: service.kind })) excluded_by.push('no_consent');
-      const reasons = rank(need, service);
+      const reasons = rank(service);
       return { agency_id: service.agency_id, excluded_by, score: reasons.reduce((sum, { points }) => sum + points, 0), reasons };
     })
     .sort(
       (a, b) =>
         Number(a.excluded_by.length > 0) - Number(b.excluded_by.length > 0) ||
         b.score - a.score ||
-        tieBreak(need, a).localeCompare(tieBreak(need, b)),
+        (tie(a) < tie(b) ? -1 : tie(a) > tie(b) ? 1 : 0),
     );
 }
 
@@ -130,6 +177,8 @@ function exclusions(need: RoutingNeed, service: CandidateService, earlier: reado
   if (endangersAsylum(service.kind, need.protection_status)) out.push('asylum');
   if (service.capacity && placesLeft(service.capacity) < 1 + need.dependants) out.push('no_capacity');
   if (need.excluded_agencies.includes(service.agency_id)) out.push('excluded');
+  if (need.conflicts.has(service.agency_id)) out.push('conflict_of_interest');
+  if (need.apart_from.has(service.agency_id)) out.push('separated');
   if (need.sender_agency_id === service.agency_id) out.push('own_referral');
   if (earlier.some(offer => offer.agency_id === service.agency_id && barsAskingAgain(offer, service))) out.push('asked_before');
   return out;
@@ -147,29 +196,107 @@ function barsAskingAgain(offer: EarlierOffer, service: CandidateService): boolea
   return service.capacity === null || offer.ended_at === null || service.capacity.freed_at <= offer.ended_at;
 }
 
-function rank(need: RoutingNeed, service: CandidateService): Reason[] {
-  const reasons: Reason[] = [];
-  if (need.unreachable_agencies?.has(service.agency_id)) {
-    reasons.push({ rule: 'reachability', points: 0, text: 'its system takes no events now' });
-  } else if (need.unreachable_agencies) {
-    reasons.push({ rule: 'reachability', points: REACHABLE, text: 'its system takes events now' });
-  }
-  const shared = need.languages.filter(language => service.languages.includes(language));
-  if (shared.length > 0) reasons.push({ rule: 'language', points: SHARES_LANGUAGE, text: 'works in a language of the person' });
-  else if (need.languages.length > 0 && service.languages.length > 0) {
-    reasons.push({ rule: 'language', points: 0, text: 'needs interpretation' });
-  } else reasons.push({ rule: 'language', points: SHARES_LANGUAGE / 2, text: 'languages are not known' });
-  if (service.operating_mode === 'open') reasons.push({ rule: 'operating_mode', points: FULLY_OPEN, text: 'works as usual' });
-  else reasons.push({ rule: 'operating_mode', points: 0, text: `works in ${service.operating_mode} mode` });
-  if (service.capacity === null) reasons.push({ rule: 'capacity', points: 0, text: 'keeps no count of places' });
-  else if (placesLeft(service.capacity) > 1 + need.dependants) {
-    reasons.push({ rule: 'capacity', points: PLACES_LEFT, text: 'keeps a place free after this one' });
-  } else reasons.push({ rule: 'capacity', points: 0, text: 'would be full' });
-  return reasons;
+/** What speaks for an agency: each soft rule with its points and why. What is not known lies in the middle. */
+function ranking(need: RoutingNeed, { routing }: RoutingRules, at: Date): (service: CandidateService) => Reason[] {
+  const { points } = routing;
+  const fresh_from = at.getTime() - durationMs(routing.stale_after);
+  const distances = distancesFrom(need.region, routing.neighbours);
+  const places = 1 + need.dependants;
+  return service => {
+    const reasons: Reason[] = [];
+    const say = (rule: SoftRule, share: number, text: string) =>
+      reasons.push({ rule, points: Math.round(points[rule] * share), text });
+
+    if (need.unreachable_agencies) {
+      const is_reached = !need.unreachable_agencies.has(service.agency_id);
+      const text = is_reached ? 'its system takes events now' : 'its system takes no events now';
+      reasons.push({ rule: 'reachability', points: is_reached ? REACHABLE : 0, text });
+    }
+    if (need.together_with.has(service.agency_id)) say('together', 1, 'others who were found with the person are there');
+
+    if (need.languages.some(language => service.languages.includes(language)))
+      say('language', 1, 'works in a language of the person');
+    else if (need.languages.length > 0 && service.languages.length > 0) say('language', 0, 'needs interpretation');
+    else say('language', 1 / 2, 'languages are not known');
+
+    if (need.specialities.length > 0) {
+      const has = need.specialities.filter(speciality => service.specialities.includes(speciality)).length;
+      say('specialities', has / need.specialities.length, `has ${has} of ${need.specialities.length} specialities asked for`);
+    }
+
+    const distance = service.located_in === null || need.region === null ? undefined : (distances.get(service.located_in) ?? 3);
+    if (distance === undefined) say('distance', 1 / 3, 'how far it is is not known');
+    else say('distance', Math.max(0, 1 - distance / 3), DISTANCES[Math.min(distance, 3)]!);
+
+    if (service.is_open === null) say('opening', 1 / 2, 'its hours are not known');
+    else say('opening', service.is_open ? 1 : 0, service.is_open ? 'is open now' : 'is closed at this hour');
+
+    if (service.operating_mode === 'open') say('operating_mode', 1, 'works as usual');
+    else say('operating_mode', 0, `works in ${service.operating_mode} mode`);
+
+    if (service.capacity === null) say('capacity', 0, 'keeps no count of places');
+    else if (placesLeft(service.capacity) > places) say('capacity', 1, 'keeps a place free after this one');
+    else say('capacity', 0, 'would be full');
+
+    const { asked, accepted } = service.history;
+    const rate = (accepted + 1) / (asked + 2);
+    say('acceptance', rate, asked === 0 ? 'was not asked lately' : rate >= 1 / 2 ? 'mostly says yes' : 'mostly says no');
+
+    const load = loadOf(service);
+    say(
+      'load',
+      1 - load,
+      load === 0 ? 'is being asked by nobody else' : load < 1 ? 'others ask it, too' : 'is asked for all it has',
+    );
+
+    const is_fresh = service.assured_at.getTime() >= fresh_from;
+    say('freshness', is_fresh ? 1 : 0, is_fresh ? 'what it says of itself is recent' : 'what it says of itself is old');
+    return reasons;
+  };
+}
+
+const DISTANCES = ['lies in the same region', 'lies in a region beside', 'lies two regions away', 'lies far away'];
+
+/** How much of what is left is being asked for: 0 nothing, 1 all of it. Without a count each question weighs less. */
+const loadOf = ({ pending, capacity }: CandidateService): number => {
+  if (pending === 0) return 0;
+  if (capacity === null) return pending / (pending + 4);
+  const left = placesLeft(capacity);
+  return left <= 0 ? 1 : Math.min(1, pending / left);
+};
+
+/** Borders between a region and each that can be reached from it over at most two. */
+function distancesFrom(region: string | null, neighbours: RoutingRules['routing']['neighbours']): Map<string, number> {
+  const distances = new Map<string, number>();
+  if (region === null) return distances;
+  const beside = (of: string) =>
+    Object.entries(neighbours).flatMap(([one, others]) => (one === of ? others : others.includes(of) ? [one] : []));
+  distances.set(region, 0);
+  for (const near of beside(region)) if (!distances.has(near)) distances.set(near, 1);
+  for (const [near, distance] of [...distances])
+    if (distance === 1) for (const far of beside(near)) if (!distances.has(far)) distances.set(far, 2);
+  return distances;
 }
 
 export const placesLeft = (capacity: { total: number; held: number; held_elsewhere: number }): number =>
   capacity.total - capacity.held - capacity.held_elsewhere;
+
+/**
+ * Why an agency is never asked for this person, also when somebody names it; undefined: it may be.
+ * Everything else that excludes is the router's care, and a human may know better.
+ */
+export const neverAsked = (
+  need: RoutingNeed,
+  { agency_id, kind }: Pick<CandidateService, 'agency_id' | 'kind'>,
+  { firewalls }: Pick<RoutingRules, 'firewalls'>,
+): Exclusion | undefined =>
+  endangersAsylum(kind, need.protection_status)
+    ? 'asylum'
+    : isWalledOff(firewalls, need.service, kind, need)
+      ? 'firewall'
+      : need.apart_from.has(agency_id)
+        ? 'separated'
+        : undefined;
 
 /** Contact with a country of origin while asylum applies, or may: refused whatever the ground, also to an agency named by hand. */
 export const endangersAsylum = (kind: AgencyKind, status: ProtectionStatus): boolean =>

@@ -1,9 +1,11 @@
 import { type Calendar, checkCalendar, compileCalendar } from './calendar.ts';
-import type { AgencyKind, DecisionKind, LawfulGround, Service, Stage, Urgency } from './codes.ts';
+import type { AgencyKind, DecisionKind, LawfulGround, Stage } from './codes.ts';
 import type { Policy } from './policy.ts';
 import { checkPolicies, checkStaysOpen } from './policy-check.ts';
 import type { Fault, Report } from './problem.ts';
 import { countOf, durationMs } from './reckoning.ts';
+import { checkRoutes, type Firewall, type ServiceRoute } from './routes.ts';
+import { MOST_POINTS, type RoutingRules } from './routing.ts';
 
 /**
  * A jurisdiction's rules as one document: its stages in its own words, its clocks, its calendars, who may do what on which ground.
@@ -40,6 +42,8 @@ export interface RulePack {
   /** What whoever has the role must have completed. */
   certifications: readonly (Sourced & { role: 'screener'; course: string; names: Names })[];
   routes: readonly ServiceRoute[];
+  firewalls: readonly Firewall[];
+  routing: Sourced & RoutingRules['routing'];
 }
 
 /** A version of a pack as it holds: its calendars stand for themselves, and may have changed since. */
@@ -64,17 +68,6 @@ export interface ConsentRules {
   longest_duration?: Sourced & { duration: string };
 }
 
-export const OBLIGATIONS = ['may', 'must'] as const;
-
-/** Through which kinds of agency the law lets a service be asked for, or demands it; without `when` always. */
-export interface ServiceRoute extends Sourced {
-  service: Service;
-  agency_kinds: readonly AgencyKind[];
-  obligation: (typeof OBLIGATIONS)[number];
-  when?: { urgency?: Urgency; stage?: Stage; child?: boolean };
-  names?: Names;
-}
-
 /**
  * What is wrong with a pack: nothing, or each fault with a JSON pointer. Takes one of the right shape, and holds its values to
  * what they mean.
@@ -90,6 +83,8 @@ export function checkRulePack(pack: RulePack, known: readonly Calendar[] = [], n
       for (const { pointer, detail } of checkStaysOpen(calendar, now)) report(`/calendars/${i}${pointer}`, detail);
   checkStages(pack, report);
   checkLists(pack, report);
+  checkRoutes(pack.routes, '/routes', report);
+  checkRouting(pack.routing, report);
   checkConsent(pack.consent, report);
   if (milliseconds(pack.outage_grace.duration) === null)
     report('/outage_grace/duration', 'is not of weeks, days, hours, minutes and seconds, or is more than a hundred years');
@@ -141,6 +136,13 @@ function checkLists(pack: RulePack, report: Report): void {
   reportTwice('/decision_kinds', 'kind', pack.decision_kinds, report);
   reportTwice('/minimum_standards', 'code', pack.minimum_standards, report);
   reportTwice('/certifications', 'course', pack.certifications, report);
+}
+
+function checkRouting({ stale_after, points }: RoutingRules['routing'], report: Report): void {
+  if (!milliseconds(stale_after))
+    report('/routing/stale_after', 'is not of weeks, days, hours, minutes and seconds, is none, or is more than a hundred years');
+  for (const [rule, most] of Object.entries(points))
+    if (most > MOST_POINTS) report(`/routing/points/${rule}`, `is more than ${MOST_POINTS}`);
 }
 
 function checkConsent({ adult_age, child_assent_from_age, expiring_notice, longest_duration }: ConsentRules, report: Report) {

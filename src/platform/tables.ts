@@ -181,6 +181,9 @@ export interface ServiceTable extends Versioned {
   location_protected: boolean;
   status: 'active' | 'suspended';
   suspended_reason: string | null;
+  /** How often it was asked lately, and how often it said yes: counted by and by. */
+  asked: Generated<number>;
+  accepted: Generated<number>;
 }
 
 export interface CapacityTable {

@@ -23,7 +23,7 @@ import type { Services } from '../services.ts';
 import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
 import { type Carrying, carryOut, finish } from './progress.ts';
-import { goOn, makeOffer, placesNeeded } from './router.ts';
+import { goOn, makeOffer, placesNeeded, rank, requireMayBeNamed } from './router.ts';
 import type { ReferralView } from './schema.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
@@ -146,6 +146,7 @@ export const rerouteReferral = (
     async (tx, { locked, now }) => {
       const recipient = { id: provider.agency_id, kind: provider.kind };
       if (!mayBeAsked(locked.referral, locked.grants, recipient, now)) throw consentMissing(locked);
+      requireMayBeNamed((await rank(services, tx, locked, now)).ranked, provider.agency_id);
       return { code: body.reason_code, follow: () => makeOffer(services, tx, actor, locked, provider, now) };
     },
     {

@@ -28,7 +28,7 @@ import { startTimers } from '../timers/apply.ts';
 import { listDisclosed } from './coverage.ts';
 import { type LockedReferral, partiesOf } from './locked.ts';
 import { finish, referralTimerContext } from './progress.ts';
-import { goOn, makeOffer, placesNeeded, rank } from './router.ts';
+import { goOn, makeOffer, placesNeeded, rank, requireMayBeNamed } from './router.ts';
 import type { ReferralBody, ReferralView } from './schema.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
 import { insertReferral, listParties } from './store.ts';
@@ -78,6 +78,7 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
       const id = newId('ref');
       const locked = await insertWithNeed(services, tx, actor, found, known, id, body, now);
       const { ranked, providers } = await rank(services, tx, locked, now);
+      if (named) requireMayBeNamed(ranked, named.agency_id);
       const possible = named
         ? [named]
         : providers.filter(({ agency_id }) => !barred(ranked.find(it => it.agency_id === agency_id)!.excluded_by));

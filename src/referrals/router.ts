@@ -4,11 +4,12 @@ import { record } from '../audit/record.ts';
 import { lockCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { ageAt } from '../core/case.ts';
+import type { AgencyKind } from '../core/codes.ts';
 import { isNamed, mayBeAsked } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
 import { isReachable } from '../core/reach.ts';
-import { isLive, OFFER_TIMERS } from '../core/referral.ts';
-import { type Candidate, endangersAsylum, type RoutingNeed, rankCandidates } from '../core/routing.ts';
+import { isLive, isTaken, OFFER_TIMERS } from '../core/referral.ts';
+import { type Candidate, type Exclusion, type RoutingNeed, rankCandidates } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
@@ -19,6 +20,7 @@ import { listChannels } from '../webhooks/reach/store.ts';
 import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { cancelTransfer, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
+import { findRoutingFacts } from './routing-store.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
 import { insertOffer, listRoutingDue, type OfferRow, saveRoutingDue } from './store.ts';
 
@@ -28,36 +30,71 @@ import { insertOffer, listRoutingDue, type OfferRow, saveRoutingDue } from './st
 export async function rank(
   services: Services,
   tx: Tx,
-  locked: Pick<LockedReferral, 'referral' | 'offers' | 'grants' | 'profile' | 'providers'>,
+  locked: Pick<LockedReferral, 'referral' | 'offers' | 'grants' | 'profile' | 'pack' | 'stage' | 'providers'>,
   now: Date,
 ): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string }> {
-  const { referral, offers, grants } = locked;
+  const { referral, offers, grants, pack } = locked;
   const profile = locked.profile();
   return asSystem(tx, 'router', async tx => {
-    locked.providers ??= await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
-    const { providers } = locked;
-    const { requirements } = open<Sealed>(
-      await getDataKey(services, tx, referral.case_id),
-      sealedPlace(referral.id),
-      referral.sealed,
-    );
+    const { service, jurisdiction } = referral;
+    const [providers, key, facts] = await Promise.all([
+      locked.providers ?? listCandidates(tx, { service, jurisdiction }),
+      getDataKey(services, tx, referral.case_id),
+      findRoutingFacts(tx, referral.case_id),
+    ]);
+    locked.providers = providers;
+    const { requirements = {} } = open<Sealed>(key, sealedPlace(referral.id), referral.sealed);
     const need: RoutingNeed = {
+      ...facts,
       tie_key: services.vault.subjectIndex(`route ${referral.id}`).toString('hex'),
       service: referral.service,
+      urgency: referral.urgency,
+      stage: locked.stage,
+      adult_age: pack.consent.adult_age.years,
+      complainant: profile?.complainant ?? false,
+      specialities: specialitiesAsked(requirements),
       jurisdiction: referral.jurisdiction,
       region: referral.region,
       sex: profile?.sex ?? 'unknown',
       age: profile ? ageAt(profile, now) : null,
       dependants: profile?.dependants ?? 0,
-      languages: [...new Set([...(profile?.languages ?? []), ...(requirements?.languages ?? [])])],
+      languages: [...new Set([...(profile?.languages ?? []), ...(requirements.languages ?? [])])],
       protection_status: profile?.protection_status ?? 'unknown',
       sender_agency_id: referral.sender_agency_id,
       excluded_agencies: referral.excluded_agencies,
       unreachable_agencies: await listUnreachable(tx, referral, providers, now),
     };
-    const ranked = rankCandidates(need, providers, offers, candidate => mayBeAsked(referral, grants, candidate, now));
+    const covered = (candidate: { id: string; kind: AgencyKind }) => mayBeAsked(referral, grants, candidate, now);
+    const ranked = rankCandidates(need, providers, pack, offers, covered, now);
     return { ranked, providers, tie_key: need.tie_key };
   });
+}
+
+/** What the sender asks of a place, in the words of the services' specialities. */
+const specialitiesAsked = ({ specialities = [], accessible, accompanied, transport }: NonNullable<Sealed['requirements']>) => [
+  ...new Set([
+    ...specialities,
+    ...Object.entries({ accessible, accompanied, transport }).flatMap(([name, is_asked]) => (is_asked ? [name] : [])),
+  ]),
+];
+
+/** What nobody may choose, not even by name; everything else that excludes is the router's care, and a human may know better. */
+const NEVER: Partial<Record<Exclusion, string>> = {
+  asylum: 'no contact with a country of origin while asylum applies or is unknown',
+  // Which of these it is would tell who complained, or where somebody else is.
+  firewall: 'the agency may not be asked for this person',
+  separated: 'the agency may not be asked for this person',
+};
+
+/**
+ * Holds whoever names an agency to what nobody may choose.
+ * @param ranked of `rank`
+ * @throws Problem `unprocessable`
+ */
+export function requireMayBeNamed(ranked: readonly Candidate[], agency_id: string): void {
+  const named = ranked.find(candidate => candidate.agency_id === agency_id);
+  const barred = named?.excluded_by.find(exclusion => NEVER[exclusion] !== undefined);
+  if (barred) throw new Problem('unprocessable', { detail: NEVER[barred] });
 }
 
 /** Of an emergency: those of these agencies that might not hear of an offer. Null: it is none. */
@@ -74,7 +111,7 @@ const listUnreachable = async (
 };
 
 /**
- * Asks the agency that ranks first. With none left and no live offer, the referral is unplaced: sender, owner and coordinator
+ * Asks the agency that ranks first; for an emergency as many at once as the rule pack says. With none left and no live offer, the referral is unplaced: sender, owner and coordinator
  * are told, and the coordinator's clock starts.
  * @param quietly for another try at a referral that is unplaced already: says nothing where nothing has changed
  * @returns whether an agency was asked
@@ -88,11 +125,12 @@ export async function askNext(
   { quietly = false } = {},
 ): Promise<boolean> {
   const { ranked, providers } = await rank(services, tx, locked, now);
-  const best = ranked.find(candidate => candidate.excluded_by.length === 0);
-  if (best) {
-    await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === best.agency_id)!, now);
-    return true;
+  const possible = ranked.filter(candidate => candidate.excluded_by.length === 0);
+  const asked = locked.offers.filter(isAsked).length;
+  for (const { agency_id } of possible.slice(0, atOnce(locked) - asked)) {
+    await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === agency_id)!, now);
   }
+  if (locked.offers.filter(isAsked).length > asked) return true;
   asSystem(tx, 'router', tx => saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now)));
   if (!quietly && !locked.offers.some(isLive)) await leaveUnplaced(services, tx, cause, locked, now);
   return false;
@@ -126,14 +164,20 @@ const TRY_AGAIN_MS = 10_000;
 const routeAgainAt = ({ referral }: LockedReferral, now: Date): Date | null =>
   goesOnByItself(referral) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
 
+/** How many agencies are asked beside each other. */
+const atOnce = ({ referral, pack }: LockedReferral): number =>
+  referral.urgency === 'emergency' ? pack.routing.parallel_offers : 1;
+
+const isAsked = (offer: OfferRow): boolean => isLive(offer) && !isWaiting(offer);
+
 /** Whoever put it on a waiting list has not said yes. */
 export const isWaiting = ({ status }: OfferRow): boolean => status === 'waitlisted';
 
 /** What follows when an offer ended without a yes: the next agency, or none. */
 export async function goOn(services: Services, tx: Tx, cause: Actor, locked: LockedReferral, now: Date): Promise<void> {
   const live = locked.offers.filter(isLive);
-  // The router goes on asking beside a waiting list.
-  if (!live.every(isWaiting)) return;
+  // The router goes on asking beside a waiting list, and in an emergency beside those whom it asks already.
+  if (live.some(isTaken) || live.filter(isAsked).length >= atOnce(locked)) return;
   if (!isStillGiven(locked.referral)) await cancelTransfer(services, tx, locked, now);
   else if (goesOnByItself(locked.referral)) await askNext(services, tx, cause, locked, now, { quietly: live.length > 0 });
   else if (live.length > 0) return;
@@ -143,7 +187,6 @@ export async function goOn(services: Services, tx: Tx, cause: Actor, locked: Loc
 /**
  * Makes one offer: the agency is asked, its clocks start, and nobody else learns who it is if its place is protected. Of an
  * emergency of which it might not hear the coordinators are told at once.
- * @throws Problem `unprocessable` where asking a consulate could endanger asylum, also when it was named by hand
  */
 export async function makeOffer(
   services: Services,
@@ -153,10 +196,7 @@ export async function makeOffer(
   provider: Pick<CandidateRow, 'agency_id' | 'kind' | 'location_protected' | 'duty_contact'>,
   now: Date,
 ): Promise<OfferRow> {
-  const { referral, offers, grants, agencies, profile } = locked;
-  if (endangersAsylum(provider.kind, profile()?.protection_status ?? 'unknown')) {
-    throw new Problem('unprocessable', { detail: 'no contact with a country of origin while asylum applies or is unknown' });
-  }
+  const { referral, offers, grants, agencies } = locked;
   const offer: OfferRow = {
     id: newId('off'),
     referral_id: referral.id,

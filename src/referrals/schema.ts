@@ -30,6 +30,7 @@ import {
 import { TimerView } from '../timers/schema.ts';
 
 const Optional = Type.Optional;
+const Speciality = () => Type.String({ pattern: '^[a-z][a-z0-9_]{0,59}$', maxLength: 60 });
 const Note = () => Text(4_000);
 const Sentences = () => Type.Array(Text(2_000, 1), { minItems: 1, maxItems: 20 });
 
@@ -55,6 +56,9 @@ export const ReferralBody = Named('NewReferral', {
       accessible: Optional(Type.Boolean()),
       accompanied: Optional(Type.Boolean()),
       transport: Optional(Type.Boolean()),
+      specialities: Optional(
+        Type.Array(Speciality(), { maxItems: 20, uniqueItems: true, description: 'What the place should be good at' }),
+      ),
       separate_from: Optional(Type.Array(Id('cas'), { maxItems: 50 })),
     }),
   ),

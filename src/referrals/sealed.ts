@@ -16,6 +16,7 @@ export interface Sealed {
     accessible?: boolean;
     accompanied?: boolean;
     transport?: boolean;
+    specialities?: string[];
     separate_from?: string[];
   };
 }

@@ -9,6 +9,7 @@ import { checkRulePack, type RulePack } from '../core/rule-pack.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { type CalendarRow, listCalendarsNamed } from './calendars/store.ts';
+import { wholePack } from './packs.ts';
 import type { RulePackBody } from './schema.ts';
 import { findNewestPack, ILLUSTRATIVE_VERSION, insertRulePack, readRulePack } from './store.ts';
 
@@ -43,8 +44,9 @@ export async function putRulePack(
   services: Services,
   actor: AgencyActor,
   jurisdiction: string,
-  { version: version_read, created_at: created_at_read, ...pack }: RulePackBody,
+  { version: version_read, created_at: created_at_read, ...body }: RulePackBody,
 ): Promise<Outcome<RulePackView> & { created: boolean }> {
+  const pack = wholePack(body);
   let created = false;
   const outcome = await act(services, actor, 'rule_pack.put', viewRulePack, async (tx, now) => {
     authorise(actor, 'rule_pack.put', ['reader', ...(actor.scopes.has('admin') ? (['admin'] as const) : [])]);

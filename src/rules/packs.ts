@@ -7,5 +7,11 @@ import fast from './packs/XB.json' with { type: 'json' };
 /** What a jurisdiction uses until it has a pack of its own. Its calendar stands in every database. */
 export const illustrativePack = (jurisdiction: string): RulePack => ({ ...(illustrative as unknown as RulePack), jurisdiction });
 
+/** A pack as it was written, perhaps before routing was part of it: where it is silent, the illustrative one speaks. */
+export const wholePack = (pack: Omit<RulePack, 'firewalls' | 'routing'> & Partial<RulePack>): RulePack => {
+  const { firewalls, routing } = illustrativePack(pack.jurisdiction);
+  return { firewalls, routing, ...pack };
+};
+
 /** The demonstration's second jurisdiction: a night in seconds, the same for every urgency. */
 export const fastPack = (jurisdiction: string): RulePack => ({ ...(fast as unknown as RulePack), jurisdiction });

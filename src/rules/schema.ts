@@ -1,9 +1,20 @@
 import { type Static, type TSchema, Type } from 'typebox';
-import { AGENCY_KINDS, DECISION_KINDS, LAWFUL_GROUNDS, SERVICES, STAGES, URGENCIES } from '../core/codes.ts';
+import {
+  AGENCY_KINDS,
+  DECISION_KINDS,
+  LAWFUL_GROUNDS,
+  PROTECTION_STATUSES,
+  SERVICES,
+  SOFT_RULES,
+  STAGES,
+  URGENCIES,
+} from '../core/codes.ts';
 import { BREACH_EFFECTS, ESCALATION_TARGETS, GUARDED_ACTS, TIMER_KINDS, WHOSE_CALENDAR } from '../core/policy.ts';
 import { CLOCKS } from '../core/reckoning.ts';
-import { OBLIGATIONS, type RulePack } from '../core/rule-pack.ts';
-import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Text } from '../platform/http/openapi.ts';
+import { OBLIGATIONS } from '../core/routes.ts';
+import { MOST_POINTS, type RoutingRules } from '../core/routing.ts';
+import type { RulePack } from '../core/rule-pack.ts';
+import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Region, Text } from '../platform/http/openapi.ts';
 import { CalendarBody } from './calendars/schema.ts';
 
 /** The shape of a rule pack; what its values mean is looked at by `core/rule-pack.ts`, which explains each fault. */
@@ -89,12 +100,56 @@ const document = {
       agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }),
       obligation: Code(OBLIGATIONS),
       when: Optional(
-        Closed({ urgency: Optional(Code(URGENCIES)), stage: Optional(Code(STAGES)), child: Optional(Type.Boolean()) }),
+        Closed({
+          urgency: Optional(Code(URGENCIES)),
+          stage: Optional(Code(STAGES)),
+          child: Optional(Type.Boolean()),
+          under_age: Optional(Type.Integer({ minimum: 1, maximum: OLDEST })),
+          protection_statuses: Optional(Codes(PROTECTION_STATUSES, { minItems: 1 })),
+          grouped: Optional(Type.Boolean({ description: 'Found together with others' })),
+        }),
       ),
+      after: Optional(
+        Closed(
+          { service: Code(SERVICES), agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }) },
+          { description: 'Only when one of these has completed that service for the person; an emergency never waits for it' },
+        ),
+      ),
+      keep_together: Optional(Type.Boolean({ description: 'Those of one group go to one agency where they can' })),
       names: Optional(Names()),
       source: Source(),
     }),
     200,
+  ),
+  firewalls: Optional(
+    list(
+      Closed({
+        agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }),
+        services: Optional(Codes(SERVICES)),
+        when: Closed({ complainant: Type.Literal(true) }),
+        source: Source(),
+      }),
+      50,
+    ),
+  ),
+  routing: Optional(
+    Closed({
+      parallel_offers: Type.Integer({ minimum: 1, maximum: 3, description: 'How many agencies an emergency asks at once' }),
+      stale_after: Duration(),
+      neighbours: Type.Unsafe<RoutingRules['routing']['neighbours']>({
+        type: 'object',
+        description: 'Which regions border on which',
+        propertyNames: { type: 'string', pattern: '^[A-Z]{2}-[A-Z0-9]{1,3}$', maxLength: 6 },
+        additionalProperties: Type.Array(Region(), { maxItems: 50, uniqueItems: true }),
+        maxProperties: 500,
+      }),
+      points: Type.Unsafe<RoutingRules['routing']['points']>(
+        Closed(Object.fromEntries(SOFT_RULES.map(rule => [rule, Type.Integer({ minimum: 0, maximum: MOST_POINTS })])), {
+          description: 'The most that each soft rule can give',
+        }),
+      ),
+      source: Source(),
+    }),
   ),
 };
 

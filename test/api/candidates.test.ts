@@ -38,8 +38,8 @@ t.test('open places: best first, with reasons, excluded ones behind', async t =>
   const [health, none, society] = [agencies.health.id, agencies.labour_inspection.id, agencies.civil_society.id].map(id =>
     answer.body.data.find((row: Row) => row.agency_id === id),
   );
-  t.match(society, { kind: 'civil_society', excluded_by: ['asked_before'], places: 'some', available: 3, score: 16 });
-  t.match(health, { kind: 'health', excluded_by: NONE, places: 'some', available: null, score: 10 });
+  t.match(society, { kind: 'civil_society', excluded_by: ['asked_before'], places: 'some', available: 3, score: 65 });
+  t.match(health, { kind: 'health', excluded_by: NONE, places: 'some', available: null, score: 60 });
   t.match(none, { kind: 'labour_inspection', excluded_by: ['sex'], places: 'some', available: null });
   t.notMatch(none.excluded_by, ['protection_status'], 'medical routing does not look at the status');
   t.equal(answer.body.data.length, 3);
@@ -233,7 +233,7 @@ t.test('identification is a competent authority’s alone', async t => {
   const { kase, referral } = await startNight(sender, { referral: asked });
   t.equal(referral.offer.agency_id, agencies.prosecution.id);
   const rows = ok(await sender.get(pathOf(referral))).data as Row[];
-  t.strictSame(rows.find(row => row.agency_id === lantern).excluded_by, ['not_competent']);
+  t.strictSame(rows.find(row => row.agency_id === lantern).excluded_by, ['not_competent', 'route']);
 
   const named = { ...asked, routing: 'direct', recipient_agency_id: lantern };
   const refused = await sender.post(`/v1/cases/${kase.id}/referrals`, referralBody(named));

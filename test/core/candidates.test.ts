@@ -1,28 +1,12 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { type Reader, tellCandidates } from '../../src/core/candidates.ts';
+import { SOFT_RULES } from '../../src/core/codes.ts';
 import type { Candidate, CandidateService, Exclusion, Reason } from '../../src/core/routing.ts';
+import { service } from '../support/routing.ts';
 
-const provider = (more: Partial<CandidateService> = {}): CandidateService => ({
-  service: 'shelter_accommodation',
-  agency_id: 'agy_1',
-  kind: 'shelter',
-  agency_status: 'active',
-  operating_mode: 'open',
-  competent_authority: false,
-  jurisdictions: ['XA'],
-  regions: [],
-  sexes: [],
-  min_age: null,
-  max_age: null,
-  accepts_dependants: true,
-  languages: [],
-  protection_statuses: [],
-  location_protected: false,
-  status: 'active',
-  capacity: { total: 4, held: 1, held_elsewhere: 1, freed_at: new Date(0) },
-  ...more,
-});
+const provider = (more: Partial<CandidateService> = {}): CandidateService =>
+  service({ capacity: { total: 4, held: 1, held_elsewhere: 1, freed_at: new Date(0) }, ...more });
 const REASONS: Reason[] = [
   { rule: 'language', points: 10, text: 'works in a language of the person' },
   { rule: 'operating_mode', points: 5, text: 'works as usual' },
@@ -93,6 +77,25 @@ t.test('what speaks against an agency because of the person', async t => {
   t.strictSame(told('all'), all);
   t.strictSame(told('profile'), ['closed', 'sex', 'age', 'dependants', 'not_eligible', 'no_capacity']);
   t.strictSame(told('nothing'), ['closed', 'not_eligible', 'no_capacity']);
+  for (const knows of ['all', 'profile', 'nothing'] as const) {
+    for (const secret of ['firewall', 'separated'] as const) {
+      const { excluded_by } = tellOne(candidate('agy_1', [secret]), provider(), reader({ knows }));
+      t.strictSame(excluded_by, ['not_eligible'], `${secret} is told to nobody`);
+    }
+  }
+});
+
+t.test('what would tell who else was found, or where a sheltered place lies', async t => {
+  const reasons: Reason[] = SOFT_RULES.map(rule => ({ rule, points: 1, text: rule }));
+  const rulesTold = (knows: Reader['knows'], location_protected = false) =>
+    tellOne(candidate('agy_1', [], reasons), provider({ location_protected }), reader({ knows, names: () => true })).reasons.map(
+      ({ rule }) => rule,
+    );
+  const without = (...kept_back: string[]) => SOFT_RULES.filter(rule => !kept_back.includes(rule));
+  t.strictSame(rulesTold('all'), without());
+  t.strictSame(rulesTold('profile'), without('together'));
+  t.strictSame(rulesTold('nothing'), without('together', 'language', 'capacity', 'specialities', 'distance'));
+  t.strictSame(rulesTold('all', true), without('capacity', 'load', 'distance'));
 });
 
 t.test('nothing that is told of hidden places depends on which is which', async () => {
@@ -108,7 +111,7 @@ t.test('nothing that is told of hidden places depends on which is which', async 
         candidate(
           `agy_${i}`,
           excluded_by,
-          points.map((n, j) => ({ rule: `rule_${j}`, points: n, text: `reason ${n}` })),
+          points.map((n, j) => ({ rule: SOFT_RULES[j]!, points: n, text: `reason ${n}` })),
         ),
       );
       const told = tellCandidates(ranked, providers, reader({ tie_key }));

@@ -18,7 +18,7 @@ const NOW = new Date('2026-11-21T19:00:00.000Z');
 
 /** Every field of a case, each with a value that occurs nowhere else. */
 const WHOLE: CaseDocument = {
-  intake: { channel: 'hotline', received_at: '2026-11-21T18:55:00.000Z', narrative: 'CANARY-narrative' },
+  intake: { channel: 'hotline', received_at: '2026-11-21T18:55:00.000Z', complainant: true, narrative: 'CANARY-narrative' },
   person: {
     given_name: 'CANARY-given',
     family_name: 'CANARY-family',
@@ -46,7 +46,7 @@ const PAGE = {
   protection_status: { protection_status: 'stateless' },
   labour: { exploitation: WHOLE.exploitation },
   family: { dependants: WHOLE.dependants },
-  source: { intake: { channel: 'hotline', received_at: '2026-11-21T18:55:00.000Z' } },
+  source: { intake: { channel: 'hotline', received_at: '2026-11-21T18:55:00.000Z', complainant: true } },
 };
 
 t.test('each field lies in its category, and in no other', async t => {

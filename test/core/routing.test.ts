@@ -3,55 +3,33 @@ import fc from 'fast-check';
 import t from 'tap';
 import { AGENCY_KINDS, OFFER_STATUSES, OPERATING_MODES, PROTECTION_STATUSES, SERVICES, SEXES } from '../../src/core/codes.ts';
 import {
+  type Candidate,
   type CandidateService,
   type EarlierOffer,
   type Exclusion,
   type RoutingNeed,
+  type RoutingRules,
   rankCandidates,
 } from '../../src/core/routing.ts';
+import { AFTER, AT, BEFORE, ENDED_AT, need, rules, service } from '../support/routing.ts';
+import { shipped } from '../support/rule-packs.ts';
 
-const ENDED_AT = new Date('2026-11-21T19:00:00.000Z');
-const before = new Date(ENDED_AT.getTime() - 1);
-const after = new Date(ENDED_AT.getTime() + 1);
-
-const need = (more: Partial<RoutingNeed> = {}): RoutingNeed => ({
-  tie_key: 'ref_1',
-  service: 'shelter_accommodation',
-  jurisdiction: 'XA',
-  region: 'XA-1',
-  sex: 'female',
-  age: 27,
-  dependants: 0,
-  languages: ['ar'],
-  protection_status: 'refugee',
-  sender_agency_id: 'agy_sender',
-  excluded_agencies: [],
-  unreachable_agencies: null,
-  ...more,
-});
-const service = (more: Partial<CandidateService> = {}): CandidateService => ({
-  service: 'shelter_accommodation',
-  agency_id: 'agy_1',
-  kind: 'shelter',
-  agency_status: 'active',
-  operating_mode: 'open',
-  competent_authority: false,
-  jurisdictions: ['XA'],
-  regions: ['XA-1'],
-  sexes: ['female'],
-  min_age: 18,
-  max_age: 60,
-  accepts_dependants: true,
-  languages: ['ar'],
-  protection_statuses: ['refugee'],
-  location_protected: false,
-  status: 'active',
-  capacity: { total: 4, held: 0, held_elsewhere: 0, freed_at: before },
-  ...more,
-});
+const before = BEFORE;
+const after = AFTER;
 const everybody = () => true;
+const sumOf = (reasons: readonly { points: number }[]) => reasons.reduce((sum, { points }) => sum + points, 0);
+const ranked = (
+  n: RoutingNeed,
+  services: readonly CandidateService[],
+  {
+    earlier = [],
+    covered = everybody,
+    by = rules(),
+  }: { earlier?: readonly EarlierOffer[]; covered?: () => boolean; by?: RoutingRules } = {},
+): Candidate[] => rankCandidates(n, services, by, earlier, covered, AT);
+const best = (n: RoutingNeed, services: readonly CandidateService[]) => ranked(n, services)[0]!.agency_id;
 const exclusionsOf = (n: RoutingNeed, s: CandidateService, earlier: EarlierOffer[] = [], covered = everybody) =>
-  rankCandidates(n, [s], earlier, covered)[0]!.excluded_by;
+  ranked(n, [s], { earlier, covered })[0]!.excluded_by;
 const places = (total: number, held = 0, held_elsewhere = 0) => ({ capacity: { total, held, held_elsewhere, freed_at: before } });
 
 t.test('what fits is not excluded', async t => t.strictSame(exclusionsOf(need(), service()), []));
@@ -76,6 +54,9 @@ t.test('each exclusion alone', async t => {
     ['excluded', 'by the sender', { excluded_agencies: ['agy_1'] }, {}],
     ['not_competent', 'no authority decides', { service: 'identification' }, { service: 'identification' }],
     ['own_referral', 'the sender itself', { sender_agency_id: 'agy_1' }, {}],
+    ['conflict_of_interest', 'said of another need of the case', { conflicts: new Set(['agy_1']) }, {}],
+    ['separated', 'somebody else is there', { apart_from: new Set(['agy_1']) }, {}],
+    ['firewall', 'who complained', { complainant: true }, { kind: 'labour_inspection' }],
   ];
   for (const [exclusion, said, n, s] of rows)
     t.strictSame(exclusionsOf(need(n), service(s)), [exclusion], `${exclusion}: ${said}`);
@@ -185,16 +166,16 @@ t.test('who may be asked again', async t => {
 
 t.test('exclusions add up, excluded agencies come last, and all keep their reasons', async t => {
   const wrong = service({ agency_id: 'agy_wrong', sexes: ['male'], operating_mode: 'closed', agency_status: 'suspended' });
-  const ranked = rankCandidates(need(), [wrong, service({ languages: [], operating_mode: 'reduced' })], [], everybody);
+  const order = ranked(need(), [wrong, service({ languages: [], operating_mode: 'reduced' })]);
   t.strictSame(
-    ranked.map(({ agency_id }) => agency_id),
+    order.map(({ agency_id }) => agency_id),
     ['agy_1', 'agy_wrong'],
   );
-  t.strictSame(ranked[1]!.excluded_by, ['suspended', 'closed', 'sex']);
-  for (const { score, reasons } of ranked) {
+  t.strictSame(order[1]!.excluded_by, ['suspended', 'closed', 'sex']);
+  for (const { score, reasons } of order) {
     t.strictSame(
       reasons.map(({ rule }) => rule),
-      ['language', 'operating_mode', 'capacity'],
+      ['language', 'distance', 'opening', 'operating_mode', 'capacity', 'acceptance', 'load', 'freshness'],
     );
     t.equal(
       score,
@@ -214,21 +195,21 @@ t.test('a shared language ranks before an unknown one, and that before none', as
     [none, unknown, shares],
     [unknown, none, shares],
   ]) {
-    const ranked = rankCandidates(asked, services, [], everybody);
+    const order = ranked(asked, services);
     t.strictSame(
-      ranked.map(({ agency_id }) => agency_id),
+      order.map(({ agency_id }) => agency_id),
       ['agy_shares', 'agy_unknown', 'agy_none'],
     );
-    t.match(ranked[2]!.reasons[0], { rule: 'language', points: 0, text: 'needs interpretation' });
+    t.match(order[2]!.reasons[0], { rule: 'language', points: 0, text: 'needs interpretation' });
   }
   const open = service({ agency_id: 'agy_open' });
   const reduced = service({ agency_id: 'agy_reduced', operating_mode: 'reduced' });
-  t.equal(rankCandidates(need(), [reduced, open], [], everybody)[0]!.agency_id, 'agy_open', 'who works as usual comes first');
+  t.equal(best(need(), [reduced, open]), 'agy_open', 'who works as usual comes first');
   const last_place = service({ agency_id: 'agy_last', ...places(4, 3) });
-  t.equal(rankCandidates(need(), [last_place, open], [], everybody)[0]!.agency_id, 'agy_open', 'who is left a place comes first');
+  t.equal(best(need(), [last_place, open]), 'agy_open', 'who is left a place comes first');
   const speaks = service({ agency_id: 'agy_speaks', operating_mode: 'remote', ...places(1) });
   const mute = service({ agency_id: 'agy_mute', languages: ['tr'] });
-  t.equal(rankCandidates(need(), [mute, speaks], [], everybody)[0]!.agency_id, 'agy_speaks', 'a language outweighs the rest');
+  t.equal(best(need(), [mute, speaks]), 'agy_speaks', 'a language outweighs the rest');
 });
 
 t.test('ties fall by a hash of referral and agency, so that nobody is always first', async t => {
@@ -236,7 +217,7 @@ t.test('ties fall by a hash of referral and agency, so that nobody is always fir
   const first = new Map<string, number>();
   for (let i = 0; i < 300; i += 1) {
     const tie_key = `key ${i}`;
-    const got = rankCandidates(need({ tie_key }), services, [], everybody).map(({ agency_id }) => agency_id);
+    const got = ranked(need({ tie_key }), services).map(({ agency_id }) => agency_id);
     const by_hash = ['agy_a', 'agy_b', 'agy_c'].toSorted((a, b) =>
       hash('sha256', `${tie_key}\n${a}`) < hash('sha256', `${tie_key}\n${b}`) ? -1 : 1,
     );
@@ -248,15 +229,14 @@ t.test('ties fall by a hash of referral and agency, so that nobody is always fir
 });
 
 t.test('in an emergency whoever is out of reach comes behind whoever is not, whatever else speaks for it', async t => {
-  const best = service({ agency_id: 'agy_best' });
+  const first = service({ agency_id: 'agy_best' });
   const worst = service({ agency_id: 'agy_worst', languages: ['tr'], operating_mode: 'remote', capacity: null });
   const order = (unreachable: string[] | null) =>
-    rankCandidates(
-      need({ unreachable_agencies: unreachable && new Set(unreachable) }),
-      [worst, best, service({ agency_id: 'agy_full', ...places(1, 1) })],
-      [],
-      everybody,
-    );
+    ranked(need({ unreachable_agencies: unreachable && new Set(unreachable) }), [
+      worst,
+      first,
+      service({ agency_id: 'agy_full', ...places(1, 1) }),
+    ]);
   const ids = (unreachable: string[] | null) => order(unreachable).map(({ agency_id }) => agency_id);
   t.strictSame(ids(null), ['agy_best', 'agy_worst', 'agy_full']);
   t.strictSame(ids([]), ids(null));
@@ -265,7 +245,7 @@ t.test('in an emergency whoever is out of reach comes behind whoever is not, wha
   const said = (unreachable: string[] | null) =>
     order(unreachable).map(({ reasons }) => reasons.find(({ rule }) => rule === 'reachability')?.points);
   t.strictSame(said(null), [undefined, undefined, undefined], 'others are not looked at so');
-  t.strictSame(said(['agy_best']), [100, 0, 100]);
+  t.strictSame(said(['agy_best']), [1_000, 0, 1_000]);
 });
 
 t.test('the same input gives the same order, however it is handed in', async () => {
@@ -279,6 +259,12 @@ t.test('the same input gives the same order, however it is handed in', async () 
     languages: fc.subarray(['ar', 'tr']),
     protection_statuses: fc.subarray(PROTECTION_STATUSES.slice(0, 3)),
     status: fc.constantFrom('active' as const, 'suspended' as const),
+    located_in: fc.constantFrom(null, 'XA-1', 'XA-2', 'XA-9'),
+    is_open: fc.constantFrom(null, true, false),
+    specialities: fc.subarray(['trauma', 'children']),
+    assured_at: fc.constantFrom(AT, new Date(0)),
+    pending: fc.nat(9),
+    history: fc.record({ asked: fc.nat(9), accepted: fc.nat(9) }),
     capacity: fc.option(
       fc.record({ total: fc.nat(3), held: fc.nat(3), held_elsewhere: fc.nat(1), freed_at: fc.constantFrom(before, after) }),
     ),
@@ -291,6 +277,10 @@ t.test('the same input gives the same order, however it is handed in', async () 
     dependants: fc.nat(2),
     languages: fc.subarray(['ar', 'tr']),
     protection_status: fc.constantFrom(...PROTECTION_STATUSES),
+    complainant: fc.boolean(),
+    specialities: fc.subarray(['trauma', 'children']),
+    apart_from: fc.subarray(['agy_0', 'agy_1']).map(ids => new Set(ids)),
+    together_with: fc.subarray(['agy_0', 'agy_1']).map(ids => new Set(ids)),
   });
   const arbitrary_earlier = fc.record({
     agency_id: fc.constantFrom('agy_0', 'agy_1', 'agy_2'),
@@ -306,17 +296,77 @@ t.test('the same input gives the same order, however it is handed in', async () 
       fc.func(fc.boolean()),
       (n, some, earlier, covered) => {
         const services = some.map((more, i) => service({ ...more, agency_id: `agy_${i}` }));
-        const ranked = rankCandidates(need(n), services, earlier, covered as () => boolean);
-        const again = rankCandidates(need(n), services.toReversed(), earlier.toReversed(), covered as () => boolean);
-        const included = ranked.findLastIndex(({ excluded_by }) => excluded_by.length === 0);
-        const excluded = ranked.findIndex(({ excluded_by }) => excluded_by.length > 0);
+        const by = rules({ routes: shipped('XA').routes });
+        const order = ranked(need(n), services, { earlier, covered: covered as () => boolean, by });
+        const again = ranked(need(n), services.toReversed(), {
+          earlier: earlier.toReversed(),
+          covered: covered as () => boolean,
+          by,
+        });
+        const included = order.findLastIndex(({ excluded_by }) => excluded_by.length === 0);
+        const excluded = order.findIndex(({ excluded_by }) => excluded_by.length > 0);
         return (
-          JSON.stringify(ranked) === JSON.stringify(again) &&
-          ranked.length === services.length &&
+          JSON.stringify(order) === JSON.stringify(again) &&
+          order.length === services.length &&
           (excluded === -1 || included < excluded) &&
-          ranked.every(({ reasons }) => reasons.length === 3)
+          order.every(({ reasons, score }) => reasons.length >= 8 && score === sumOf(reasons))
         );
       },
     ),
   );
+});
+
+t.test('each soft rule alone decides between two that are else alike', async t => {
+  const rows: [string, Partial<RoutingNeed>, Partial<CandidateService>, Partial<CandidateService>, string][] = [
+    ['distance', {}, { located_in: 'XA-1' }, { located_in: 'XA-2' }, 'lies in a region beside'],
+    ['distance', {}, { located_in: 'XA-2' }, { located_in: 'XA-9' }, 'lies far away'],
+    ['distance', {}, { located_in: 'XA-2' }, { located_in: null }, 'how far it is is not known'],
+    ['specialities', { specialities: ['trauma'] }, { specialities: ['trauma'] }, {}, 'has 0 of 1 specialities asked for'],
+    ['opening', {}, { is_open: true }, { is_open: null }, 'its hours are not known'],
+    ['opening', {}, { is_open: null }, { is_open: false }, 'is closed at this hour'],
+    ['acceptance', {}, { history: { asked: 9, accepted: 9 } }, { history: { asked: 9, accepted: 1 } }, 'mostly says no'],
+    ['acceptance', {}, { history: { asked: 9, accepted: 9 } }, {}, 'was not asked lately'],
+    ['load', {}, {}, { pending: 2 }, 'others ask it, too'],
+    ['load', {}, { pending: 2 }, { pending: 4 }, 'is asked for all it has'],
+    ['load', {}, { pending: 1, capacity: null }, { pending: 5, capacity: null }, 'others ask it, too'],
+    ['freshness', {}, {}, { assured_at: new Date(AT.getTime() - 7 * 86_400_000 - 1) }, 'what it says of itself is old'],
+  ];
+  for (const [rule, n, better, worse, why] of rows) {
+    const services = [service({ agency_id: 'agy_worse', ...worse }), service({ agency_id: 'agy_better', ...better })];
+    for (const tie_key of ['one', 'two', 'three']) {
+      const order = ranked(need({ tie_key, ...n }), services);
+      t.equal(order[0]!.agency_id, 'agy_better', `${rule}: ${why}`);
+      t.match(
+        order[1]!.reasons.find(it => it.rule === rule),
+        { text: why },
+      );
+    }
+  }
+  const seven_days = service({ assured_at: new Date(AT.getTime() - 7 * 86_400_000) });
+  t.match(
+    ranked(need(), [seven_days])[0]!.reasons.find(it => it.rule === 'freshness'),
+    { points: 5 },
+    'a week is not old yet',
+  );
+  const with_others = need({ together_with: new Set(['agy_family']) });
+  const far = service({ agency_id: 'agy_family', located_in: 'XA-9', languages: ['tr'], is_open: false });
+  t.equal(best(with_others, [service(), far]), 'agy_family', 'a family stays together, though much else speaks against it');
+});
+
+t.test('no weight of a pack lets whoever is out of reach be asked first', async t => {
+  const heavy = { ...rules().routing, points: { ...rules().routing.points } };
+  for (const rule of Object.keys(heavy.points) as (keyof typeof heavy.points)[]) heavy.points[rule] = 100;
+  const unreachable = service({ agency_id: 'agy_deaf' });
+  const worst = service({
+    agency_id: 'agy_hears',
+    located_in: 'XA-9',
+    languages: ['tr'],
+    is_open: false,
+    operating_mode: 'remote',
+    pending: 9,
+    assured_at: new Date(0),
+    history: { asked: 99, accepted: 0 },
+  });
+  const asked = need({ unreachable_agencies: new Set(['agy_deaf']), together_with: new Set(['agy_deaf']) });
+  t.equal(ranked(asked, [unreachable, worst], { by: rules({ routing: heavy }) })[0]!.agency_id, 'agy_hears');
 });

@@ -7,6 +7,7 @@ import type { Category } from '../../core/codes.ts';
 import { isNamed } from '../../core/consent.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import { asSystem, type Tx, transact } from '../../platform/database.ts';
+import { getCurrentRulePack } from '../../rules/store.ts';
 import type { Services } from '../../services.ts';
 import { withheldNow } from '../coverage.ts';
 import { listDisclosures } from '../disclosure-store.ts';
@@ -33,10 +34,20 @@ export const listReferralCandidates = (services: Services, actor: AgencyActor, i
 
     const now = services.now();
     const found = relations.includes('owner') ? await findCase(tx, case_id) : undefined;
-    const [grants, profile] = await asSystem(tx, 'router', tx =>
-      Promise.all([listGrants(tx, { case_id }), findProfile(services, tx, { case_id })]),
+    const [grants, profile, known_case, pack] = await asSystem(tx, 'router', tx =>
+      Promise.all([
+        listGrants(tx, { case_id }),
+        findProfile(services, tx, { case_id }),
+        findCase(tx, case_id),
+        getCurrentRulePack(services, tx, referral.jurisdiction),
+      ]),
     );
-    const { ranked, providers, tie_key } = await rank(services, tx, { referral, offers, grants, profile }, now);
+    const { ranked, providers, tie_key } = await rank(
+      services,
+      tx,
+      { referral, offers, grants, profile, stage: known_case!.stage, pack },
+      now,
+    );
     const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
     const told = tellCandidates(ranked, providers, {
       agency_id: actor.agency_id,
