@@ -108,6 +108,8 @@ export const finish = (tx: Tx, locked: LockedReferral, now: Date): void =>
     // Last of all: it touches referrals of other cases, and nothing of this act is locked after them.
     for (const service of freed) requestRouting(tx, now, { service, jurisdictions: [referral.jurisdiction] });
     freed.clear();
+    // What the law wants done first is done.
+    if (referral.ended === 'completed') requestRouting(tx, now, { case_id: referral.case_id });
   });
 
 export const subjectOf = ({ referral }: LockedReferral, offer?: OfferRow | null): SubjectRecord => ({
