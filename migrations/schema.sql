@@ -1599,12 +1599,20 @@ CREATE TABLE services (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
+  specialities text[] NOT NULL DEFAULT '{}'::text[],
+  located_in text,
+  eligibility text,
+  schedules jsonb NOT NULL DEFAULT '[]'::jsonb,
+  open_hours tstzmultirange,
+  hours_until timestamp with time zone,
+  assured_at timestamp with time zone NOT NULL DEFAULT now(),
   asked integer NOT NULL DEFAULT 0,
   accepted integer NOT NULL DEFAULT 0,
   CONSTRAINT services_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT services_pkey PRIMARY KEY (agency_id, service)
 );
 CREATE INDEX services_by_service ON services USING btree (service);
+CREATE INDEX services_hours ON services USING btree (hours_until) WHERE hours_until IS NOT NULL;
 ALTER TABLE services ENABLE ROW LEVEL SECURITY;
 ALTER TABLE services FORCE ROW LEVEL SECURITY;
 CREATE POLICY read_all ON services AS PERMISSIVE FOR SELECT TO PUBLIC

@@ -1,3 +1,4 @@
+import { reckonHours } from './agencies/hours.ts';
 import { loopFailed } from './audit/failures.ts';
 import { startLogWatch } from './audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
@@ -24,6 +25,8 @@ const SWEEP_EVERY_MS = 200;
 const MOVE_EVERY_MS = 1_000;
 /** Of what lies days ahead. */
 const WARN_EVERY_MS = 10_000;
+/** What lies weeks ahead. */
+const HOURS_EVERY_MS = 600_000;
 /** Who hears of what is reckoned in minutes. */
 const REACH_EVERY_MS = 30_000;
 
@@ -51,6 +54,7 @@ export function startWorker(services: Services): Worker {
       { every_ms: REACH_EVERY_MS, log, failed },
       async () => heartbeat.started && callForUndelivered(services),
     ),
+    startLoop('hours', { every_ms: HOURS_EVERY_MS, log, failed }, () => reckonHours(services)),
     startLoop('digests', { every_ms: REACH_EVERY_MS, log, failed }, () => tellDigests(services)),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),
   ];

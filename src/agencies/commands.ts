@@ -3,15 +3,19 @@ import { type Read, read } from '../audit/read.ts';
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, coordinates, expectFirstOrVersion, expectVersion, type Relation } from '../core/access.ts';
 import type { AgencyKind, Service } from '../core/codes.ts';
+import { checkSchedules, type Schedule } from '../core/opening.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { type Channels, isReachable } from '../core/reach.ts';
+import { isStale } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import { refreshProtection, requestRouting } from '../referrals/store.ts';
 import { findCalendar } from '../rules/calendars/store.ts';
+import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { listChannels } from '../webhooks/reach/store.ts';
+import { hoursAhead } from './hours.ts';
 import {
   type AgencyFilter,
   type AgencyRow,
@@ -44,13 +48,14 @@ export type AgencyView = Omit<AgencyRow, 'duty_contact'> & { duty_contact?: stri
 
 /** A sheltered place is told as `none` or `some`: its numbers, and when they were set, move when somebody moves in. */
 export type CapacityView =
-  | (Omit<CapacityRow, 'freed_at'> & { available: number; availability: 'none' | 'some' })
+  | (Omit<CapacityRow, 'freed_at'> & { available: number; availability: 'none' | 'some'; stale: boolean })
   | { agency_id: string; service: Service; availability: 'none' | 'some' };
 
 type AgencyInput = Partial<Omit<AgencyRow, 'id' | 'kind' | 'version' | 'created_at' | 'updated_at'>>;
-type ServiceInput = Partial<
-  Omit<ServiceRow, 'agency_id' | 'service' | 'version' | 'created_at' | 'updated_at' | 'asked' | 'accepted'>
->;
+/** What the service keeps for itself. */
+type Kept = 'asked' | 'accepted' | 'open_hours' | 'hours_until' | 'assured_at';
+type ServiceView = Omit<ServiceRow, Exclude<Kept, 'assured_at'> | 'located_in'> & Partial<Pick<ServiceRow, 'located_in'>>;
+type ServiceInput = Partial<Omit<ServiceRow, 'agency_id' | 'service' | 'version' | 'created_at' | 'updated_at' | Kept>>;
 
 interface PageOf {
   limit?: number;
@@ -201,6 +206,10 @@ const UNLIMITED: Required<ServiceInput> = {
   location_protected: false,
   status: 'active',
   suspended_reason: null,
+  specialities: [],
+  located_in: null,
+  eligibility: null,
+  schedules: [],
 };
 
 /** @throws Problem `unprocessable` */
@@ -209,8 +218,14 @@ async function requireCalendar(tx: Tx, id: string | null | undefined): Promise<v
   throw new Problem('unprocessable', { errors: [{ pointer: '/calendar_id', detail: 'is not the id of a calendar' }] });
 }
 
-const viewService = (agency_id: string, service: Service) => async (tx: Tx) =>
-  (await findService(tx, agency_id, service)) ?? raise('not_found');
+/** A service as the caller may know it: where a protected place lies is told to its agency alone. */
+const serviceView = (actor: AgencyActor, row: ServiceRow): ServiceView => {
+  const { asked: _, accepted: __, open_hours: ___, hours_until: ____, located_in, ...service } = row;
+  return row.location_protected && row.agency_id !== actor.agency_id ? service : { ...service, located_in };
+};
+
+const viewService = (actor: AgencyActor, agency_id: string, service: Service) => async (tx: Tx) =>
+  serviceView(actor, (await findService(tx, agency_id, service)) ?? raise('not_found'));
 
 /**
  * Says what the agency offers, whole: a first time, or in place of what it said before.
@@ -222,21 +237,24 @@ export async function setService(
   agency_id: string,
   service: Service,
   body: ServiceInput,
-): Promise<Outcome<ServiceRow> & { created: boolean }> {
+): Promise<Outcome<ServiceView> & { created: boolean }> {
   let created = false;
-  const outcome = await act(services, actor, 'service.set', viewService(agency_id, service), async (tx, now) => {
+  const outcome = await act(services, actor, 'service.set', viewService(actor, agency_id, service), async (tx, now) => {
     const agency = await requireOwn(tx, actor, agency_id);
     const after = { ...UNLIMITED, ...body };
-    requireWithin(agency.jurisdictions, after.regions);
+    requireWithin(agency.jurisdictions, [...after.regions, ...(after.located_in === null ? [] : [after.located_in])]);
     if (after.min_age !== null && after.max_age !== null && after.min_age > after.max_age) {
       throw new Problem('unprocessable', { detail: 'min_age is above max_age.' });
     }
+    requireHours(after.schedules);
     const before = await lockService(tx, agency_id, service);
     expectFirstOrVersion(actor, before);
 
     created = !before;
-    if (before) await saveService(tx, { agency_id, service, ...after }, now);
-    else await insertService(tx, { agency_id, service, ...after, created_at: now, updated_at: now });
+    const schedules = JSON.stringify(after.schedules);
+    const stated = { agency_id, service, ...after, schedules, ...hoursAhead(after.schedules, now), assured_at: now };
+    if (before) await saveService(tx, stated, now);
+    else await insertService(tx, { ...stated, created_at: now, updated_at: now });
     // A place that must be hidden from now on is hidden in what is under way, too.
     if (before && before.location_protected !== after.location_protected) {
       await asSystem(tx, 'router', tx => refreshProtection(tx, now, { agency_id, service }));
@@ -258,8 +276,8 @@ export const getService = (
   actor: AgencyActor,
   agency_id: string,
   service: Service,
-): Promise<Read<ServiceRow>> =>
-  read(services, actor, 'service.read', { subject_id: agency_id, service }, viewService(agency_id, service));
+): Promise<Read<ServiceView>> =>
+  read(services, actor, 'service.read', { subject_id: agency_id, service }, viewService(actor, agency_id, service));
 
 /** What an agency offers, by the service's code. @throws Problem `not_found` */
 export const listServices = (
@@ -267,7 +285,7 @@ export const listServices = (
   actor: AgencyActor,
   agency_id: string,
   query: PageOf,
-): Promise<Read<Page<ServiceRow>>> =>
+): Promise<Read<Page<ServiceView>>> =>
   read(services, actor, 'service.list', { subject_id: agency_id }, async tx => {
     if (!(await findAgency(tx, agency_id))) throw new Problem('not_found');
     const limit = pageLimit(query);
@@ -277,19 +295,21 @@ export const listServices = (
       rows,
       limit,
       row => encodeCursor(row.service),
-      row => row,
+      row => serviceView(actor, row),
     );
   });
 
 const viewCapacity =
-  (actor: AgencyActor, agency_id: string, service: Service) =>
+  (services: Services, actor: AgencyActor, agency_id: string, service: Service) =>
   async (tx: Tx): Promise<CapacityView> => {
     const offered = (await findService(tx, agency_id, service)) ?? raise('not_found');
     const { freed_at: _, ...capacity } = (await findCapacity(tx, agency_id, service)) ?? raise('not_found');
     const available = availableOf(capacity);
     const availability = available > 0 ? 'some' : 'none';
     if (offered.location_protected && agency_id !== actor.agency_id) return { agency_id, service, availability };
-    return { ...capacity, available, availability };
+    const { jurisdictions } = (await findAgency(tx, agency_id))!;
+    const { routing } = await getCurrentRulePack(services, tx, jurisdictions[0]!);
+    return { ...capacity, available, availability, stale: isStale(capacity.assured_at, routing, services.now()) };
   };
 
 /**
@@ -304,28 +324,34 @@ export async function setCapacity(
   { total, held_elsewhere = 0 }: { total: number; held_elsewhere?: number },
 ): Promise<Outcome<CapacityView> & { created: boolean }> {
   let created = false;
-  const outcome = await act(services, actor, 'capacity.set', viewCapacity(actor, agency_id, service), async (tx, now) => {
-    const agency = await requireOwn(tx, actor, agency_id);
-    if (!(await lockService(tx, agency_id, service))) throw new Problem('not_found');
-    const before = await lockCapacity(tx, agency_id, service);
-    if (before) expectVersion(actor, before.version);
-    if (actor.request.if_none_match ? before : !before && actor.request.if_match) throw new Problem('precondition_failed');
+  const outcome = await act(
+    services,
+    actor,
+    'capacity.set',
+    viewCapacity(services, actor, agency_id, service),
+    async (tx, now) => {
+      const agency = await requireOwn(tx, actor, agency_id);
+      if (!(await lockService(tx, agency_id, service))) throw new Problem('not_found');
+      const before = await lockCapacity(tx, agency_id, service);
+      if (before) expectVersion(actor, before.version);
+      if (actor.request.if_none_match ? before : !before && actor.request.if_match) throw new Problem('precondition_failed');
 
-    created = !before;
-    const stated = { agency_id, service, total, held_elsewhere };
-    if (!before) await insertCapacity(tx, stated, now);
-    else {
-      const more = total - held_elsewhere > before.total - before.held_elsewhere;
-      await saveCapacity(tx, { ...stated, assured_at: now, ...(more ? { freed_at: now } : {}) });
-      if (more) await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
-    }
-    const receipt = await record(services, tx, actor, {
-      action: 'capacity.set',
-      resource_type: 'capacity',
-      subjects: [{ subject_id: agency_id, service, total: String(total), held_elsewhere: String(held_elsewhere) }],
-    });
-    return { id: agency_id, receipt };
-  });
+      created = !before;
+      const stated = { agency_id, service, total, held_elsewhere };
+      if (!before) await insertCapacity(tx, stated, now);
+      else {
+        const more = total - held_elsewhere > before.total - before.held_elsewhere;
+        await saveCapacity(tx, { ...stated, assured_at: now, ...(more ? { freed_at: now } : {}) });
+        if (more) await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
+      }
+      const receipt = await record(services, tx, actor, {
+        action: 'capacity.set',
+        resource_type: 'capacity',
+        subjects: [{ subject_id: agency_id, service, total: String(total), held_elsewhere: String(held_elsewhere) }],
+      });
+      return { id: agency_id, receipt };
+    },
+  );
   return { ...outcome, created };
 }
 
@@ -336,12 +362,18 @@ export const getCapacity = (
   agency_id: string,
   service: Service,
 ): Promise<Read<CapacityView>> =>
-  read(services, actor, 'capacity.read', { subject_id: agency_id, service }, viewCapacity(actor, agency_id, service));
+  read(services, actor, 'capacity.read', { subject_id: agency_id, service }, viewCapacity(services, actor, agency_id, service));
 
 async function requireOwn(tx: Tx, actor: AgencyActor, agency_id: string): Promise<AgencyRow> {
   const agency = (await findAgency(tx, agency_id)) ?? raise('not_found');
   authorise(actor, 'service.manage', relationsTo(actor, agency_id));
   return agency;
+}
+
+/** @throws Problem `unprocessable` */
+function requireHours(schedules: readonly Schedule[]): void {
+  const errors = checkSchedules(schedules, '/schedules');
+  if (errors.length > 0) throw new Problem('unprocessable', { errors });
 }
 
 /** Regions lie in a country of the agency. */

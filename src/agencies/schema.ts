@@ -1,9 +1,12 @@
 import { Type } from 'typebox';
 import { AGENCY_KINDS, OPERATING_MODES, PROTECTION_STATUSES, SERVICES, SEXES } from '../core/codes.ts';
+import { FREQUENCIES } from '../core/opening.ts';
+import { SPECIALITY_PATTERN } from '../core/routing.ts';
 import {
   Closed,
   Code,
   Codes,
+  Day,
   Id,
   Instant,
   Jurisdiction,
@@ -75,6 +78,23 @@ export const AgencyFilters = {
   status: Type.Optional(Code(STATUSES)),
 };
 
+const Time = () => Type.String({ pattern: '^\\d{2}:\\d{2}$', maxLength: 5 });
+export const Schedule = Closed({
+  freq: Code(FREQUENCIES),
+  timezone: Type.String({ minLength: 1, maxLength: 60, description: 'IANA' }),
+  opens_at: Time(),
+  closes_at: { ...Time(), description: 'Not later than `opens_at`: on the day after' },
+  byday: Type.Optional(Type.String({ maxLength: 60, description: '`MO,TU`; of months also `1MO`' })),
+  bymonthday: Type.Optional(Type.String({ maxLength: 120, description: 'Of months: `1,15`' })),
+  interval: Type.Optional(Type.Integer({ minimum: 1, maximum: 52 })),
+  dtstart: Type.Optional(Day()),
+  valid_from: Type.Optional(Day()),
+  valid_to: Type.Optional(Day()),
+  until: Type.Optional(Day()),
+  count: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000 })),
+  description: Type.Optional(Text(500)),
+});
+
 const age = () => Nullable(Type.Integer({ minimum: 0, maximum: OLDEST }));
 const service = {
   regions: Type.Array(Region(), { maxItems: 100, uniqueItems: true, description: "Empty: all of the agency's" }),
@@ -88,6 +108,14 @@ const service = {
   location_protected: Type.Boolean(),
   status: Code(STATUSES),
   suspended_reason: Nullable(Text(500, 1)),
+  specialities: Type.Array(Type.String({ pattern: SPECIALITY_PATTERN, maxLength: 60 }), {
+    maxItems: 50,
+    uniqueItems: true,
+    description: 'What it is good at, in the same words as what referrals ask for',
+  }),
+  located_in: Nullable(Region()),
+  eligibility: Nullable(Text(2_000, 1)),
+  schedules: Type.Array(Schedule, { maxItems: 30, description: 'When it is open, in the words of HSDS 3; empty: not known' }),
 };
 
 /** A whole service: what is left out has its default (no limit, `active`, dependants accepted, location not protected). */
@@ -97,6 +125,11 @@ export const Service = Named('Service', {
   agency_id: Id('agy'),
   service: Code(SERVICES),
   ...service,
+  located_in: Type.Optional({
+    ...service.located_in,
+    description: 'Where it lies; of a protected place left out, but to its agency',
+  }),
+  assured_at: { ...Instant(), description: 'When its agency last said that all this is right' },
   version: Type.Integer(),
   created_at: Instant(),
   updated_at: Instant(),
@@ -118,5 +151,6 @@ export const Capacity = Named('Capacity', {
   held: Type.Optional(Type.Integer({ description: 'Taken by accepted referrals' })),
   available: Type.Optional(Type.Integer({ description: 'total − held − held_elsewhere; below zero when over capacity' })),
   assured_at: Type.Optional(Instant()),
+  stale: Type.Optional(Type.Boolean({ description: 'Assured so long ago that it counts for less' })),
   version: Type.Optional(Type.Integer()),
 });

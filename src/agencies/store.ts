@@ -105,6 +105,32 @@ export async function saveService(tx: Tx, { agency_id, service, ...change }: Ser
     .execute();
 }
 
+/** The services whose hours are known no longer than until then, locked; those that another process reckons are passed by. */
+export const listHoursEnding = (
+  tx: Tx,
+  until: Date,
+  limit: number,
+): Promise<Pick<ServiceRow, 'agency_id' | 'service' | 'schedules'>[]> =>
+  tx
+    .selectFrom('services')
+    .select(['agency_id', 'service', 'schedules'])
+    .where('hours_until', '<', until)
+    .orderBy('hours_until')
+    .limit(limit)
+    .forUpdate()
+    .skipLocked()
+    .execute();
+
+/** The hours that follow from a service's schedules; its version stays, for nobody said anything new. */
+export async function saveHours(
+  tx: Tx,
+  agency_id: string,
+  service: Service,
+  hours: Pick<ServiceRow, 'open_hours' | 'hours_until'>,
+): Promise<void> {
+  await tx.updateTable('services').set(hours).where('agency_id', '=', agency_id).where('service', '=', service).execute();
+}
+
 type ServiceChange = Updateable<ServiceTable> & { agency_id: string; service: Service };
 
 export const findCapacity = (tx: Tx, agency_id: string, service: Service): Promise<CapacityRow | undefined> =>
@@ -163,10 +189,14 @@ const PENDING = sql<number>`(
 /** What routing looks at, and how to reach whoever is on duty. */
 export type CandidateRow = CandidateService & { duty_contact: string | null };
 
-/** The services of that code in `jurisdiction`, or in the case's, with their agencies and places, whatever speaks against them. */
+/**
+ * The services of that code in `jurisdiction`, or in the case's, with their agencies and places, and whether they are open at that
+ * time, whatever speaks against them.
+ */
 export async function listCandidates(
   tx: Tx,
   { service, ...where }: { service: Service } & ({ jurisdiction: string } | { case_id: string }),
+  at: Date,
 ): Promise<CandidateRow[]> {
   const jurisdiction =
     'jurisdiction' in where ? where.jurisdiction : sql`(select jurisdiction from cases where id = ${where.case_id})`;
@@ -200,28 +230,30 @@ export async function listCandidates(
       'capacities.held_elsewhere',
       'capacities.held',
       'capacities.freed_at',
-      'capacities.assured_at',
-      'services.updated_at',
+      'capacities.assured_at as counted_at',
+      'services.assured_at',
+      'services.located_in',
+      'services.specialities',
       'services.asked',
       'services.accepted',
     ])
     .select(PENDING.as('pending'))
+    .select(sql<boolean | null>`services.open_hours @> ${at}::timestamptz`.as('is_open'))
     .where('services.service', '=', service)
     .where('agencies.jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]::text[]`)
     .orderBy('services.agency_id')
     .execute();
-  return rows.map(({ agency_languages, agency_regions, total, held_elsewhere, held, freed_at, asked, accepted, ...row }) => ({
-    ...row,
-    located_in: null,
-    specialities: [],
-    is_open: null,
-    assured_at: row.assured_at ?? row.updated_at,
-    history: { asked, accepted },
-    // A service that names none has its agency's.
-    languages: row.languages.length > 0 ? row.languages : agency_languages,
-    regions: row.regions.length > 0 ? row.regions : agency_regions,
-    capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed_at: freed_at! },
-  }));
+  return rows.map(
+    ({ agency_languages, agency_regions, total, held_elsewhere, held, freed_at, counted_at, asked, accepted, ...row }) => ({
+      ...row,
+      assured_at: counted_at ?? row.assured_at,
+      history: { asked, accepted },
+      // A service that names none has its agency's.
+      languages: row.languages.length > 0 ? row.languages : agency_languages,
+      regions: row.regions.length > 0 ? row.regions : agency_regions,
+      capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed_at: freed_at! },
+    }),
+  );
 }
 
 /**

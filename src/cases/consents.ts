@@ -300,7 +300,7 @@ async function requireGuardian(
   if (new Date(decision.decided_at) > now) throw fault('/guardian/best_interest_decision/decided_at', 'lies in the future');
   const { jurisdiction, owner_agency_id } = owned;
   const authorities = await asSystem(tx, 'router', tx =>
-    listCandidates(tx, { service: 'guardianship_child_protection', jurisdiction }),
+    listCandidates(tx, { service: 'guardianship_child_protection', jurisdiction }, now),
   );
   const decides = authorities.some(
     ({ agency_id }) => agency_id === decision.decided_by_agency_id && agency_id !== owner_agency_id,

@@ -33,6 +33,10 @@ export interface RoutingNeed extends LegalFacts {
   unreachable_agencies: ReadonlySet<string> | null;
 }
 
+/** Whether what was assured then counts as old. */
+export const isStale = (assured_at: Date, { stale_after }: Pick<RoutingRules['routing'], 'stale_after'>, at: Date): boolean =>
+  assured_at.getTime() < at.getTime() - durationMs(stale_after);
+
 /** What a rule pack says of routing. Numbers are illustrative, and the pack says so. */
 export interface RoutingRules {
   routes: readonly ServiceRoute[];
@@ -48,6 +52,9 @@ export interface RoutingRules {
     points: Readonly<Record<SoftRule, number>>;
   };
 }
+
+/** What a place is good at, and what is asked of one: free codes, agreed upon in each jurisdiction. */
+export const SPECIALITY_PATTERN = '^[a-z][a-z0-9_]{0,59}$';
 
 export type SoftRule = (typeof SOFT_RULES)[number];
 
@@ -199,7 +206,6 @@ function barsAskingAgain(offer: EarlierOffer, service: CandidateService): boolea
 /** What speaks for an agency: each soft rule with its points and why. What is not known lies in the middle. */
 function ranking(need: RoutingNeed, { routing }: RoutingRules, at: Date): (service: CandidateService) => Reason[] {
   const { points } = routing;
-  const fresh_from = at.getTime() - durationMs(routing.stale_after);
   const distances = distancesFrom(need.region, routing.neighbours);
   const places = 1 + need.dependants;
   return service => {
@@ -249,7 +255,7 @@ function ranking(need: RoutingNeed, { routing }: RoutingRules, at: Date): (servi
       load === 0 ? 'is being asked by nobody else' : load < 1 ? 'others ask it, too' : 'is asked for all it has',
     );
 
-    const is_fresh = service.assured_at.getTime() >= fresh_from;
+    const is_fresh = !isStale(service.assured_at, routing, at);
     say('freshness', is_fresh ? 1 : 0, is_fresh ? 'what it says of itself is recent' : 'what it says of itself is old');
     return reasons;
   };

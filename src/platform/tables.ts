@@ -23,6 +23,7 @@ import type {
 } from '../core/codes.ts';
 import type { DutyEntry } from '../core/duty-roster.ts';
 import type { EventType } from '../core/events.ts';
+import type { Schedule } from '../core/opening.ts';
 import type { BreachEffect, GuardedAct } from '../core/policy.ts';
 import type { ClockRule } from '../core/reckoning.ts';
 import type { DeliveryFailure } from './delivery-failure.ts';
@@ -181,6 +182,17 @@ export interface ServiceTable extends Versioned {
   location_protected: boolean;
   status: 'active' | 'suspended';
   suspended_reason: string | null;
+  /** Free codes, the same words as in what is asked of a place. */
+  specialities: Generated<string[]>;
+  /** ISO 3166-2; of a protected place it is told to nobody but its agency. */
+  located_in: Generated<string | null>;
+  eligibility: Generated<string | null>;
+  schedules: ColumnType<Schedule[], string | undefined, string>;
+  /** A multirange: when it is open until `hours_until`. Null: nobody knows. */
+  open_hours: Generated<string | null>;
+  hours_until: Generated<Date | null>;
+  /** When its agency last said that all this is right. */
+  assured_at: Generated<Date>;
   /** How often it was asked lately, and how often it said yes: counted by and by. */
   asked: Generated<number>;
   accepted: Generated<number>;

@@ -151,7 +151,7 @@ export const rerouteReferral = (
     },
     {
       async check(tx, { referral: { service, jurisdiction } }) {
-        const providers = await asSystem(tx, 'router', tx => listCandidates(tx, { service, jurisdiction }));
+        const providers = await asSystem(tx, 'router', tx => listCandidates(tx, { service, jurisdiction }, services.now()));
         provider = requireProvider(providers, body.agency_id);
       },
     },

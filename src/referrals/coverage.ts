@@ -275,7 +275,7 @@ async function askCovered(
   const live = offers.filter(isLive);
   if (!live.every(isWaiting)) return;
   const covered = await asSystem(tx, 'router', async tx => {
-    const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction });
+    const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction }, now);
     return providers.some(({ agency_id, kind }) => mayBeAsked(referral, grants, { id: agency_id, kind }, now));
   });
   if (covered && !stop_service && goesOnByItself(referral)) {

@@ -124,7 +124,7 @@ async function lockAndLook(
       listGrants(tx, { case_id }),
       findProfile(services, tx, { case_id }),
       listParties(tx, { case_id }, actor.agency_id),
-      listCandidates(tx, { service, case_id }),
+      listCandidates(tx, { service, case_id }, services.now()),
       findPackVersion(tx, { case_id }),
     ]),
   );

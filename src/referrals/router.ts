@@ -38,7 +38,7 @@ export async function rank(
   return asSystem(tx, 'router', async tx => {
     const { service, jurisdiction } = referral;
     const [providers, key, facts] = await Promise.all([
-      locked.providers ?? listCandidates(tx, { service, jurisdiction }),
+      locked.providers ?? listCandidates(tx, { service, jurisdiction }, now),
       getDataKey(services, tx, referral.case_id),
       findRoutingFacts(tx, referral.case_id),
     ]);

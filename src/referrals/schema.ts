@@ -14,6 +14,7 @@ import {
   URGENCIES,
 } from '../core/codes.ts';
 import { REFERENCE_PATTERN } from '../core/ids.ts';
+import { SPECIALITY_PATTERN } from '../core/routing.ts';
 import {
   Closed,
   Code,
@@ -30,7 +31,7 @@ import {
 import { TimerView } from '../timers/schema.ts';
 
 const Optional = Type.Optional;
-const Speciality = () => Type.String({ pattern: '^[a-z][a-z0-9_]{0,59}$', maxLength: 60 });
+const Speciality = () => Type.String({ pattern: SPECIALITY_PATTERN, maxLength: 60 });
 const Note = () => Text(4_000);
 const Sentences = () => Type.Array(Text(2_000, 1), { minItems: 1, maxItems: 20 });
 

@@ -247,7 +247,7 @@ test('routing sees every service of the kind with its places', async t => {
   const it = await startTestApp(t);
   const { agencies } = await mechanism(it);
   const rows = await transact(it.services, systemActor('clock'), tx =>
-    asSystem(tx, 'router', tx => listCandidates(tx, { service: 'shelter_accommodation', jurisdiction: 'XB' })),
+    asSystem(tx, 'router', tx => listCandidates(tx, { service: 'shelter_accommodation', jurisdiction: 'XB' }, it.services.now())),
   );
   t.same(new Set(rows.map(row => row.agency_id)), new Set([agencies.shelter_a.id, agencies.shelter_b.id, agencies.shelter_c.id]));
   const shelter_b = rows.find(row => row.agency_id === agencies.shelter_b.id);
@@ -263,11 +263,11 @@ test('routing sees every service of the kind with its places', async t => {
     capacity: { total: 6, held: 0, held_elsewhere: 0 },
   });
   const none = await transact(it.services, systemActor('router'), tx =>
-    listCandidates(tx, { service: 'medical', jurisdiction: 'EG' }),
+    listCandidates(tx, { service: 'medical', jurisdiction: 'EG' }, it.services.now()),
   );
   t.same(none, []);
   const [medical] = await transact(it.services, systemActor('router'), tx =>
-    listCandidates(tx, { service: 'medical', jurisdiction: 'XA' }),
+    listCandidates(tx, { service: 'medical', jurisdiction: 'XA' }, it.services.now()),
   );
   t.equal(medical!.capacity, null);
 });

@@ -39,6 +39,7 @@ const JOBS: Record<string, string[] | string> = {
   reach: ['agency.note_unreachable', 'agency.note_reachable'],
   undelivered: ['agency.call', 'agency.hear'],
   digests: ['digest.tell'],
+  hours: 'reckons on what an agency said of its hours, in the entry of that act; nobody says anything new',
   relay: 'numbers what acts have told, in the entries of those acts; nothing is decided',
   sweep: 'puts into the queue what is due; the attempts leave their entries',
   'queue deliveries': ['delivery.attempt'],

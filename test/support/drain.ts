@@ -1,3 +1,4 @@
+import { reckonHours } from '../../src/agencies/hours.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
@@ -16,6 +17,7 @@ export async function drain(services: Services): Promise<void> {
   while (await warnExpiringConsents(services));
   while (await moveTimers(services));
   while (await fireDueTimers(services, effects));
+  while (await reckonHours(services));
   while (await routeUnplaced(services));
   while (await relayEvents(services));
   await watchReach(services);
