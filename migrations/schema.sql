@@ -904,6 +904,7 @@ CREATE TABLE cases (
   owned_since timestamp with time zone,
   owned_by_referral_id text COLLATE "C",
   owner_withheld text[] NOT NULL DEFAULT '{}'::text[],
+  crisis_mode_id text COLLATE "C",
   CONSTRAINT cases_opened_by_agency_id_fkey FOREIGN KEY (opened_by_agency_id) REFERENCES agencies(id),
   CONSTRAINT cases_owned_by_referral_id_fkey FOREIGN KEY (owned_by_referral_id) REFERENCES referrals(id),
   CONSTRAINT cases_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
@@ -1051,6 +1052,37 @@ CREATE POLICY owner ON consents AS PERMISSIVE FOR ALL TO PUBLIC
 CREATE POLICY trail ON consents AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['trail'::text]));
 GRANT INSERT, SELECT, UPDATE ON consents TO aman_app;
+
+CREATE TABLE crisis_modes (
+  id text COLLATE "C" NOT NULL,
+  jurisdiction text COLLATE "C" NOT NULL,
+  regions text[] NOT NULL,
+  kind text NOT NULL,
+  phase text NOT NULL,
+  reason text NOT NULL,
+  declared_by_agency_id text COLLATE "C" NOT NULL,
+  staff_code text NOT NULL,
+  started_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  renewed integer NOT NULL DEFAULT 0,
+  ended_at timestamp with time zone,
+  ended_by_staff_code text,
+  version integer NOT NULL DEFAULT 1,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT crisis_modes_pkey PRIMARY KEY (id)
+);
+CREATE INDEX crisis_modes_held ON crisis_modes USING btree (jurisdiction) WHERE ended_at IS NULL;
+CREATE INDEX crisis_modes_listed ON crisis_modes USING btree (jurisdiction, id);
+ALTER TABLE crisis_modes ENABLE ROW LEVEL SECURITY;
+ALTER TABLE crisis_modes FORCE ROW LEVEL SECURITY;
+CREATE POLICY changed ON crisis_modes AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING ((jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['clock'::text]) AS acting_as))
+  WITH CHECK ((jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[])) OR ( SELECT acting_as(VARIADIC ARRAY['clock'::text]) AS acting_as));
+CREATE POLICY declared ON crisis_modes AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (jurisdiction = ANY ((( SELECT coordinated() AS coordinated))::text[]));
+CREATE POLICY known ON crisis_modes AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (true);
+GRANT INSERT, SELECT, UPDATE ON crisis_modes TO aman_app;
 
 CREATE TABLE decision_reasons (
   decision_id text COLLATE "C" NOT NULL,
@@ -1524,6 +1556,7 @@ CREATE TABLE referrals (
   version integer NOT NULL DEFAULT 1,
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
+  crisis_mode_id text COLLATE "C",
   CONSTRAINT referrals_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT referrals_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
   CONSTRAINT referrals_pkey PRIMARY KEY (id),

@@ -34,6 +34,7 @@ import { messageRoutes } from './referrals/messages/routes.ts';
 import { referralRoutes } from './referrals/routes.ts';
 import { timerEffects } from './referrals/timer-effects.ts';
 import { calendarRoutes } from './rules/calendars/routes.ts';
+import { crisisModeRoutes } from './rules/crisis-modes/routes.ts';
 import { codeRoutes, rulePackRoutes } from './rules/routes.ts';
 import type { Services } from './services.ts';
 import { timerRoutes } from './timers/routes.ts';
@@ -132,6 +133,7 @@ export async function buildApi(services: Services): Promise<App> {
   agencyRoutes(app, services);
   codeRoutes(app, services);
   rulePackRoutes(app, services);
+  crisisModeRoutes(app, services);
   calendarRoutes(app, services);
   caseRoutes(app, services);
   screeningRoutes(app, services);

@@ -6,6 +6,7 @@ import { startHeartbeat } from './platform/heartbeat.ts';
 import { type Loop, startLoop } from './platform/loop.ts';
 import { routeUnplaced } from './referrals/router.ts';
 import { timerEffects } from './referrals/timer-effects.ts';
+import { expireCrisisModes } from './rules/crisis-modes/commands.ts';
 import type { Services } from './services.ts';
 import { moveTimers } from './timers/moves.ts';
 import { fireDueTimers } from './timers/sweep.ts';
@@ -54,6 +55,7 @@ export function startWorker(services: Services): Worker {
       { every_ms: REACH_EVERY_MS, log, failed },
       async () => heartbeat.started && callForUndelivered(services),
     ),
+    startLoop('crises', { every_ms: WARN_EVERY_MS, log, failed }, () => expireCrisisModes(services)),
     startLoop('hours', { every_ms: HOURS_EVERY_MS, log, failed }, () => reckonHours(services)),
     startLoop('digests', { every_ms: REACH_EVERY_MS, log, failed }, () => tellDigests(services)),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),

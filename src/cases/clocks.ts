@@ -31,7 +31,7 @@ const OF_AUTHORITY = Object.values(CLOCK_OF);
 const UNTIL_CLOSED: readonly string[] = [...AT_OPENING, ...OF_AUTHORITY, 'stay_review'];
 const WINDOW = 'reconsideration_window';
 
-type CaseFacts = Pick<CaseRow, 'id' | 'owner_agency_id' | 'jurisdiction' | 'stage'>;
+type CaseFacts = Pick<CaseRow, 'id' | 'owner_agency_id' | 'jurisdiction' | 'region' | 'stage'>;
 
 interface Rules {
   pack: PackInForce;
@@ -47,8 +47,8 @@ interface Start {
   open?: TimerRow[];
 }
 
-const rulesOf = async (services: Services, tx: Tx, { jurisdiction }: CaseFacts): Promise<Rules> => ({
-  pack: await getCurrentRulePack(services, tx, jurisdiction),
+const rulesOf = async (services: Services, tx: Tx, { jurisdiction, region }: CaseFacts): Promise<Rules> => ({
+  pack: await getCurrentRulePack(services, tx, jurisdiction, region),
   calendars: calendarsOf(services),
 });
 

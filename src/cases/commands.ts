@@ -55,11 +55,12 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
 
     const id = newId('cas');
     const { track, jurisdiction, region, risk, group_id, ...document } = body as CaseBody & CaseDocument;
-    const facts = { id, owner_agency_id: actor.agency_id, jurisdiction, stage: 'reported' as const };
+    const facts = { id, owner_agency_id: actor.agency_id, jurisdiction, region: region ?? null, stage: 'reported' as const };
+    const { crisis } = await getCurrentRulePack(services, tx, jurisdiction, facts.region);
     insertCase(tx, {
       ...facts,
       reference: newReference(),
-      region: region ?? null,
+      crisis_mode_id: crisis?.id ?? null,
       track,
       risk,
       group_id: group_id ?? null,

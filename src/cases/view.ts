@@ -110,7 +110,7 @@ export async function viewCase(
 
 const without = (shown: readonly Category[]): Category[] => CATEGORIES.filter(category => !shown.includes(category));
 
-type MaskedCase = Omit<CaseRow, 'stage_before_close' | 'close_reason' | 'group_id' | keyof Ownership>;
+type MaskedCase = Omit<CaseRow, 'stage_before_close' | 'close_reason' | 'group_id' | 'crisis_mode_id' | keyof Ownership>;
 
 /** What everybody who may know of a case sees of it: nothing of the person, and not who else was found with them. */
 const masked = ({

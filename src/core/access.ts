@@ -160,6 +160,8 @@ const PERMISSIONS = {
   'service.manage': { relations: ['self'], roles: SUPERVISOR },
   'calendar.manage': { relations: ['admin'], roles: [] },
   'rule_pack.put': { relations: ['admin'], roles: [] },
+  'crisis_mode.declare': { relations: ['coordinator'], roles: ['coordinator'] },
+  'crisis_mode.read': { relations: ['reader'], roles: [] },
   'webhook_endpoint.manage': { relations: ['self'], roles: SUPERVISOR },
   'audit.query': { relations: ['self'], roles: ['auditor'] },
   'audit.verify': { relations: ['self'], roles: ['auditor'] },

@@ -185,6 +185,7 @@ export const PAUSE_REASONS = list(
   'other',
 );
 export const PAUSE_CODES = [...PAUSE_REASONS, 'information_requested'] as const;
+export const CRISIS_KINDS = list('conflict', 'natural_disaster', 'epidemic', 'mass_displacement', 'other');
 export const CRISIS_PHASES = list('preparedness', 'response', 'post_crisis');
 export const ROLES = list('operator', 'caseworker', 'screener', 'supervisor', 'coordinator', 'auditor');
 export const SCOPES = list(
@@ -281,6 +282,8 @@ export type Sex = (typeof SEXES)[number];
 export type ProtectionStatus = (typeof PROTECTION_STATUSES)[number];
 export type DangerFlag = (typeof DANGER_FLAGS)[number];
 export type LawfulGround = (typeof LAWFUL_GROUNDS)[number];
+export type CrisisKind = (typeof CRISIS_KINDS)[number];
+export type CrisisPhase = (typeof CRISIS_PHASES)[number];
 export type PauseReason = (typeof PAUSE_REASONS)[number];
 export type PauseCode = (typeof PAUSE_CODES)[number];
 export type Role = (typeof ROLES)[number];
@@ -315,6 +318,7 @@ export const CODE_LISTS = {
   close_reason: CLOSE_REASONS,
   lawful_ground: LAWFUL_GROUNDS,
   pause_reason: PAUSE_CODES,
+  crisis_kind: CRISIS_KINDS,
   crisis_phase: CRISIS_PHASES,
   role: ROLES,
   scope: SCOPES,

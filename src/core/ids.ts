@@ -30,6 +30,7 @@ export const PREFIXES = [
   'dsc',
   'inq',
   'esc',
+  'crm',
 ] as const;
 
 export type Prefix = (typeof PREFIXES)[number];

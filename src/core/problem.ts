@@ -53,6 +53,7 @@ export const PROBLEMS = {
   ],
   no_capacity: ['No places are left', 'Decline, or accept over capacity with `over_capacity: true`.'],
   too_early: ['Not before a protected period ends', '`due_at` says when it ends.'],
+  crisis_in_force: ['A crisis holds there already', 'End it, or say that it has entered another phase; or name other regions.'],
   already_exists: ['It exists already', 'Read what exists, or choose another name.'],
   service_unavailable: [
     'The service cannot do this now',

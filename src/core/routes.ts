@@ -108,10 +108,18 @@ const cameFirst = ({ after }: ServiceRoute, { completed }: LegalFacts): boolean 
   after === undefined ||
   completed.some(({ service, agency_kind }) => service === after.service && after.agency_kinds.includes(agency_kind));
 
-/** Reports routes that could never be gone: those that wait for each other. */
-export function checkRoutes(routes: readonly ServiceRoute[], at: string, report: Report): void {
+/**
+ * Reports routes that could never be gone: those that wait for each other.
+ * @param others that hold beside them
+ */
+export function checkRoutes(
+  routes: readonly ServiceRoute[],
+  at: string,
+  report: Report,
+  others: readonly ServiceRoute[] = [],
+): void {
   for (const [i, { service, after }] of routes.entries()) {
-    const circle = after && wayBack(routes, after.service, service);
+    const circle = after && wayBack([...routes, ...others], after.service, service);
     if (circle) report(`${at}/${i}/after/service`, `waits for itself: ${[service, ...circle].join(', ')}`);
   }
 }

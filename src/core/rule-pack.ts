@@ -1,5 +1,6 @@
 import { type Calendar, checkCalendar, compileCalendar } from './calendar.ts';
 import type { AgencyKind, DecisionKind, LawfulGround, Stage } from './codes.ts';
+import { type Crisis, type CrisisPlan, checkPlans } from './crisis.ts';
 import type { Policy } from './policy.ts';
 import { checkPolicies, checkStaysOpen } from './policy-check.ts';
 import type { Fault, Report } from './problem.ts';
@@ -44,12 +45,15 @@ export interface RulePack {
   routes: readonly ServiceRoute[];
   firewalls: readonly Firewall[];
   routing: Sourced & RoutingRules['routing'];
+  crisis_plans: readonly CrisisPlan[];
 }
 
 /** A version of a pack as it holds: its calendars stand for themselves, and may have changed since. */
 export interface PackInForce extends Omit<RulePack, 'calendars'> {
   calendar_ids: readonly string[];
   version: number;
+  /** The crisis under which it holds so. */
+  crisis?: Crisis;
 }
 
 export const inForce = ({ calendars, ...pack }: RulePack, version: number): PackInForce => ({
@@ -85,6 +89,7 @@ export function checkRulePack(pack: RulePack, known: readonly Calendar[] = [], n
   checkLists(pack, report);
   checkRoutes(pack.routes, '/routes', report);
   checkRouting(pack.routing, report);
+  checkPlans(pack, report);
   checkConsent(pack.consent, report);
   if (milliseconds(pack.outage_grace.duration) === null)
     report('/outage_grace/duration', 'is not of weeks, days, hours, minutes and seconds, or is more than a hundred years');

@@ -5,6 +5,8 @@ import type { TimerStep } from '../core/clock.ts';
 import type {
   AgencyKind,
   Category,
+  CrisisKind,
+  CrisisPhase,
   DecisionKind,
   DecisionOutcome,
   LawfulGround,
@@ -40,6 +42,7 @@ export interface Tables {
   client_assertions: ClientAssertionTable;
   services: ServiceTable;
   capacities: CapacityTable;
+  crisis_modes: CrisisModeTable;
   idempotency_keys: IdempotencyKeyTable;
   rule_packs: RulePackTable;
   cases: CaseTable;
@@ -198,6 +201,26 @@ export interface ServiceTable extends Versioned {
   accepted: Generated<number>;
 }
 
+export interface CrisisModeTable {
+  id: string;
+  jurisdiction: string;
+  /** Empty: all of it. */
+  regions: string[];
+  kind: CrisisKind;
+  phase: CrisisPhase;
+  reason: string;
+  declared_by_agency_id: string;
+  staff_code: string;
+  started_at: Date;
+  expires_at: Date;
+  renewed: Generated<number>;
+  ended_at: Date | null;
+  /** Null: it was not renewed. */
+  ended_by_staff_code: string | null;
+  version: Generated<number>;
+  updated_at: Date;
+}
+
 export interface CapacityTable {
   agency_id: string;
   service: Service;
@@ -248,13 +271,15 @@ export interface CaseTable {
   stage_before_close: Stage | null;
   close_reason: string | null;
   group_id: string | null;
+  /** Under which crisis it was opened. */
+  crisis_mode_id: Generated<string | null>;
   opened_at: Date;
   closed_at: Date | null;
   version: Generated<number>;
   updated_at: Date;
 }
 
-type MaskedCaseView = Omit<CaseTable, 'stage_before_close' | 'close_reason' | 'group_id'>;
+type MaskedCaseView = Omit<CaseTable, 'stage_before_close' | 'close_reason' | 'group_id' | 'crisis_mode_id'>;
 
 export interface CaseKeyTable {
   case_id: string;
@@ -389,6 +414,8 @@ export interface ReferralTable extends Versioned {
   /** The sender's caseworker. */
   staff_code: string;
   /** When the router shall look at it again. */
+  /** Under which crisis it was made. */
+  crisis_mode_id: Generated<string | null>;
   router_due_at: Date | null;
 }
 

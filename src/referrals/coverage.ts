@@ -297,7 +297,7 @@ async function askCovered(
 
 async function startWelfareCheck(services: Services, tx: Tx, found: CaseRow, now: Date): Promise<void> {
   const [coordinator = null] = await listCoordinators(tx, found.jurisdiction);
-  const pack = await getCurrentRulePack(services, tx, found.jurisdiction);
+  const pack = await getCurrentRulePack(services, tx, found.jurisdiction, found.region);
   await startTimers(
     tx,
     {

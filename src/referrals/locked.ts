@@ -9,7 +9,7 @@ import { Problem } from '../core/problem.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { type Calendars, calendarsOf } from '../rules/calendars/store.ts';
-import { getRulePack } from '../rules/store.ts';
+import { packInForce } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { lockOpenTimers, type TimerRow } from '../timers/store.ts';
 import {
@@ -72,7 +72,7 @@ export async function lockReferral(
 /** The same for the service itself, which runs as a system role and has locked the case. */
 export async function loadLocked(services: Services, tx: Tx, id: string): Promise<LockedReferral> {
   const of = { referral_id: id };
-  const [{ referral, offers, pack_version, stage }, timers, grants, profile, parties] = await Promise.all([
+  const [{ referral, offers, rules, stage }, timers, grants, profile, parties] = await Promise.all([
     lockReferralRows(tx, id),
     lockOpenTimers(tx, of),
     listGrants(tx, of),
@@ -87,7 +87,7 @@ export async function loadLocked(services: Services, tx: Tx, id: string): Promis
     profile,
     stage,
     calendars: calendarsOf(services),
-    pack: await getRulePack(services, tx, referral.jurisdiction, pack_version),
+    pack: await packInForce(services, tx, referral, rules),
     ...partiesOf(parties),
     freed: new Set(),
   };

@@ -22,7 +22,7 @@ import { asSystem, type Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { seal } from '../platform/vault.ts';
 import { calendarsOf } from '../rules/calendars/store.ts';
-import { findPackVersion, getRulePack } from '../rules/store.ts';
+import { findRulesOfCase, packInForce } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { startTimers } from '../timers/apply.ts';
 import { listDisclosed } from './coverage.ts';
@@ -125,15 +125,11 @@ async function lockAndLook(
       findProfile(services, tx, { case_id }),
       listParties(tx, { case_id }, actor.agency_id),
       listCandidates(tx, { service, case_id }, services.now()),
-      findPackVersion(tx, { case_id }),
+      findRulesOfCase(tx, { case_id }),
     ]),
   );
-  const [found, assigned = null, [grants, profile, parties, providers, pack_version]] = await Promise.all([
-    locking,
-    asking,
-    looking,
-  ]);
-  const pack = await getRulePack(services, tx, found.jurisdiction, pack_version);
+  const [found, assigned = null, [grants, profile, parties, providers, rules]] = await Promise.all([locking, asking, looking]);
+  const pack = await packInForce(services, tx, found, rules);
   return { found, assigned, providers, grants, profile, pack, ...partiesOf(parties) };
 }
 
@@ -245,6 +241,7 @@ async function insertWithNeed(
         : null,
       sealed: seal(key, sealedPlace(id), sealed),
       places: placesNeeded(known),
+      crisis_mode_id: known.pack.crisis?.id ?? null,
       staff_code,
       created_at: now,
       updated_at: now,

@@ -6,6 +6,7 @@ import { type Actor, systemActor } from '../core/access.ts';
 import { ageAt } from '../core/case.ts';
 import type { AgencyKind } from '../core/codes.ts';
 import { isNamed, mayBeAsked } from '../core/consent.ts';
+import { modeUnder } from '../core/crisis.ts';
 import { Problem } from '../core/problem.ts';
 import { isReachable } from '../core/reach.ts';
 import { isLive, isTaken, OFFER_TIMERS } from '../core/referral.ts';
@@ -65,7 +66,8 @@ export async function rank(
       unreachable_agencies: await listUnreachable(tx, referral, providers, now),
     };
     const covered = (candidate: { id: string; kind: AgencyKind }) => mayBeAsked(referral, grants, candidate, now);
-    const ranked = rankCandidates(need, providers, pack, offers, covered, now);
+    const working = providers.map(it => ({ ...it, operating_mode: modeUnder(it.operating_mode, it.kind, pack.crisis) }));
+    const ranked = rankCandidates(need, working, pack, offers, covered, now);
     return { ranked, providers, tie_key: need.tie_key };
   });
 }

@@ -5,7 +5,7 @@ import { referralStatus } from '../core/referral.ts';
 import { asSystem, post, type Tx } from '../platform/database.ts';
 import { gatheredRows } from '../platform/gather.ts';
 import type { OfferTable, ReferralTable } from '../platform/tables.ts';
-import { versionInForce } from '../rules/store.ts';
+import { type InForce, rulesInForce } from '../rules/store.ts';
 
 export type ReferralRow = Selectable<ReferralTable>;
 export type OfferRow = Selectable<OfferTable>;
@@ -30,23 +30,23 @@ export async function lockCaseOfReferral(tx: Tx, id: string): Promise<void> {
 
 /**
  * Locks the referral, then its offers by id. After the case, before timers and capacity.
- * @returns the offers in the order in which they were made; `pack_version`: of the rule pack in force; `stage`: of the case
+ * @returns the offers in the order in which they were made; `rules`: what holds in its jurisdiction; `stage`: of the case
  */
 export async function lockReferralRows(
   tx: Tx,
   id: string,
-): Promise<{ referral: ReferralRow; offers: OfferRow[]; pack_version: number | null; stage: Stage }> {
+): Promise<{ referral: ReferralRow; offers: OfferRow[]; rules: InForce; stage: Stage }> {
   const locking = tx
     .selectFrom('referrals')
     .selectAll()
-    .select(versionInForce('referrals.jurisdiction').as('pack_version'))
+    .select(rulesInForce(sql.ref('referrals.jurisdiction')).as('rules'))
     .select(eb => eb.selectFrom('cases').select('stage').whereRef('cases.id', '=', 'referrals.case_id').as('stage'))
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();
   const offers = tx.selectFrom('offers').selectAll().where('referral_id', '=', id).orderBy('id').forUpdate().execute();
-  const [{ pack_version, stage, ...referral }, rows] = await Promise.all([locking, offers]);
-  return { referral, pack_version, stage: stage!, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
+  const [{ rules, stage, ...referral }, rows] = await Promise.all([locking, offers]);
+  return { referral, rules, stage: stage!, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
 }
 
 /** Nobody has said yes, and nobody is asked. */
@@ -77,6 +77,7 @@ const REFERRALS = gatheredRows(
     ended: true,
     staff_code: false,
     router_due_at: false,
+    crisis_mode_id: false,
     created_at: false,
     updated_at: true,
     version: true,

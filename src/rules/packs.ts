@@ -8,9 +8,9 @@ import fast from './packs/XB.json' with { type: 'json' };
 export const illustrativePack = (jurisdiction: string): RulePack => ({ ...(illustrative as unknown as RulePack), jurisdiction });
 
 /** A pack as it was written, perhaps before routing was part of it: where it is silent, the illustrative one speaks. */
-export const wholePack = (pack: Omit<RulePack, 'firewalls' | 'routing'> & Partial<RulePack>): RulePack => {
+export const wholePack = (pack: Omit<RulePack, 'firewalls' | 'routing' | 'crisis_plans'> & Partial<RulePack>): RulePack => {
   const { firewalls, routing } = illustrativePack(pack.jurisdiction);
-  return { firewalls, routing, ...pack };
+  return { firewalls, routing, crisis_plans: [], ...pack };
 };
 
 /** The demonstration's second jurisdiction: a night in seconds, the same for every urgency. */

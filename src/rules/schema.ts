@@ -1,14 +1,18 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import {
   AGENCY_KINDS,
+  CRISIS_KINDS,
+  CRISIS_PHASES,
   DECISION_KINDS,
   LAWFUL_GROUNDS,
+  OPERATING_MODES,
   PROTECTION_STATUSES,
   SERVICES,
   SOFT_RULES,
   STAGES,
   URGENCIES,
 } from '../core/codes.ts';
+import { REMOTE_ACTS, REMOTE_WAYS } from '../core/crisis.ts';
 import { BREACH_EFFECTS, ESCALATION_TARGETS, GUARDED_ACTS, TIMER_KINDS, WHOSE_CALENDAR } from '../core/policy.ts';
 import { CLOCKS } from '../core/reckoning.ts';
 import { OBLIGATIONS } from '../core/routes.ts';
@@ -67,6 +71,53 @@ const Policy = Named('Policy', {
 const years = () => Closed({ years: Type.Integer({ minimum: 0, maximum: OLDEST }), source: Source() });
 const duration = () => Closed({ duration: Duration(), source: Source() });
 
+const Route = Named('ServiceRoute', {
+  service: Code(SERVICES),
+  agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }),
+  obligation: Code(OBLIGATIONS),
+  when: Optional(
+    Closed({
+      urgency: Optional(Code(URGENCIES)),
+      stage: Optional(Code(STAGES)),
+      child: Optional(Type.Boolean()),
+      under_age: Optional(Type.Integer({ minimum: 1, maximum: OLDEST })),
+      protection_statuses: Optional(Codes(PROTECTION_STATUSES, { minItems: 1 })),
+      grouped: Optional(Type.Boolean({ description: 'Found together with others' })),
+    }),
+  ),
+  after: Optional(
+    Closed(
+      { service: Code(SERVICES), agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }) },
+      { description: 'Only when one of these has completed that service for the person; an emergency never waits for it' },
+    ),
+  ),
+  keep_together: Optional(Type.Boolean({ description: 'Those of one group go to one agency where they can' })),
+  names: Optional(Names()),
+  source: Source(),
+});
+
+const CrisisPlan = Named('CrisisPlan', {
+  kind: Code(CRISIS_KINDS),
+  phases: Optional(Codes(CRISIS_PHASES, { minItems: 1, description: 'Left out: in each of them' })),
+  names: Names(),
+  routes: Optional({ ...list(Route, 100), description: 'In place of those for the same services' }),
+  operating_modes: Optional(
+    list(Closed({ agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }), mode: Code(OPERATING_MODES) }), 20),
+  ),
+  remote_procedures: Optional(list(Closed({ act: Code(REMOTE_ACTS), how: Code(REMOTE_WAYS) }), 20)),
+  stretch: Optional(
+    list(
+      Closed({
+        policy: Text(60, 1),
+        urgency: Optional(Code(['urgent', 'routine'])),
+        factor: Type.Number({ exclusiveMinimum: 1, maximum: 10, multipleOf: 0.1, description: 'How many times as long' }),
+      }),
+      50,
+    ),
+  ),
+  source: Source(),
+});
+
 const document = {
   jurisdiction: Jurisdiction(),
   name: Text(100, 1),
@@ -94,33 +145,7 @@ const document = {
     200,
   ),
   certifications: list(Closed({ role: Code(['screener']), course: Text(100, 1), names: Names(), source: Source() }), 50),
-  routes: list(
-    Closed({
-      service: Code(SERVICES),
-      agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }),
-      obligation: Code(OBLIGATIONS),
-      when: Optional(
-        Closed({
-          urgency: Optional(Code(URGENCIES)),
-          stage: Optional(Code(STAGES)),
-          child: Optional(Type.Boolean()),
-          under_age: Optional(Type.Integer({ minimum: 1, maximum: OLDEST })),
-          protection_statuses: Optional(Codes(PROTECTION_STATUSES, { minItems: 1 })),
-          grouped: Optional(Type.Boolean({ description: 'Found together with others' })),
-        }),
-      ),
-      after: Optional(
-        Closed(
-          { service: Code(SERVICES), agency_kinds: Codes(AGENCY_KINDS, { minItems: 1 }) },
-          { description: 'Only when one of these has completed that service for the person; an emergency never waits for it' },
-        ),
-      ),
-      keep_together: Optional(Type.Boolean({ description: 'Those of one group go to one agency where they can' })),
-      names: Optional(Names()),
-      source: Source(),
-    }),
-    200,
-  ),
+  routes: list(Route, 200),
   firewalls: Optional(
     list(
       Closed({
@@ -132,6 +157,7 @@ const document = {
       50,
     ),
   ),
+  crisis_plans: Optional(list(CrisisPlan, 30)),
   routing: Optional(
     Closed({
       parallel_offers: Type.Integer({ minimum: 1, maximum: 3, description: 'How many agencies an emergency asks at once' }),

@@ -1,5 +1,6 @@
 import { type RawBuilder, sql } from 'kysely';
 import type { Calendar } from '../core/calendar.ts';
+import { type CrisisMode, crisisIn, underCrisis } from '../core/crisis.ts';
 import type { BreachEffect, Policy } from '../core/policy.ts';
 import { checkRulePack, inForce, type PackInForce, type RulePack } from '../core/rule-pack.ts';
 import type { Tx } from '../platform/database.ts';
@@ -12,9 +13,30 @@ export const ILLUSTRATIVE_VERSION = 0;
 /** A version of a pack never changes, so whatever was read of one database is good for as long as the process runs. */
 const read = new WeakMap<object, Map<string, PackInForce>>();
 
-/** The version in force in the jurisdiction that `jurisdiction` refers to, for a statement that asks for it beside other things. */
-export const versionInForce = (jurisdiction: string): RawBuilder<number | null> =>
-  sql<number | null>`(select max(p.version) from rule_packs p where p.jurisdiction = ${sql.ref(jurisdiction)})`;
+/** What holds in a jurisdiction, read in one go: the version of its pack, null where none was put, and the crises that nobody has ended. */
+export interface InForce {
+  version: number | null;
+  modes: (Omit<CrisisMode, 'expires_at'> & { expires_at: string })[] | null;
+}
+
+/** The same of the jurisdiction that `jurisdiction` names, for a statement that asks for it beside other things. */
+export const rulesInForce = (jurisdiction: RawBuilder<unknown>): RawBuilder<InForce> => sql<InForce>`json_build_object(
+  'version', (select max(p.version) from rule_packs p where p.jurisdiction = ${jurisdiction}),
+  'modes', (select json_agg(json_build_object(
+      'id', m.id, 'kind', m.kind, 'phase', m.phase, 'regions', m.regions, 'expires_at', m.expires_at) order by m.id)
+    from crisis_modes m where m.jurisdiction = ${jurisdiction} and m.ended_at is null))`;
+
+/** The pack that holds in a region now: its version in force, as a crisis there changes it. */
+export async function packInForce(
+  of: { pool: object; now(): Date },
+  tx: Tx,
+  { jurisdiction, region }: { jurisdiction: string; region: string | null },
+  { version, modes }: InForce,
+): Promise<PackInForce> {
+  const pack = await getRulePack(of, tx, jurisdiction, version);
+  const held = modes?.map(mode => ({ ...mode, expires_at: new Date(mode.expires_at) })) ?? [];
+  return underCrisis(pack, crisisIn(held, region, of.now()));
+}
 
 /**
  * The pack of a version; `null`: the illustrative one, where none was put.
@@ -47,21 +69,23 @@ export async function readRulePack(tx: Tx, jurisdiction: string, version: number
   return { ...asWrittenNow(document as StoredPack, standard), version };
 }
 
-/** The version in force in the jurisdiction of a case. */
-export async function findPackVersion(tx: Tx, { case_id }: { case_id: string }): Promise<number | null> {
-  const { version } = await tx
-    .selectFrom('rule_packs')
-    .select(({ fn }) => fn.max<number | null>('version').as('version'))
-    .where('jurisdiction', '=', eb => eb.selectFrom('cases').select('jurisdiction').where('id', '=', case_id))
-    .executeTakeFirstOrThrow();
-  return version;
+/** What holds in the jurisdiction of a case. */
+export async function findRulesOfCase(tx: Tx, { case_id }: { case_id: string }): Promise<InForce> {
+  const { rows } = await sql<{ rules: InForce }>`
+    select ${rulesInForce(sql.ref('c.jurisdiction'))} as rules from cases c where c.id = ${case_id}`.execute(tx);
+  return rows[0]?.rules ?? { version: null, modes: null };
 }
 
-/** The pack in force in `jurisdiction`. */
-export async function getCurrentRulePack(of: { pool: object }, tx: Tx, jurisdiction: string): Promise<PackInForce> {
-  const { rows } = await sql<{ version: number | null }>`
-    select max(version) as version from rule_packs where jurisdiction = ${jurisdiction}`.execute(tx);
-  return getRulePack(of, tx, jurisdiction, rows[0]!.version);
+/** The pack in force in `jurisdiction`, or in a region of it. */
+export async function getCurrentRulePack(
+  of: { pool: object; now(): Date },
+  tx: Tx,
+  jurisdiction: string,
+  region: string | null = null,
+): Promise<PackInForce> {
+  const { rows } = await sql<{ rules: InForce }>`
+    select ${rulesInForce(sql.ref('j.jurisdiction'))} as rules from (select ${jurisdiction}::text as jurisdiction) j`.execute(tx);
+  return packInForce(of, tx, { jurisdiction, region }, rows[0]!.rules);
 }
 
 /** When the version in force was put; undefined where none was. With `lock`, no other is put before this transaction ends. */
@@ -91,6 +115,7 @@ type StoredPack = Partial<Omit<PackInForce, 'policies' | 'outage_grace'>> & {
 
 const asWrittenNow = ({ policies, outage_grace, ...document }: StoredPack, standard: PackInForce): PackInForce => ({
   ...standard,
+  crisis_plans: [],
   ...document,
   outage_grace:
     typeof outage_grace === 'string'

@@ -1,5 +1,5 @@
 import { type Static, type TProperties, type TSchema, Type } from 'typebox';
-import { CATEGORIES, DECISION_KINDS, PAUSE_CODES, ROLES, STAGES, URGENCIES } from '../core/codes.ts';
+import { CATEGORIES, CRISIS_KINDS, CRISIS_PHASES, DECISION_KINDS, PAUSE_CODES, ROLES, STAGES, URGENCIES } from '../core/codes.ts';
 import { EVENT_TYPES, type EventType } from '../core/events.ts';
 import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode } from '../platform/http/openapi.ts';
 
@@ -110,6 +110,16 @@ const announced = (summary: string) =>
     `${summary}. Reserved: nothing emits it yet`,
     Type.Object(NUMBERED, { additionalProperties: true, description: 'Ids, codes and times' }),
   );
+
+const OF_CRISIS = {
+  crisis_mode_id: Id('crm'),
+  jurisdiction: Jurisdiction(),
+  regions: Type.Array(Region(), { description: 'Empty: the whole jurisdiction' }),
+  kind: Code(CRISIS_KINDS),
+  phase: Code(CRISIS_PHASES),
+  expires_at: Instant(),
+  notify: Notify,
+};
 
 const HowMany = Type.Integer({ minimum: 0 });
 const ByTrack = Closed({
@@ -236,8 +246,8 @@ export const EVENTS = {
   ),
   'duplicate.suspected': announced('Two cases may be of the same person'),
   'coverage.gap': announced('No agency can provide a service in a region'),
-  'crisis.started': announced('A crisis was declared'),
-  'crisis.ended': announced('A crisis is over'),
+  'crisis.started': event('A crisis was declared, or has entered another phase; to everybody who works there', data(OF_CRISIS)),
+  'crisis.ended': event('A crisis is over, or was not renewed', data(OF_CRISIS)),
 
   'endpoint.failing': event(
     'Somebody may not hear. `paused`: a webhook endpoint answered 410, the coordinator is told too. `unreachable`: an agency has no channel that takes offers; told to itself and the coordinator, and to the coordinator again where an emergency was offered to it all the same. `undelivered`: nobody there heard of emergencies within five minutes; a call to whoever is on duty',
@@ -288,6 +298,10 @@ export const EVENTS = {
       to: Instant(),
       cases: Closed({ opened: ByTrack, closed: ByTrack }),
       referrals: Closed({ made: HowMany, accepted: HowMany, declined: HowMany, expired: HowMany, completed: HowMany }),
+      in_crisis: Closed(
+        { opened: HowMany, made: HowMany },
+        { description: 'Of the cases opened and the referrals made, those under a crisis' },
+      ),
       clocks: Closed({ breached: HowMany, escalations: HowMany }),
       now: Closed({ unplaced: HowMany, unreachable: HowMany, undelivered: HowMany }),
       notify: Notify,

@@ -49,6 +49,8 @@ const OF_NO_CASE = [
   'getService',
   'getCapacity',
   'getRulePack',
+  'listCrisisModes',
+  'getCrisisMode',
   'listCodes',
   'listWebhookEndpoints',
   'getWebhookEndpoint',

@@ -81,6 +81,8 @@ t.test('the daily digest', async t => {
   ok(await sender.post('/v1/cases', caseBody({ track: 'anonymous', person: undefined })));
   const { referral, kase } = await ask({ urgency: 'emergency' });
   ok(await receiver.post(`/v1/referrals/${referral.id}/accept`));
+  const crisis = { kind: 'epidemic', phase: 'response', reason: 'a fictional fever' };
+  ok(await as('committee').post('/v1/jurisdictions/XA/crisis-modes', crisis));
   const declined = (await ask()).referral;
   ok(await receiver.post(`/v1/referrals/${declined.id}/decline`, { reason_code: 'unsafe' }));
   await ask({ urgency: 'emergency' });
@@ -116,6 +118,7 @@ t.test('the daily digest', async t => {
       to: '2026-11-21T22:00:00.000Z',
       cases: { opened: { total: 10 }, closed: { total: 1 } },
       referrals: { made: 3, accepted: 1, declined: 1, expired: 1, completed: 0 },
+      in_crisis: { opened: 2, made: 2 },
       notify: { roles: ['coordinator'] },
     });
     const [{ breached, escalated }] = (await lookAsOwner<{ breached: number; escalated: number }>(

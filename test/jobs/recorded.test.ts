@@ -38,6 +38,7 @@ const JOBS: Record<string, string[] | string> = {
   routing: ['referral.offer'],
   reach: ['agency.note_unreachable', 'agency.note_reachable'],
   undelivered: ['agency.call', 'agency.hear'],
+  crises: ['crisis_mode.expire'],
   digests: ['digest.tell'],
   hours: 'reckons on what an agency said of its hours, in the entry of that act; nobody says anything new',
   relay: 'numbers what acts have told, in the entries of those acts; nothing is decided',

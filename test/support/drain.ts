@@ -2,6 +2,7 @@ import { reckonHours } from '../../src/agencies/hours.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
+import { expireCrisisModes } from '../../src/rules/crisis-modes/commands.ts';
 import type { Services } from '../../src/services.ts';
 import { moveTimers } from '../../src/timers/moves.ts';
 import { fireDueTimers } from '../../src/timers/sweep.ts';
@@ -18,6 +19,7 @@ export async function drain(services: Services): Promise<void> {
   while (await moveTimers(services));
   while (await fireDueTimers(services, effects));
   while (await reckonHours(services));
+  while (await expireCrisisModes(services));
   while (await routeUnplaced(services));
   while (await relayEvents(services));
   await watchReach(services);

@@ -54,6 +54,10 @@ export const ANYBODY: readonly Role[] = ['operator', 'caseworker', 'screener', '
 
 const MATCH = { 'if-match': '*' };
 
+const CRISES = { scopes: ['directory', 'directory.read', 'clocks'], may: { health: ANYBODY, others: ANYBODY } } as const;
+const OF_CRISIS = { scopes: ['clocks'], may: { committee: COORDINATOR, others: NOT } } as const;
+const crisisParams = ({ jurisdiction, id }: Answer['body']) => ({ code: jurisdiction, id });
+
 const CALENDARS = {
   scopes: ['clocks', 'directory', 'directory.read', 'admin'],
   may: { health: ANYBODY, others: ANYBODY },
@@ -113,6 +117,16 @@ export function prepared(test: TestApp, them: Mechanism) {
   const newClient = async (by: 'health' | 'committee') =>
     ok(await as(by, 'supervisor').post(`${path}/clients`, { scopes: ['directory'], jwks: { keys: [jwk] } })).id as string;
 
+  let regions = 0;
+  /** One at a time holds in a region: each time that it is sent it is about another. */
+  const newCrisis = () => ({
+    kind: 'epidemic',
+    phase: 'response',
+    reason: 'a fictional fever',
+    get regions() {
+      return [`XB-${++regions}`];
+    },
+  });
   return {
     test,
     them,
@@ -139,6 +153,8 @@ export function prepared(test: TestApp, them: Mechanism) {
       const entries = [{ agency_id: agencies.health.id, staff_code: agencies.health.caseworkers[0].staff_code }];
       return ok(await as('committee').put('/v1/jurisdictions/XB/duty-roster', { entries }, { 'if-none-match': '*' }));
     }),
+    newCrisis,
+    crisis: async () => ok(await as('committee').post('/v1/jurisdictions/XB/crisis-modes', newCrisis())),
     deciding,
     /** A case on which `prosecution` decides, and which `health` holds, too. */
     undecided: once(async () => {
@@ -528,6 +544,20 @@ export const OPERATIONS: Record<string, Described> = {
       return { params: { code: jurisdiction }, body: { entries }, headers: MATCH };
     },
   },
+
+  startCrisisMode: {
+    scopes: ['clocks'],
+    may: { committee: COORDINATOR, others: NOT },
+    example: ({ newCrisis }) => ({ params: { code: 'XB' }, body: newCrisis() }),
+  },
+  listCrisisModes: { ...CRISES, example: async ({ crisis }) => ({ params: { code: (await crisis()).jurisdiction } }) },
+  getCrisisMode: { ...CRISES, example: async ({ crisis }) => ({ params: crisisParams(await crisis()) }) },
+  renewCrisisMode: { ...OF_CRISIS, example: async ({ crisis }) => ({ params: crisisParams(await crisis()), body: {} }) },
+  changeCrisisPhase: {
+    ...OF_CRISIS,
+    example: async ({ crisis }) => ({ params: crisisParams(await crisis()), body: { phase: 'post_crisis' } }),
+  },
+  endCrisisMode: { ...OF_CRISIS, example: async ({ crisis }) => ({ params: crisisParams(await crisis()) }) },
 
   waiveTimer: {
     scopes: ['clocks'],

@@ -44,7 +44,7 @@ export const makeDecision = (services: Services, actor: AgencyActor, case_id: st
     // Whoever decided before and was asked no more is nobody who decides.
     authorise(actor, 'decision.make', decides ? relations : relations.map(it => (it === 'authority' ? 'reader' : it)));
     await requireAssigned(services, tx, actor, case_id);
-    const pack = await getCurrentRulePack(services, tx, found.jurisdiction);
+    const pack = await getCurrentRulePack(services, tx, found.jurisdiction, found.region);
     const ways = waysOf(pack);
     const before = await asSystem(tx, 'router', tx => listDecisions(tx, { case_id }));
     const decided_at = requireSound(body, ways, { asked_at: asked_at!, before, now });

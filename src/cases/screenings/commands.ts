@@ -35,7 +35,7 @@ type Sealed = Pick<ScreeningBody, 'mode' | 'interview_language' | 'interpreter_u
 export const recordScreening = (services: Services, actor: AgencyActor, case_id: string, body: ScreeningBody) =>
   act(services, actor, 'screening.record', viewOf(services, actor), async (tx, now) => {
     const found = await lockOwnCase(services, tx, actor, case_id, 'screening.record');
-    const pack = await getCurrentRulePack(services, tx, found.jurisdiction);
+    const pack = await getCurrentRulePack(services, tx, found.jurisdiction, found.region);
     await requireCertificate(services, tx, actor, pack, now);
     requireNoInstrument(body);
     expectVersion(actor, found.version);

@@ -39,7 +39,7 @@ export const listReferralCandidates = (services: Services, actor: AgencyActor, i
         listGrants(tx, { case_id }),
         findProfile(services, tx, { case_id }),
         findCase(tx, case_id),
-        getCurrentRulePack(services, tx, referral.jurisdiction),
+        getCurrentRulePack(services, tx, referral.jurisdiction, referral.region),
       ]),
     );
     const { ranked, providers, tie_key } = await rank(

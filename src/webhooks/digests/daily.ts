@@ -58,7 +58,7 @@ async function tellDigest(services: Services, tx: Tx, { agency_id, jurisdiction,
 }
 
 async function countAll(tx: Tx, jurisdiction: string, { counted }: DueDigest, now: Date): Promise<Record<string, unknown>> {
-  const { opened, closed, unplaced, breached, ...referrals } = await asSystem(tx, 'clock', tx =>
+  const { opened, closed, unplaced, breached, opened_in_crisis, made_in_crisis, ...referrals } = await asSystem(tx, 'clock', tx =>
     countDay(tx, jurisdiction, counted),
   );
   const { escalations, unreachable } = await countTold(tx, jurisdiction, counted);
@@ -68,6 +68,7 @@ async function countAll(tx: Tx, jurisdiction: string, { counted }: DueDigest, no
     to: counted.to.toISOString(),
     cases: { opened: tellByTrack(opened), closed: tellByTrack(closed) },
     referrals,
+    in_crisis: { opened: opened_in_crisis, made: made_in_crisis },
     clocks: { breached, escalations },
     now: { unplaced, unreachable, undelivered: await countUndelivered(tx, jurisdiction, overdueAt(now)) },
   };

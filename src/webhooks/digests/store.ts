@@ -48,6 +48,9 @@ export interface Counts {
   opened: ByTrack;
   closed: ByTrack;
   made: number;
+  /** Of those opened and made, under a crisis. */
+  opened_in_crisis: number;
+  made_in_crisis: number;
   accepted: number;
   declined: number;
   expired: number;
@@ -65,9 +68,11 @@ export async function countDay(tx: Tx, jurisdiction: string, { from, to }: Span)
   const { rows } = await sql<Counts>`
     select c.*, r.*, o.*, t.* from
       (select json_build_object('named', ${cases('named', 'opened_at')}, 'anonymous', ${cases('anonymous', 'opened_at')}) as opened,
-        json_build_object('named', ${cases('named', 'closed_at')}, 'anonymous', ${cases('anonymous', 'closed_at')}) as closed
+        json_build_object('named', ${cases('named', 'closed_at')}, 'anonymous', ${cases('anonymous', 'closed_at')}) as closed,
+        count(*) filter (where crisis_mode_id is not null and ${within('opened_at')})::int as opened_in_crisis
         from cases where jurisdiction = ${jurisdiction}) c,
       (select count(*) filter (where ${within('created_at')})::int as made,
+        count(*) filter (where crisis_mode_id is not null and ${within('created_at')})::int as made_in_crisis,
         count(*) filter (where status = 'unplaced')::int as unplaced from referrals where jurisdiction = ${jurisdiction}) r,
       (select count(*) filter (where ${within('accepted_at')})::int as accepted, ${offers('declined')} as declined,
         ${offers('expired')} as expired, ${offers('completed')} as completed from offers where jurisdiction = ${jurisdiction}) o,
