@@ -1499,6 +1499,7 @@ CREATE TABLE offers (
 CREATE INDEX offers_case ON offers USING btree (case_id, agency_id);
 CREATE INDEX offers_inbox ON offers USING btree (agency_id, referral_id) WHERE latest;
 CREATE INDEX offers_pending ON offers USING btree (agency_id, service) INCLUDE (places) WHERE status = ANY (ARRAY['offered'::text, 'received'::text, 'info_requested'::text]);
+CREATE INDEX offers_taken ON offers USING btree (agency_id, service) WHERE status = ANY (ARRAY['accepted'::text, 'in_progress'::text]);
 ALTER TABLE offers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE offers FORCE ROW LEVEL SECURITY;
 CREATE POLICY forgotten ON offers AS RESTRICTIVE FOR SELECT TO PUBLIC
@@ -1557,7 +1558,9 @@ CREATE TABLE referrals (
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
   crisis_mode_id text COLLATE "C",
+  follows_referral_id text COLLATE "C",
   CONSTRAINT referrals_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT referrals_follows_referral_id_fkey FOREIGN KEY (follows_referral_id) REFERENCES referrals(id),
   CONSTRAINT referrals_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
   CONSTRAINT referrals_pkey PRIMARY KEY (id),
   CONSTRAINT referrals_recipient_agency_id_fkey FOREIGN KEY (recipient_agency_id) REFERENCES agencies(id),
@@ -1565,10 +1568,13 @@ CREATE TABLE referrals (
   CONSTRAINT referrals_sender_agency_id_fkey FOREIGN KEY (sender_agency_id) REFERENCES agencies(id)
 );
 CREATE INDEX referrals_case ON referrals USING btree (case_id);
+CREATE INDEX referrals_follows ON referrals USING btree (follows_referral_id) WHERE follows_referral_id IS NOT NULL;
+CREATE UNIQUE INDEX referrals_follows_open ON referrals USING btree (follows_referral_id) WHERE follows_referral_id IS NOT NULL AND ended IS NULL;
 CREATE INDEX referrals_jurisdiction ON referrals USING btree (jurisdiction, id);
 CREATE INDEX referrals_owner ON referrals USING btree (owner_agency_id, id);
 CREATE INDEX referrals_router_due ON referrals USING btree (router_due_at) WHERE router_due_at IS NOT NULL;
 CREATE INDEX referrals_sender ON referrals USING btree (sender_agency_id, id);
+CREATE INDEX referrals_unmet ON referrals USING btree (case_id) WHERE ended IS NULL AND (status <> ALL (ARRAY['accepted'::text, 'in_progress'::text]));
 CREATE INDEX referrals_waiting ON referrals USING btree (service, jurisdiction) WHERE status = ANY (ARRAY['unplaced'::text, 'waitlisted'::text]);
 ALTER TABLE referrals ENABLE ROW LEVEL SECURITY;
 ALTER TABLE referrals FORCE ROW LEVEL SECURITY;
@@ -1641,10 +1647,12 @@ CREATE TABLE services (
   assured_at timestamp with time zone NOT NULL DEFAULT now(),
   asked integer NOT NULL DEFAULT 0,
   accepted integer NOT NULL DEFAULT 0,
+  follow_on_since timestamp with time zone,
   CONSTRAINT services_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT services_pkey PRIMARY KEY (agency_id, service)
 );
 CREATE INDEX services_by_service ON services USING btree (service);
+CREATE INDEX services_follow_on ON services USING btree (agency_id, service) WHERE follow_on_since IS NOT NULL;
 CREATE INDEX services_hours ON services USING btree (hours_until) WHERE hours_until IS NOT NULL;
 ALTER TABLE services ENABLE ROW LEVEL SECURITY;
 ALTER TABLE services FORCE ROW LEVEL SECURITY;

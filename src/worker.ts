@@ -4,6 +4,7 @@ import { startLogWatch } from './audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
 import { type Loop, startLoop } from './platform/loop.ts';
+import { makeFollowOns } from './referrals/follow-ons.ts';
 import { routeUnplaced } from './referrals/router.ts';
 import { timerEffects } from './referrals/timer-effects.ts';
 import { expireCrisisModes } from './rules/crisis-modes/commands.ts';
@@ -24,6 +25,8 @@ export interface Worker {
 const SWEEP_EVERY_MS = 200;
 /** How soon what runs follows a calendar that has changed. */
 const MOVE_EVERY_MS = 1_000;
+/** How soon somebody else is asked for those whom a service leaves. */
+const FOLLOW_EVERY_MS = 1_000;
 /** Of what lies days ahead. */
 const WARN_EVERY_MS = 10_000;
 /** What lies weeks ahead. */
@@ -58,6 +61,10 @@ export function startWorker(services: Services): Worker {
     startLoop('crises', { every_ms: WARN_EVERY_MS, log, failed }, () => expireCrisisModes(services)),
     startLoop('hours', { every_ms: HOURS_EVERY_MS, log, failed }, () => reckonHours(services)),
     startLoop('digests', { every_ms: REACH_EVERY_MS, log, failed }, () => tellDigests(services)),
+    startLoop('follow-ons', { every_ms: FOLLOW_EVERY_MS, log, failed }, async () => {
+      await makeFollowOns(services);
+      return false;
+    }),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),
   ];
   const webhooks = startWebhookJobs(services);

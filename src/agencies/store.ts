@@ -131,6 +131,18 @@ export async function saveHours(
   await tx.updateTable('services').set(hours).where('agency_id', '=', agency_id).where('service', '=', service).execute();
 }
 
+/**
+ * Brings up to date since when those served by the agency need a follow-on: while it is suspended or closed, or the service is.
+ * Called when any of that may have changed; who needs one is looked for after the commit.
+ */
+export const refreshFollowOns = (tx: Tx, agency_id: string, now: Date): void => {
+  const refreshed = sql`
+    update services s set follow_on_since = case
+      when 'suspended' in (s.status, a.status) or a.operating_mode = 'closed' then coalesce(s.follow_on_since, ${now}) end
+    from agencies a where a.id = s.agency_id and s.agency_id = ${agency_id}`;
+  post(tx, refreshed.execute(tx));
+};
+
 type ServiceChange = Updateable<ServiceTable> & { agency_id: string; service: Service };
 
 export const findCapacity = (tx: Tx, agency_id: string, service: Service): Promise<CapacityRow | undefined> =>

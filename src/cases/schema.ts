@@ -18,6 +18,7 @@ import {
 } from '../core/codes.ts';
 import { EVENT_TYPES } from '../core/events.ts';
 import { REFERENCE_PATTERN } from '../core/ids.ts';
+import { WHY_UNMET } from '../core/unmet.ts';
 import {
   Closed,
   Code,
@@ -182,6 +183,21 @@ export const CaseView = Named('Case', {
   ),
   version: Type.Integer(),
   updated_at: Optional(Instant()),
+  unmet: Optional(
+    Type.Array(
+      Closed({
+        service: Code(SERVICES),
+        since: Instant(),
+        why: Type.String({
+          ...Code(WHY_UNMET),
+          description: '`asked`: by a referral that nobody has taken; `law`: the rules demand it; `need`: the case has it',
+        }),
+      }),
+      {
+        description: 'For owner and coordinator: services without a live one. The coordinator is told those that were asked for',
+      },
+    ),
+  ),
   data: Optional(CategoryData),
   withheld: Optional(Codes(CATEGORIES, { description: 'Categories without a grant, whether they hold anything or not' })),
   categories_held: Optional(Codes(CATEGORIES, { description: 'Of a party whose offer has ended: what it has to delete' })),
@@ -194,6 +210,11 @@ export const CaseQuery = {
   risk: Optional(Code(RISKS)),
   reference: Optional(Text(40)),
   status: Optional(Code(['open', 'closed'])),
+  unmet: Optional(
+    Type.Boolean({
+      description: 'Whether a service was asked for that nobody provides; other needs are sealed, and not looked for',
+    }),
+  ),
 };
 
 export const CloseBody = Closed({ reason_code: Code(CLOSE_REASONS) });

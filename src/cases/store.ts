@@ -96,7 +96,16 @@ export interface CaseFilter {
   risk?: string;
   reference?: string;
   status?: 'open' | 'closed';
+  /** Whether a service was asked for that nobody provides: what else the person needs is sealed, and not looked for. */
+  unmet?: boolean;
 }
+
+/** As core/unmet.ts says it of what is asked for. */
+const UNMET = sql<boolean>`(stage not in ('closed', 'withdrawn') and exists (
+  select from referrals r where r.case_id = masked_cases.id and r.service <> 'case_management'
+    and r.ended is null and r.status not in ('accepted', 'in_progress')
+    and not exists (select from referrals served where served.case_id = r.case_id and served.service = r.service
+      and served.status in ('accepted', 'in_progress'))))`;
 
 /** Cases of an owner, or as a coordinator sees them; newest first. */
 export const listCases = (
@@ -119,6 +128,7 @@ export const listCases = (
     .$if(filter.risk !== undefined, query => query.where('risk', '=', filter.risk!))
     .$if(filter.reference !== undefined, query => query.where('reference', '=', filter.reference!))
     .$if(filter.status !== undefined, query => query.where('closed_at', filter.status === 'open' ? 'is' : 'is not', null))
+    .$if(filter.unmet !== undefined, query => query.where(UNMET, '=', filter.unmet!))
     .$if(before_id !== undefined, query => query.where('id', '<', before_id!))
     .orderBy('id', 'desc')
     .limit(limit)

@@ -1,11 +1,17 @@
 import { record } from '../audit/record.ts';
 import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from '../core/access.ts';
+import { ageAt } from '../core/case.ts';
 import { CATEGORIES, type Category } from '../core/codes.ts';
 import { parseReference } from '../core/ids.ts';
 import { raise } from '../core/problem.ts';
+import { demandedServices } from '../core/routes.ts';
+import type { PackInForce } from '../core/rule-pack.ts';
+import { type AskedFor, type Needs, unmetNeeds } from '../core/unmet.ts';
 import { type Tx, transact } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { type Disclosed, listDisclosed, withheldNow } from '../referrals/coverage.ts';
+import { listAskedFor } from '../referrals/store.ts';
+import { findRulesOfCase, packInForce } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { askAssigned, requireAssigned } from './assignments.ts';
 import type { CaseView } from './schema.ts';
@@ -18,6 +24,7 @@ import {
   listReopenings,
   lockVisibleCase,
   type Ownership,
+  type SealedData,
 } from './store.ts';
 
 /**
@@ -64,11 +71,13 @@ export async function viewCase(
   id: string,
   finding: Promise<CaseRow | undefined> = findCase(tx, id),
 ): Promise<CaseView> {
-  const [row, assigned, sealed, all_reopenings] = await Promise.all([
+  const [row, assigned, sealed, all_reopenings, asked, rules] = await Promise.all([
     finding,
     askAssigned(tx, { case_id: id }, actor.agency_id),
-    findSealed(services, tx, { case_id: id }, CATEGORIES),
+    findSealed(services, tx, { case_id: id }, [...CATEGORIES, 'profile']),
     listReopenings(services, tx, id),
+    listAskedFor(tx, id),
+    findRulesOfCase(tx, { case_id: id }),
   ]);
   const found = row ?? raise('not_found');
   const relations = await caseRelations(tx, actor, found);
@@ -79,6 +88,7 @@ export async function viewCase(
     const withheld = await withheldNow(tx, found, services.now());
     const shown = CATEGORIES.filter(category => !withheld.includes(category));
     const { close_reason, group_id, owned_since } = found;
+    const pack = await packInForce(services, tx, found, rules);
     // Why is said in free words: those of an owner before are a narrative, and told as one.
     const reopenings = all_reopenings.filter(
       ({ reopened_at }) => !withheld.includes('narrative') || (owned_since !== null && new Date(reopened_at) > owned_since),
@@ -88,6 +98,7 @@ export async function viewCase(
       close_reason,
       group_id,
       ...(reopenings.length > 0 ? { reopenings } : {}),
+      unmet: unmetFor(found, asked, needsOf(found, sealed, withheld, pack, services.now())),
       data: sealed.open(shown),
       withheld,
     } as CaseView;
@@ -105,7 +116,36 @@ export async function viewCase(
       deletion_due_at: stub.deletion_due_at?.toISOString() ?? null,
     };
   }
-  return instants(masked(found)) as CaseView;
+  // What was asked for stands in the coordinator's queue; what else the person needs is nobody's but the owner's.
+  return { ...instants(masked(found)), unmet: unmetFor(found, asked, { needs: [], demanded: [] }) } as CaseView;
+}
+
+type Needed = Pick<Needs, 'needs' | 'demanded'>;
+
+const unmetFor = (found: CaseRow, asked: readonly AskedFor[], needed: Needed) =>
+  unmetNeeds(asked, { ...found, ...needed }).map(({ since, ...unmet }) => ({ ...unmet, since: since.toISOString() }));
+
+/** By which an owner would learn how old the person is, or under whose protection. */
+const IN_LAW: readonly Category[] = ['identity', 'demographics', 'protection_status'];
+
+/** What the case has as needs, and what the law demands, as far as the owner sees that of which they tell. Of nobody known, nothing. */
+function needsOf(found: CaseRow, sealed: SealedData, withheld: readonly Category[], pack: PackInForce, now: Date): Needed {
+  const profile = sealed.profile();
+  if (!profile || found.track === 'anonymous') return { needs: [], demanded: [] };
+  const facts = {
+    urgency: found.risk === 'immediate' ? 'emergency' : 'urgent',
+    stage: found.stage,
+    age: ageAt(profile, now),
+    adult_age: pack.consent.adult_age.years,
+    protection_status: profile.protection_status,
+    grouped: found.group_id !== null,
+    complainant: profile.complainant,
+    completed: [],
+  } as const;
+  return {
+    needs: withheld.includes('health') ? [] : profile.needs,
+    demanded: withheld.some(category => IN_LAW.includes(category)) ? [] : demandedServices(pack.routes, facts),
+  };
 }
 
 const without = (shown: readonly Category[]): Category[] => CATEGORIES.filter(category => !shown.includes(category));

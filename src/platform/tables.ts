@@ -199,6 +199,8 @@ export interface ServiceTable extends Versioned {
   /** How often it was asked lately, and how often it said yes: counted by and by. */
   asked: Generated<number>;
   accepted: Generated<number>;
+  /** Since when it is suspended, or its agency suspended or closed: those served there need a follow-on. */
+  follow_on_since: Generated<Date | null>;
 }
 
 export interface CrisisModeTable {
@@ -417,6 +419,8 @@ export interface ReferralTable extends Versioned {
   /** Under which crisis it was made. */
   crisis_mode_id: Generated<string | null>;
   router_due_at: Date | null;
+  /** It goes on with the service of this one, whose receiver leaves. */
+  follows_referral_id: string | null;
 }
 
 export interface InvokedGround {

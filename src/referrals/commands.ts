@@ -20,6 +20,7 @@ import {
 } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
+import { arrivedElsewhere } from './follow-ons.ts';
 import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
 import { type Carrying, carryOut, finish } from './progress.ts';
@@ -179,6 +180,7 @@ export const confirmHandover = (
       const { accompanied_by } = body;
       const arrived_at = new Date(body.arrived_at).toISOString();
       return {
+        notices: await arrivedElsewhere(tx, locked),
         change: {
           ...(accepts ? await holdPlaces(tx, locked, offer!, body.over_capacity ?? false) : {}),
           ...(await exchanged(services, tx, offer, exchange => ({ ...exchange, handover: { arrived_at, accompanied_by } }))),
@@ -239,7 +241,9 @@ export const completeReferral = (
 ) =>
   actOn(services, actor, id, 'complete', async (tx, { locked, offer, now }) => {
     await requireServed(tx, locked.referral.case_id, guardedEnd('complete', body.outcome_code), now);
-    return { code: body.outcome_code, change: await noted(services, tx, offer, 'complete', body.note, now) };
+    // The person is left without, as far as anybody has said yes elsewhere.
+    const also = locked.follow_on === 'asked' ? locked.coordinators : [];
+    return { code: body.outcome_code, told: { also }, change: await noted(services, tx, offer, 'complete', body.note, now) };
   });
 
 /**
@@ -263,7 +267,7 @@ interface Standing {
   now: Date;
 }
 
-type Prepared = Pick<Carrying, 'code' | 'change' | 'due_at'> & { follow?: () => Promise<unknown> };
+type Prepared = Pick<Carrying, 'code' | 'change' | 'due_at' | 'told' | 'notices'> & { follow?: () => Promise<unknown> };
 
 interface Particulars {
   /** Refuses what contradicts what is known: said before versions and states are looked at. */
@@ -311,9 +315,9 @@ const actOn = (
       const decision = decide(verb, party, { ended: referral.ended, offers }, offer, now, {
         by_telephone: told_by !== undefined,
       });
-      const { code, change, due_at, follow } = await prepare(tx, { locked, offer, now });
+      const { follow, change, ...prepared } = await prepare(tx, { locked, offer, now });
 
-      const said: Carrying = { action, code, due_at, change: party === 'receiver' ? answeredBy(actor, change) : change };
+      const said: Carrying = { ...prepared, action, change: party === 'receiver' ? answeredBy(actor, change) : change };
       const carrying = told_by ? await recorded(services, tx, offer!, { verb, party, told_by }, said, now) : said;
       const receipt = await carryOut(services, tx, actor, locked, decision, carrying, now);
       await moveCase(services, tx, actor, locked, offer, decision, now);

@@ -14,6 +14,7 @@ import type { Services } from '../services.ts';
 import { lockOpenTimers, type TimerRow } from '../timers/store.ts';
 import {
   type AgencyFacts,
+  type FollowOnState,
   listParties,
   lockCaseOfReferral,
   lockReferralRows,
@@ -38,6 +39,8 @@ export interface LockedReferral {
   /** The coordination committees of its jurisdiction. */
   coordinators: string[];
   agencies: Map<string, AgencyFacts>;
+  /** What became of the open referral that goes on with its service; null: there is none. */
+  follow_on: FollowOnState | null;
   /** Those who offer the service, once somebody has looked. */
   providers?: CandidateRow[];
   /** What the agency that acts has for this service, locked, where the act may take of it. */
@@ -72,7 +75,7 @@ export async function lockReferral(
 /** The same for the service itself, which runs as a system role and has locked the case. */
 export async function loadLocked(services: Services, tx: Tx, id: string): Promise<LockedReferral> {
   const of = { referral_id: id };
-  const [{ referral, offers, rules, stage }, timers, grants, profile, parties] = await Promise.all([
+  const [{ referral, offers, rules, stage, follow_on }, timers, grants, profile, parties] = await Promise.all([
     lockReferralRows(tx, id),
     lockOpenTimers(tx, of),
     listGrants(tx, of),
@@ -86,6 +89,7 @@ export async function loadLocked(services: Services, tx: Tx, id: string): Promis
     grants,
     profile,
     stage,
+    follow_on,
     calendars: calendarsOf(services),
     pack: await packInForce(services, tx, referral, rules),
     ...partiesOf(parties),

@@ -243,10 +243,20 @@ async function insertWithNeed(
       places: placesNeeded(known),
       crisis_mode_id: known.pack.crisis?.id ?? null,
       staff_code,
+      follows_referral_id: null,
       created_at: now,
       updated_at: now,
     }),
   );
   const { assigned: _assigned, ...facts } = known;
-  return { ...facts, referral, stage: found.stage, calendars: calendarsOf(services), offers: [], timers: [], freed: new Set() };
+  return {
+    ...facts,
+    referral,
+    stage: found.stage,
+    calendars: calendarsOf(services),
+    offers: [],
+    timers: [],
+    follow_on: null,
+    freed: new Set(),
+  };
 }

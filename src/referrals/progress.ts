@@ -35,6 +35,8 @@ export interface Carrying {
   /** When the clock that it starts shall fall due, instead of what the policy says. */
   due_at?: Date | null;
   told?: Told;
+  /** Beside the event of the act. */
+  notices?: readonly Notice[];
   /** What the trail keeps of it beside. */
   detail?: Record<string, string>;
 }
@@ -84,6 +86,7 @@ export async function carryOut(
       // Those whose offers ended because another said yes, or the sender cancelled.
       ...others.map(other => noticeOf('referral.cancelled', locked, { offer: other, parties: ['receiver'] })),
       ...deletions,
+      ...(carrying.notices ?? []),
     ],
   });
 }
@@ -93,8 +96,8 @@ const isOutsider = (agency_id: string, { referral }: LockedReferral, offer: Offe
   offer.accepted_at === null &&
   ![referral.owner_agency_id, referral.sender_agency_id].includes(agency_id);
 
-/** Ends a request to take a case over that is not the sender's to give any more. */
-export async function cancelTransfer(services: Services, tx: Tx, locked: LockedReferral, now: Date): Promise<void> {
+/** Ends in the sender's name what nobody needs any more: the case is not its to give, or another goes on with the service. */
+export async function cancelNeedless(services: Services, tx: Tx, locked: LockedReferral, now: Date): Promise<void> {
   const decision = decide('cancel', 'sender', { ended: locked.referral.ended, offers: locked.offers }, undefined, now);
   await carryOut(services, tx, ROUTER, locked, decision, { action: 'referral.cancel', code: 'need_met_elsewhere' }, now);
   finish(tx, locked, now);

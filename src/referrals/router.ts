@@ -20,7 +20,7 @@ import { endReferralTimers, startTimers } from '../timers/apply.ts';
 import { listChannels } from '../webhooks/reach/store.ts';
 import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
-import { cancelTransfer, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
+import { cancelNeedless, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
 import { findRoutingFacts } from './routing-store.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
 import { insertOffer, listRoutingDue, type OfferRow, saveRoutingDue } from './store.ts';
@@ -114,7 +114,8 @@ const listUnreachable = async (
 
 /**
  * Asks the agency that ranks first; for an emergency as many at once as the rule pack says. With none left and no live offer, the referral is unplaced: sender, owner and coordinator
- * are told, and the coordinator's clock starts.
+ * are told, and the coordinator's clock starts. Where a follow-on goes on with the service nobody is asked beside it, and once
+ * somebody said yes to that the referral ends.
  * @param quietly for another try at a referral that is unplaced already: says nothing where nothing has changed
  * @returns whether an agency was asked
  */
@@ -126,7 +127,12 @@ export async function askNext(
   now: Date,
   { quietly = false } = {},
 ): Promise<boolean> {
-  const { ranked, providers } = await rank(services, tx, locked, now);
+  if (locked.follow_on === 'taken') {
+    await cancelNeedless(services, tx, locked, now);
+    return false;
+  }
+  // Who is asked is the follow-on's matter; this one waits for what becomes of that.
+  const { ranked, providers } = locked.follow_on ? NOBODY : await rank(services, tx, locked, now);
   const possible = ranked.filter(candidate => candidate.excluded_by.length === 0);
   const asked = locked.offers.filter(isAsked).length;
   for (const { agency_id } of possible.slice(0, atOnce(locked) - asked)) {
@@ -137,6 +143,8 @@ export async function askNext(
   if (!quietly && !locked.offers.some(isLive)) await leaveUnplaced(services, tx, cause, locked, now);
   return false;
 }
+
+const NOBODY: Pick<Awaited<ReturnType<typeof rank>>, 'ranked' | 'providers'> = { ranked: [], providers: [] };
 
 /** One place for the person and one for each dependant, as they are known now. */
 export const placesNeeded = ({ profile }: Pick<LockedReferral, 'profile'>): number => 1 + (profile()?.dependants ?? 0);
@@ -163,8 +171,11 @@ const ROUTE_AGAIN_MS = 60_000;
 /** One that could not be routed, for the database went away, say. */
 const TRY_AGAIN_MS = 10_000;
 
-const routeAgainAt = ({ referral }: LockedReferral, now: Date): Date | null =>
-  goesOnByItself(referral) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
+const routeAgainAt = (locked: LockedReferral, now: Date): Date | null =>
+  isRouted(locked) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
+
+/** What the router looks at: what goes on by itself, and what ends once its follow-on was taken. */
+const isRouted = ({ referral, follow_on }: LockedReferral): boolean => goesOnByItself(referral) || follow_on !== null;
 
 /** How many agencies are asked beside each other. */
 const atOnce = ({ referral, pack }: LockedReferral): number =>
@@ -180,8 +191,8 @@ export async function goOn(services: Services, tx: Tx, cause: Actor, locked: Loc
   const live = locked.offers.filter(isLive);
   // The router goes on asking beside a waiting list, and in an emergency beside those whom it asks already.
   if (live.some(isTaken) || live.filter(isAsked).length >= atOnce(locked)) return;
-  if (!isStillGiven(locked.referral)) await cancelTransfer(services, tx, locked, now);
-  else if (goesOnByItself(locked.referral)) await askNext(services, tx, cause, locked, now, { quietly: live.length > 0 });
+  if (!isStillGiven(locked.referral)) await cancelNeedless(services, tx, locked, now);
+  else if (isRouted(locked)) await askNext(services, tx, cause, locked, now, { quietly: live.length > 0 });
   else if (live.length > 0) return;
   else await leaveUnplaced(services, tx, cause, locked, now);
 }
@@ -271,7 +282,7 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
       await lockCase(tx, case_id, 'share');
       const locked = await loadLocked(services, tx, id);
       const { referral, offers } = locked;
-      const waits = !referral.ended && offers.filter(isLive).every(isWaiting) && goesOnByItself(referral);
+      const waits = !referral.ended && offers.filter(isLive).every(isWaiting) && isRouted(locked);
       saveRoutingDue(tx, id, waits ? routeAgainAt(locked, now) : null);
       if (!waits) return;
       if (await askNext(services, tx, router, locked, now, { quietly: true })) finish(tx, locked, now);

@@ -138,6 +138,8 @@ export const ReferralView = Named('Referral', {
   ...summary,
   routing: Optional(Code(['direct', 'automatic'])),
   fallback: Optional(Type.Boolean()),
+  follows: Optional({ ...Id('ref'), description: 'It goes on with the service of this one, whose receiver leaves' }),
+  followed_by: Optional({ ...Id('ref'), description: 'Goes on with the service, for the receiver leaves' }),
   lawful_ground: Optional(GroundView),
   note: Optional(Type.String()),
   requirements: Optional(ReferralBody.properties.requirements),

@@ -2,6 +2,7 @@ import { type Selectable, sql } from 'kysely';
 import type { CaseOf } from '../cases/store.ts';
 import type { AgencyKind, OfferStatus, ReferralStatus, Service, Stage } from '../core/codes.ts';
 import { referralStatus } from '../core/referral.ts';
+import type { AskedFor } from '../core/unmet.ts';
 import { asSystem, post, type Tx } from '../platform/database.ts';
 import { gatheredRows } from '../platform/gather.ts';
 import type { OfferTable, ReferralTable } from '../platform/tables.ts';
@@ -28,25 +29,37 @@ export async function lockCaseOfReferral(tx: Tx, id: string): Promise<void> {
   await sql`select lock_case_of_referral(${id})`.execute(tx);
 }
 
+/** Whether anybody has said yes to a follow-on. */
+export type FollowOnState = 'asked' | 'taken';
+
 /**
  * Locks the referral, then its offers by id. After the case, before timers and capacity.
- * @returns the offers in the order in which they were made; `rules`: what holds in its jurisdiction; `stage`: of the case
+ * @returns the offers in the order in which they were made; `rules`: what holds in its jurisdiction; `stage`: of the case;
+ *   `follow_on`: what became of the open referral that goes on with its service
  */
 export async function lockReferralRows(
   tx: Tx,
   id: string,
-): Promise<{ referral: ReferralRow; offers: OfferRow[]; rules: InForce; stage: Stage }> {
+): Promise<{ referral: ReferralRow; offers: OfferRow[]; rules: InForce; stage: Stage; follow_on: FollowOnState | null }> {
   const locking = tx
     .selectFrom('referrals')
     .selectAll()
     .select(rulesInForce(sql.ref('referrals.jurisdiction')).as('rules'))
     .select(eb => eb.selectFrom('cases').select('stage').whereRef('cases.id', '=', 'referrals.case_id').as('stage'))
+    .select(eb =>
+      eb
+        .selectFrom('referrals as f')
+        .select(sql<FollowOnState>`case when f.status in ('accepted', 'in_progress') then 'taken' else 'asked' end`.as('state'))
+        .whereRef('f.follows_referral_id', '=', 'referrals.id')
+        .where('f.ended', 'is', null)
+        .as('follow_on'),
+    )
     .where('id', '=', id)
     .forUpdate()
     .executeTakeFirstOrThrow();
   const offers = tx.selectFrom('offers').selectAll().where('referral_id', '=', id).orderBy('id').forUpdate().execute();
-  const [{ rules, stage, ...referral }, rows] = await Promise.all([locking, offers]);
-  return { referral, rules, stage: stage!, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
+  const [{ rules, stage, follow_on, ...referral }, rows] = await Promise.all([locking, offers]);
+  return { referral, rules, follow_on, stage: stage!, offers: rows.sort((a, b) => a.ordinal - b.ordinal) };
 }
 
 /** Nobody has said yes, and nobody is asked. */
@@ -78,6 +91,7 @@ const REFERRALS = gatheredRows(
     staff_code: false,
     router_due_at: false,
     crisis_mode_id: false,
+    follows_referral_id: false,
     created_at: false,
     updated_at: true,
     version: true,
@@ -280,6 +294,30 @@ export const listFollowedUp = (tx: Tx, case_id: string): Promise<{ id: string; f
     )
     .where('r.case_id', '=', case_id)
     .where('r.ended', '=', 'completed')
+    .orderBy('r.id')
+    .execute();
+
+/** What was asked for of a case, as far as whoever runs `tx` may know, and what came of it. */
+export const listAskedFor = (tx: Tx, case_id: string): Promise<AskedFor[]> =>
+  tx
+    .selectFrom('referrals as r')
+    .select(['r.service', 'r.created_at', 'r.status'])
+    .select(eb => [
+      eb
+        .selectFrom('offers as o')
+        .select('o.reason_code')
+        .whereRef('o.referral_id', '=', 'r.id')
+        .where('o.status', '=', 'completed')
+        .limit(1)
+        .as('outcome'),
+      eb
+        .selectFrom('offers as o')
+        .select(({ fn }) => fn.max('o.ended_at').as('at'))
+        .whereRef('o.referral_id', '=', 'r.id')
+        .where('o.accepted_at', 'is not', null)
+        .as('served_until'),
+    ])
+    .where('r.case_id', '=', case_id)
     .orderBy('r.id')
     .execute();
 

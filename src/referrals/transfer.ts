@@ -12,7 +12,7 @@ import { endDeletionTimers, OWNER_DUTIES } from '../timers/apply.ts';
 import { lockOpenTimers } from '../timers/store.ts';
 import { forgiveDisclosure, insertOwnership, listDisclosures, listOwnerships, saveDisclosure } from './disclosure-store.ts';
 import { isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
-import { cancelTransfer, startDeletion } from './progress.ts';
+import { cancelNeedless, startDeletion } from './progress.ts';
 import { listOpenReferralIds, type OfferRow, saveOwnerEverywhere } from './store.ts';
 
 /**
@@ -144,6 +144,6 @@ async function cancelOtherTransfers(services: Services, tx: Tx, { referral }: Lo
   const others = await asSystem(tx, 'router', tx => listOpenReferralIds(tx, referral.case_id, 'case_management'));
   for (const id of others.filter(other => other !== referral.id)) {
     const locked = await asSystem(tx, 'router', tx => loadLocked(services, tx, id));
-    if (!locked.offers.some(({ status }) => status === 'in_progress')) await cancelTransfer(services, tx, locked, now);
+    if (!locked.offers.some(({ status }) => status === 'in_progress')) await cancelNeedless(services, tx, locked, now);
   }
 }

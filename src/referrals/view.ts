@@ -14,6 +14,7 @@ import { listReferralTimers, listWhereabouts } from '../timers/store.ts';
 import { isPartyTo, timerView } from '../timers/view.ts';
 import { openCategories, withheldNow } from './coverage.ts';
 import { type DisclosureRow, listDisclosures } from './disclosure-store.ts';
+import { findFollowOn } from './follow-on-store.ts';
 import { ownOffer, referralRelations } from './locked.ts';
 import { agencyOf } from './notices.ts';
 import type { OfferView, ReferralView } from './schema.ts';
@@ -62,7 +63,7 @@ async function seeReferral(
 ): Promise<{ view: ReferralView; case_id: string }> {
   const of = { referral_id: id };
   // Under the caller's own wall: a receiver gets its own offers, the others all.
-  const [found, assigned, offers, asked, all_timers, whereabouts, disclosures, sealed] = await Promise.all([
+  const [found, assigned, offers, asked, all_timers, whereabouts, disclosures, sealed, followed_by] = await Promise.all([
     findReferral(tx, id),
     askAssigned(tx, of, actor.agency_id),
     listOffers(tx, id),
@@ -71,6 +72,7 @@ async function seeReferral(
     listWhereabouts(tx, of),
     listDisclosures(tx, of, actor.agency_id),
     findSealedFor(services, tx, id, actor.agency_id),
+    findFollowOn(tx, id),
   ]);
   const referral = found ?? raise('not_found');
   const relations = referralRelations(actor, referral, offers);
@@ -106,7 +108,7 @@ async function seeReferral(
   const view = {
     ...summaryOf(referral, own?.status ?? referral.status, mayNameCase(relations, own)),
     ...(own && !isLive(own) && !sees_all ? stubOf(own, disclosures) : {}),
-    ...(manages ? { routing: referral.routing, fallback: referral.fallback } : {}),
+    ...(manages ? { routing: referral.routing, fallback: referral.fallback, ...linksOf(referral, followed_by) } : {}),
     ...(holds || (informed && isTaken(own))
       ? await requestOf(services, tx, referral, {
           narrative: knows_story || categories.includes('narrative'),
@@ -148,6 +150,12 @@ const summaryOf = (referral: ReferralRow, status: ReferralView['status'], names_
   version: referral.version,
   created_at: referral.created_at.toISOString(),
   updated_at: referral.updated_at.toISOString(),
+});
+
+/** Where a service ended before the need did: which referral it went on from, and which goes on. */
+const linksOf = ({ follows_referral_id: follows }: ReferralRow, followed_by: string | undefined) => ({
+  ...(follows ? { follows } : {}),
+  ...(followed_by ? { followed_by } : {}),
 });
 
 /** The case is named to owner, sender, coordinator, and to a receiver from acceptance on. */

@@ -143,7 +143,14 @@ export const EVENTS = {
   'referral.expired': event('The receiver did not answer in time', AboutOffer),
   'referral.rerouted': event('Sender or coordinator asks another agency instead', AboutReferral),
   'referral.unplaced': event('No agency is asked now, and none will be by itself', data(IN_REFERRAL)),
-  'referral.handover_confirmed': event('The person has arrived', AboutAnswer),
+  'referral.handover_confirmed': event(
+    'The person has arrived. To a receiver that leaves, with `elsewhere`: there where the service goes on',
+    data({
+      ...IN_OFFER,
+      ...BY_TELEPHONE,
+      elsewhere: Optional(Type.Boolean({ description: 'Not at this receiver, which may complete its own referral' })),
+    }),
+  ),
   'referral.no_show': event('The person did not arrive', AboutOffer),
   'referral.reviewed': event('The receiver has looked again at how it goes', AboutOffer),
   'referral.completed': event('The service was provided', AboutOffer),

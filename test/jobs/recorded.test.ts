@@ -36,6 +36,7 @@ const JOBS: Record<string, string[] | string> = {
   consents: ['consent.expire'],
   'ends of consents': ['consent.warn'],
   routing: ['referral.offer'],
+  'follow-ons': ['referral.follow_on', 'referral.cancel'],
   reach: ['agency.note_unreachable', 'agency.note_reachable'],
   undelivered: ['agency.call', 'agency.hear'],
   crises: ['crisis_mode.expire'],

@@ -1,5 +1,6 @@
 import { reckonHours } from '../../src/agencies/hours.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
+import { makeFollowOns } from '../../src/referrals/follow-ons.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import { expireCrisisModes } from '../../src/rules/crisis-modes/commands.ts';
@@ -20,6 +21,7 @@ export async function drain(services: Services): Promise<void> {
   while (await fireDueTimers(services, effects));
   while (await reckonHours(services));
   while (await expireCrisisModes(services));
+  await makeFollowOns(services);
   while (await routeUnplaced(services));
   while (await relayEvents(services));
   await watchReach(services);

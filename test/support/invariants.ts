@@ -242,7 +242,7 @@ export const ALWAYS = {
         ${told('referral.handover_confirmed')} as arrived, ${told('referral.declined')} as declined,
         ${told('referral.completed')} as completed, ${told('referral.expired')} as expired,
         ${told('referral.contested')} as contested
-      from events where body ? 'offer_id' group by 1)
+      from events where body ? 'offer_id' and not body ? 'elsewhere' group by 1)
     select o.status, told.* from offers o left join told using (id) where contested is null or contested = 0
       and (offered <> 1 or accepted > 1 or arrived > 1 or (accepted_at is not null and accepted + arrived = 0)
       or declined <> (status = 'declined')::int or completed <> (status = 'completed')::int
