@@ -332,7 +332,11 @@ t.test('cases', async t => {
       },
       withheld: ['demographics', 'narrative', 'health', 'protection_status', 'labour', 'family', 'criminal_justice', 'source'],
     });
-    t.strictSame(await read(kase.id, as('committee')), masked, 'a coordinator: no person, no group');
+    t.strictSame(
+      await read(kase.id, as('committee')),
+      { ...masked, unmet: [{ service: 'medical', since: '2026-11-21T19:00:00.000Z', why: 'asked' }] },
+      'a coordinator: no person, no group, and of what is needed what was asked for',
+    );
     const absent = anonymous(await as('health').get(`/v1/cases/${newId('cas')}`));
     for (const key of ['health', 'helpline_b', 'shelter_a', 'prosecution', 'audit_body'] as const) {
       const hidden = await as(key).get(`/v1/cases/${kase.id}`);

@@ -5,6 +5,7 @@ import { keepAlive, startSequencing, watchLog } from '../../src/audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
 import { dateOf, dayNumber } from '../../src/core/calendar.ts';
 import { startLoop } from '../../src/platform/loop.ts';
+import { makeFollowOns } from '../../src/referrals/follow-ons.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
 import { illustrativePack } from '../../src/rules/packs.ts';
@@ -113,7 +114,8 @@ const forbid = (services: Services, table: string, when: string, on = 'update') 
   );
 
 test('clocks, consents and routing', async t => {
-  const { services, clock, as, agencies, ask, sender, leftBy, sequence } = await start(t);
+  const { ask, at, leftBy, ...test } = await start(t);
+  const { services, clock, as, agencies, sender, sequence } = test;
   const effects = timerEffects(services);
   const twice = async (round: () => Promise<boolean>) => {
     await round().catch(() => {});
@@ -204,6 +206,24 @@ test('clocks, consents and routing', async t => {
     await lookAsOwner(services, 'drop trigger fails on offers');
     clock.advance(MINUTE);
     t.strictSame(await leftBy(() => routeUnplaced(services)), ['router done referral.offer']);
+  });
+
+  await t.test('for whom a service leaves', async t => {
+    const path = `/v1/agencies/${agencies.health.id}/services/medical`;
+    const set = async (status: string) => ok(await as('health', 'supervisor').put(path, { status }, { 'if-match': '*' }));
+    const { kase } = await at(test, 'in_progress');
+    await set('suspended');
+    const round = async () => {
+      await makeFollowOns(services);
+      return false;
+    };
+    await forbid(services, 'referrals', 'new.follows_referral_id is not null', 'insert');
+    await failsOnce(t, 'router failed referral.follow_on internal_error', kase.id, round);
+    await lookAsOwner(services, 'drop trigger fails on referrals');
+    t.strictSame(await leftBy(round), ['router done referral.follow_on', 'router done referral.unplace']);
+    await set('active');
+    t.strictSame(await leftBy(round), ['router done referral.cancel']);
+    t.strictSame(await leftBy(round), [], 'once');
   });
 });
 
