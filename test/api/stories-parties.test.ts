@@ -122,6 +122,8 @@ t.test('stories of agencies', async t => {
       'health done referral.accept',
       'health denied referral.make agency_suspended',
       'helpline_a denied referral.make agency_suspended',
+      'router done referral.follow_on',
+      'router done referral.unplace',
       'health done referral.confirm_handover',
       'health done referral.complete service_provided',
     ]);
@@ -137,9 +139,11 @@ t.test('stories of agencies', async t => {
     t.strictSame(await held.told('helpline_a'), [
       ...BEGUN,
       'referral.accepted',
+      'referral.unplaced',
       'referral.handover_confirmed',
       'referral.completed',
     ]);
+    t.strictSame(await held.told('committee'), ['referral.unplaced', 'referral.completed'], 'nobody goes on with it');
     t.strictSame(await held.othersTold(), []);
     t.strictSame(await held.timers('helpline_a'), [
       'acknowledge met health +2h',
