@@ -2,7 +2,7 @@ import { insertCaseworker, insertClient } from '../../src/access/store.ts';
 import { signToken } from '../../src/access/tokens.ts';
 import { insertAgency, insertCapacity, insertService } from '../../src/agencies/store.ts';
 import { systemActor } from '../../src/core/access.ts';
-import { type AgencyKind, type Role, SCOPES } from '../../src/core/codes.ts';
+import { type AgencyKind, type Role, SCOPES, SOFT_RULES } from '../../src/core/codes.ts';
 import { LIFE_SAFETY } from '../../src/core/policy.ts';
 import { type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
@@ -80,7 +80,10 @@ export async function openLanes({ app, services }: TestApp, count: number, offer
         warn_at: [],
         escalate: LIFE_SAFETY.includes(policy.name) ? policy.escalate.slice(0, 1) : [],
       }));
-      await insertRulePack(tx, { ...pack, policies }, 1, services.now());
+      // Nothing but the languages, so that who is asked next does not depend on who is being asked.
+      const points = Object.fromEntries(SOFT_RULES.map(rule => [rule, rule === 'language' ? 20 : 0]));
+      const routing = { ...pack.routing, points: points as typeof pack.routing.points };
+      await insertRulePack(tx, { ...pack, policies, routing }, 1, services.now());
       return members as Record<Who, Member>;
     });
     const { id: case_id } = ok(
