@@ -185,8 +185,11 @@ function yearsBetween(day: string, now: Date): number {
   return Math.max(0, now.getUTCFullYear() - year - (before_anniversary ? 1 : 0));
 }
 
-const ageBand = (age: number | null): Profile['age_band'] =>
-  age === null ? 'unknown' : age < 12 ? '0-11' : age < 18 ? '12-17' : age < 25 ? '18-24' : age < 60 ? '25-59' : '60+';
+const ageBand = (age: number | null): Profile['age_band'] => (age === null ? 'unknown' : bandOf(age));
+
+/** @param age in years */
+export const bandOf = (age: number): (typeof AGE_BANDS)[number] =>
+  age < 12 ? '0-11' : age < 18 ? '12-17' : age < 25 ? '18-24' : age < 60 ? '25-59' : '60+';
 
 export const shownProfile = (profile: RoutingProfile, now: Date): Profile => ({
   sex: profile.sex,

@@ -267,6 +267,14 @@ export const SOFT_RULES = list(
   'freshness',
 );
 
+/** When coverage asks whether there is a route: at this instant, in the coming night, on the next day on which all is closed. */
+export const COVERAGE_TIMES = list('now', 'tonight', 'weekend');
+/**
+ * What keeps a person from a route, worst first: nobody takes such a person; nobody who does is open then; whoever is open is full;
+ * somebody takes the person, and works in another language.
+ */
+export const COVERAGE_GAPS = list('structural', 'closed', 'full', 'with_interpretation');
+
 export type AgencyKind = (typeof AGENCY_KINDS)[number];
 export type Service = (typeof SERVICES)[number];
 export type Purpose = (typeof PURPOSES)[number];
@@ -291,6 +299,9 @@ export type Scope = (typeof SCOPES)[number];
 export type OperatingMode = (typeof OPERATING_MODES)[number];
 export type OfferStatus = (typeof OFFER_STATUSES)[number];
 export type ReferralStatus = (typeof REFERRAL_STATUSES)[number];
+
+export type CoverageTime = (typeof COVERAGE_TIMES)[number];
+export type CoverageGap = (typeof COVERAGE_GAPS)[number];
 
 /** The lists that are published, by the name under which an integrator looks them up. */
 export const CODE_LISTS = {
@@ -327,6 +338,8 @@ export const CODE_LISTS = {
   referral_status: REFERRAL_STATUSES,
   exclusion: TOLD_EXCLUSIONS,
   soft_rule: SOFT_RULES,
+  coverage_time: COVERAGE_TIMES,
+  coverage_gap: COVERAGE_GAPS,
 } as const;
 
 /** A code in words: what a person reads where no better label is known (`no_capacity` → "No capacity"). */

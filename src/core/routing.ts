@@ -99,6 +99,9 @@ export interface EarlierOffer {
   ended_at: Date | null;
 }
 
+/** What a service is at any hour. */
+export type OfferedService = Omit<CandidateService, 'is_open'>;
+
 export type Exclusion = (typeof EXCLUSIONS)[number];
 
 export interface Reason {
@@ -162,27 +165,14 @@ export const tieBreak = ({ tie_key }: Pick<RoutingNeed, 'tie_key'>, { agency_id 
   hash('sha256', `${tie_key}\n${agency_id}`, 'hex');
 
 function exclusions(need: RoutingNeed, service: CandidateService, earlier: readonly EarlierOffer[]): Exclusion[] {
-  const out: Exclusion[] = [];
-  const covers = service.jurisdictions.includes(need.jurisdiction);
-  if (!covers || (need.region !== null && !emptyOrHas(service.regions, need.region))) out.push('other_service_area');
-  if (service.status === 'suspended' || service.agency_status === 'suspended') out.push('suspended');
-  if (lacksMandate(service)) out.push('not_competent');
-  if (service.operating_mode === 'closed') out.push('closed');
-  if (need.sex !== 'unknown' && !emptyOrHas(service.sexes, need.sex)) out.push('sex');
-  if (need.age !== null && (need.age < (service.min_age ?? 0) || need.age > (service.max_age ?? Number.POSITIVE_INFINITY)))
-    out.push('age');
+  const out: Exclusion[] = servesIn(service, need.jurisdiction, need.region) ? [] : ['other_service_area'];
+  out.push(...outOfService(service));
+  if (!takesSex(service, need.sex)) out.push('sex');
+  if (!takesAge(service, need.age)) out.push('age');
   if (need.dependants > 0 && !service.accepts_dependants) out.push('dependants');
-  // Medical routing does not look at the status; and of those who may learn it by name only, being asked must not tell it.
-  if (
-    need.service !== 'medical' &&
-    !STATUS_ONLY_BY_NAME.includes(service.kind) &&
-    need.protection_status !== 'unknown' &&
-    !emptyOrHas(service.protection_statuses, need.protection_status)
-  ) {
-    out.push('protection_status');
-  }
+  if (!takesStatus(service, need.service, need.protection_status)) out.push('protection_status');
   if (endangersAsylum(service.kind, need.protection_status)) out.push('asylum');
-  if (service.capacity && placesLeft(service.capacity) < 1 + need.dependants) out.push('no_capacity');
+  if (!hasPlaces(service, 1 + need.dependants)) out.push('no_capacity');
   if (need.excluded_agencies.includes(service.agency_id)) out.push('excluded');
   if (need.conflicts.has(service.agency_id)) out.push('conflict_of_interest');
   if (need.apart_from.has(service.agency_id)) out.push('separated');
@@ -284,6 +274,35 @@ function distancesFrom(region: string | null, neighbours: RoutingRules['routing'
   return distances;
 }
 
+// What follows is asked for one person by the router, and for everybody by coverage.ts.
+
+/** Why nobody at all is sent to a service as it stands. */
+export function outOfService(service: OfferedService): Exclusion[] {
+  const out: Exclusion[] = [];
+  if (service.status === 'suspended' || service.agency_status === 'suspended') out.push('suspended');
+  if (lacksMandate(service)) out.push('not_competent');
+  if (service.operating_mode === 'closed') out.push('closed');
+  return out;
+}
+
+export const servesIn = (service: OfferedService, jurisdiction: string, region: string | null): boolean =>
+  service.jurisdictions.includes(jurisdiction) && (region === null || emptyOrHas(service.regions, region));
+
+export const takesSex = ({ sexes }: OfferedService, sex: Sex): boolean => sex === 'unknown' || emptyOrHas(sexes, sex);
+
+export const takesAge = ({ min_age, max_age }: OfferedService, age: number | null): boolean =>
+  age === null || (age >= (min_age ?? 0) && age <= (max_age ?? Number.POSITIVE_INFINITY));
+
+/**
+ * Medical routing does not look at the status; and of those who may learn it by name only, being asked must not tell it.
+ */
+export const takesStatus = ({ kind, protection_statuses }: OfferedService, asked: Service, status: ProtectionStatus): boolean =>
+  asked === 'medical' || STATUS_ONLY_BY_NAME.includes(kind) || status === 'unknown' || emptyOrHas(protection_statuses, status);
+
+/** A service that keeps no count has places for everybody. */
+export const hasPlaces = ({ capacity }: OfferedService, places: number): boolean =>
+  capacity === null || placesLeft(capacity) >= places;
+
 export const placesLeft = (capacity: { total: number; held: number; held_elsewhere: number }): number =>
   capacity.total - capacity.held - capacity.held_elsewhere;
 
@@ -309,7 +328,7 @@ export const endangersAsylum = (kind: AgencyKind, status: ProtectionStatus): boo
   kind === 'consular' && ['asylum_seeker', 'refugee', 'unknown'].includes(status);
 
 /** Only a competent authority may take `identification`, also when it was named by hand. */
-export const lacksMandate = ({ service, competent_authority }: CandidateService): boolean =>
+export const lacksMandate = ({ service, competent_authority }: OfferedService): boolean =>
   service === 'identification' && !competent_authority;
 
 const emptyOrHas = <T>(list: readonly T[], value: T): boolean => list.length === 0 || list.includes(value);
