@@ -1053,6 +1053,21 @@ CREATE POLICY trail ON consents AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['trail'::text]));
 GRANT INSERT, SELECT, UPDATE ON consents TO aman_app;
 
+CREATE TABLE coverage_states (
+  jurisdiction text NOT NULL,
+  seen text,
+  regions text[] NOT NULL,
+  gaps jsonb NOT NULL,
+  looked_at timestamp with time zone NOT NULL,
+  CONSTRAINT coverage_states_pkey PRIMARY KEY (jurisdiction)
+);
+ALTER TABLE coverage_states ENABLE ROW LEVEL SECURITY;
+ALTER TABLE coverage_states FORCE ROW LEVEL SECURITY;
+CREATE POLICY router ON coverage_states AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as));
+GRANT INSERT, SELECT, UPDATE ON coverage_states TO aman_app;
+
 CREATE TABLE crisis_modes (
   id text COLLATE "C" NOT NULL,
   jurisdiction text COLLATE "C" NOT NULL,

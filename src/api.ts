@@ -22,6 +22,7 @@ import { caseRoutes } from './cases/routes.ts';
 import { screeningRoutes } from './cases/screenings/routes.ts';
 import { systemActor } from './core/access.ts';
 import { Problem } from './core/problem.ts';
+import { coverageRoutes } from './figures/coverage/routes.ts';
 import { registerAuth } from './platform/http/auth.ts';
 import { registerConventions } from './platform/http/conventions.ts';
 import { lazySerializers, registerOpenApi, registerSchemas } from './platform/http/openapi.ts';
@@ -144,6 +145,7 @@ export async function buildApi(services: Services): Promise<App> {
   timerRoutes(app, services, timerEffects(services));
   webhookRoutes(app, services);
   undeliveredRoutes(app, services);
+  coverageRoutes(app, services);
   auditRoutes(app, services);
 
   await app.ready();

@@ -2,6 +2,7 @@ import { reckonHours } from './agencies/hours.ts';
 import { loopFailed } from './audit/failures.ts';
 import { startLogWatch } from './audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
+import { watchCoverage } from './figures/coverage/watch.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
 import { type Loop, startLoop } from './platform/loop.ts';
 import { makeFollowOns } from './referrals/follow-ons.ts';
@@ -34,6 +35,9 @@ const HOURS_EVERY_MS = 600_000;
 /** Who hears of what is reckoned in minutes. */
 const REACH_EVERY_MS = 30_000;
 
+/** How soon coordinators hear of a gap that a change has opened. */
+const COVERAGE_EVERY_MS = 60_000;
+
 /** Starts everything that happens without a request: clocks, routing again, ends of consents, events and their delivery. */
 export function startWorker(services: Services): Worker {
   const { log, wake_up } = services;
@@ -65,6 +69,7 @@ export function startWorker(services: Services): Worker {
       await makeFollowOns(services);
       return false;
     }),
+    startLoop('coverage', { every_ms: COVERAGE_EVERY_MS, log, failed }, () => watchCoverage(services)),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),
   ];
   const webhooks = startWebhookJobs(services);

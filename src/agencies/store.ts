@@ -202,12 +202,13 @@ const PENDING = sql<number>`(
 export type CandidateRow = CandidateService & { duty_contact: string | null };
 
 /**
- * The services of that code in `jurisdiction`, or in the case's, with their agencies and places, and whether they are open at that
- * time, whatever speaks against them.
+ * The services in `jurisdiction`, or in the case's, with their agencies and places, and whether they are open at that time, whatever
+ * speaks against them.
+ * @param where.service all, unless said
  */
 export async function listCandidates(
   tx: Tx,
-  { service, ...where }: { service: Service } & ({ jurisdiction: string } | { case_id: string }),
+  { service, ...where }: { service?: Service } & ({ jurisdiction: string } | { case_id: string }),
   at: Date,
 ): Promise<CandidateRow[]> {
   const jurisdiction =
@@ -251,7 +252,7 @@ export async function listCandidates(
     ])
     .select(PENDING.as('pending'))
     .select(sql<boolean | null>`services.open_hours @> ${at}::timestamptz`.as('is_open'))
-    .where('services.service', '=', service)
+    .$if(service !== undefined, query => query.where('services.service', '=', service!))
     .where('agencies.jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]::text[]`)
     .orderBy('services.agency_id')
     .execute();
@@ -266,6 +267,22 @@ export async function listCandidates(
       capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed_at: freed_at! },
     }),
   );
+}
+
+/** Every jurisdiction in which an agency works. */
+export async function listJurisdictions(tx: Tx): Promise<string[]> {
+  const { rows } = await sql<{ jurisdiction: string }>`
+    select distinct unnest(jurisdictions) as jurisdiction from agencies order by 1`.execute(tx);
+  return rows.map(({ jurisdiction }) => jurisdiction);
+}
+
+/** Changes whenever an agency of the jurisdiction or one of its services does; places are not looked at. */
+export async function findDirectoryVersion(tx: Tx, jurisdiction: string): Promise<string> {
+  const { rows } = await sql<{ version: string }>`
+    select md5(coalesce(string_agg(concat_ws(' ', a.id, a.version, s.service, s.version), ',' order by a.id, s.service), '')) as version
+    from agencies a left join services s on s.agency_id = a.id
+    where a.jurisdictions @> array[${jurisdiction}]`.execute(tx);
+  return rows[0]!.version;
 }
 
 /**

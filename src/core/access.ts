@@ -151,6 +151,7 @@ const PERMISSIONS = {
   'agency.acknowledge_as_coordinator': { relations: ['coordinator'], roles: ['coordinator'] },
   'duty_roster.read': { relations: ['coordinator', 'reader'], roles: [...CASE_ROLES, 'coordinator'] },
   'duty_roster.set': { relations: ['coordinator'], roles: ['coordinator'] },
+  'coverage.read': { relations: ['reader', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
   'agency.create': { relations: ['admin'], roles: [] },
   'agency.change': { relations: ['admin', 'self'], roles: SUPERVISOR },
   'caseworker.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },

@@ -23,6 +23,7 @@ import type {
   Stage,
   Urgency,
 } from '../core/codes.ts';
+import type { GapLine } from '../core/coverage.ts';
 import type { DutyEntry } from '../core/duty-roster.ts';
 import type { EventType } from '../core/events.ts';
 import type { Schedule } from '../core/opening.ts';
@@ -74,6 +75,7 @@ export interface Tables {
   unreachable_agencies: UnreachableAgencyTable;
   undelivered: UndeliveredTable;
   digests: DigestTable;
+  coverage_states: CoverageStateTable;
   webhook_endpoints: WebhookEndpointTable;
   deliveries: DeliveryTable;
   delivery_attempts: DeliveryAttemptTable;
@@ -679,6 +681,18 @@ export interface DigestTable {
   jurisdiction: string;
   day: ColumnType<string, string, never>;
   told_at: Date;
+}
+
+/** What was found of a jurisdiction's coverage when its directory or its rules last changed. */
+export interface CoverageStateTable {
+  jurisdiction: string;
+  /** Versions of the directory and the rule pack; null: it was never looked at. */
+  seen: string | null;
+  /** Every region that was ever named there. */
+  regions: string[];
+  /** Profiles for which nobody is there at all. */
+  gaps: ColumnType<GapLine[], string, string>;
+  looked_at: Date;
 }
 
 export interface WebhookEndpointTable extends Versioned {

@@ -1,5 +1,6 @@
 import { type Static, type TProperties, type TSchema, Type } from 'typebox';
 import { CATEGORIES, CRISIS_KINDS, CRISIS_PHASES, DECISION_KINDS, PAUSE_CODES, ROLES, STAGES, URGENCIES } from '../core/codes.ts';
+import { COVERED_SERVICES } from '../core/coverage.ts';
 import { EVENT_TYPES, type EventType } from '../core/events.ts';
 import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode } from '../platform/http/openapi.ts';
 
@@ -252,7 +253,16 @@ export const EVENTS = {
     data({ ...BY_CASE_OR_OFFER, agency_id: Id('agy'), caseworker_id: Optional(Id('cwk')), notify: Notify }),
   ),
   'duplicate.suspected': announced('Two cases may be of the same person'),
-  'coverage.gap': announced('No agency can provide a service in a region'),
+  'coverage.gap': event(
+    'A change of the directory or of the rules has left persons of some kind without anybody who offers a service in these regions: `GET /v1/figures/coverage` says who they are',
+    data({
+      jurisdiction: Jurisdiction(),
+      service: Code(COVERED_SERVICES),
+      regions: Type.Array(Region(), { description: 'None where the jurisdiction tells no regions apart' }),
+      profiles: Count('Of how many kinds they are, by sex, age band, protection status and region'),
+      notify: Notify,
+    }),
+  ),
   'crisis.started': event('A crisis was declared, or has entered another phase; to everybody who works there', data(OF_CRISIS)),
   'crisis.ended': event('A crisis is over, or was not renewed', data(OF_CRISIS)),
 

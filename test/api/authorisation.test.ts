@@ -92,6 +92,7 @@ const EXEMPT = {
     changeCrisisPhase: CRISES,
     endCrisisMode: CRISES,
     listCodes: NOTHING_NAMED,
+    getCoverage: NOTHING_NAMED,
     openCase: NOTHING_NAMED,
     listCases: NOTHING_NAMED,
     listReferrals: NOTHING_NAMED,

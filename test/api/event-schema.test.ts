@@ -21,7 +21,7 @@ import { startReceiver } from '../support/webhooks.ts';
 /** What the published document says of events, and that events are so. */
 
 /** Named by the contract, for what this service does not do yet. An emitter makes the list shorter. */
-const RESERVED: readonly EventType[] = ['case.erased', 'access.emergency', 'duplicate.suspected', 'coverage.gap'];
+const RESERVED: readonly EventType[] = ['case.erased', 'access.emergency', 'duplicate.suspected'];
 
 const document = JSON.parse(readFileSync(new URL('../../openapi/openapi.json', import.meta.url), 'utf8'));
 

@@ -52,6 +52,7 @@ const OF_NO_CASE = [
   'listCrisisModes',
   'getCrisisMode',
   'listCodes',
+  'getCoverage',
   'listWebhookEndpoints',
   'getWebhookEndpoint',
   'listEndpointDeliveries',

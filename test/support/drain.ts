@@ -1,5 +1,6 @@
 import { reckonHours } from '../../src/agencies/hours.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
+import { watchCoverage } from '../../src/figures/coverage/watch.ts';
 import { makeFollowOns } from '../../src/referrals/follow-ons.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
 import { timerEffects } from '../../src/referrals/timer-effects.ts';
@@ -27,5 +28,6 @@ export async function drain(services: Services): Promise<void> {
   await watchReach(services);
   await callForUndelivered(services);
   await tellDigests(services);
+  await watchCoverage(services);
   while (await relayEvents(services));
 }

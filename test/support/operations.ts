@@ -307,6 +307,11 @@ export const OPERATIONS: Record<string, Described> = {
     ...ADMINISTRATOR,
     example: () => ({ params: { code: 'XA' }, body: shipped('XA'), headers: MATCH }),
   },
+  getCoverage: {
+    scopes: ['figures.read'],
+    may: { committee: [...COORDINATOR, ...READERS], others: READERS },
+    example: nothingNamed(),
+  },
   listCodes: { scopes: [], may: { health: ANYBODY, others: ANYBODY }, example: nothingNamed() },
 
   openCase: {

@@ -1,0 +1,83 @@
+import { findDirectoryVersion, listJurisdictions } from '../../agencies/store.ts';
+import { recordFailure } from '../../audit/failures.ts';
+import { record } from '../../audit/record.ts';
+import { systemActor } from '../../core/access.ts';
+import { COVERED_SERVICES, type OpenedGap, openedGap } from '../../core/coverage.ts';
+import { type Tx, transact } from '../../platform/database.ts';
+import { listCoordinators } from '../../referrals/store.ts';
+import { getCurrentRulePack } from '../../rules/store.ts';
+import type { Services } from '../../services.ts';
+import { findCoverageState, insertCoverageState, lockCoverageState, saveCoverageState } from './store.ts';
+import { lookForGaps, takeSurvey } from './survey.ts';
+
+/**
+ * Tells the coordinators when a change of the directory or of the rules leaves persons of some kind without anybody at all. Whoever
+ * is full or closed for now is no such gap, and what was missing when a jurisdiction was first looked at was opened by no change.
+ */
+
+const ROUTER = systemActor('router');
+
+/**
+ * Looks again at each jurisdiction in which something has changed. However many processes look at once, each is looked at by one.
+ * @returns false: it looks at everything
+ */
+export async function watchCoverage(services: Services): Promise<boolean> {
+  for (const jurisdiction of await transact(services, ROUTER, listJurisdictions)) {
+    await transact(services, ROUTER, tx => lookAgain(services, tx, jurisdiction))
+      .then(told => told > 0 && services.wake_up.notify())
+      .catch(async error => {
+        // One that fails must not stand before the others: it is looked at again by the next round.
+        services.log.error({ err: error }, 'nobody looked for gaps in the coverage of a jurisdiction');
+        const subject = { subject_id: jurisdiction };
+        await recordFailure(services, error, { role: 'router', action: 'coverage.note_gap', subject });
+      });
+  }
+  return false;
+}
+
+/** @returns how many gaps were told */
+async function lookAgain(services: Services, tx: Tx, jurisdiction: string): Promise<number> {
+  // Before the directory itself: what changes in between is looked at again by the next round.
+  const seen = await findSeen(services, tx, jurisdiction);
+  const state = await findCoverageState(tx, jurisdiction);
+  if (state?.seen === seen) return 0;
+  const now = services.now();
+  if (!state) await insertCoverageState(tx, jurisdiction, now);
+  const before = await lockCoverageState(tx, jurisdiction);
+  if (!before || before.seen === seen) return 0;
+
+  const survey = await takeSurvey(services, tx, jurisdiction, now);
+  const { lines: gaps } = await lookForGaps(survey, COVERED_SERVICES, { gaps: ['structural'], with_places: false });
+  const opened =
+    before.seen === null
+      ? []
+      : COVERED_SERVICES.flatMap(service => openedGap(service, before.gaps, gaps, before.regions, survey.dimensions) ?? []);
+  const regions = survey.dimensions.regions.filter(region => region !== null);
+  await saveCoverageState(tx, { jurisdiction, seen, regions, gaps, looked_at: now });
+  for (const gap of opened) await tell(services, tx, jurisdiction, gap);
+  return opened.length;
+}
+
+async function findSeen(services: Services, tx: Tx, jurisdiction: string): Promise<string> {
+  const directory = await findDirectoryVersion(tx, jurisdiction);
+  const { version } = await getCurrentRulePack(services, tx, jurisdiction);
+  return `${directory} ${version}`;
+}
+
+async function tell(services: Services, tx: Tx, jurisdiction: string, { service, regions, profiles }: OpenedGap): Promise<void> {
+  const body = { jurisdiction, service, regions, profiles, notify: { roles: ['coordinator'] } };
+  const coordinators = await listCoordinators(tx, jurisdiction);
+  await record(services, tx, ROUTER, {
+    action: 'coverage.note_gap',
+    resource_type: 'coverage',
+    subjects: [{ subject_id: jurisdiction, service, regions, profiles: String(profiles) }],
+    events: [
+      {
+        type: 'coverage.gap',
+        subject_id: jurisdiction,
+        urgent: false,
+        recipients: coordinators.map(agency_id => ({ agency_id, body })),
+      },
+    ],
+  });
+}
