@@ -110,6 +110,12 @@ test('every act, and the time after it, emits what the document says', async t =
   const digest = { url: gone.url, event_types: ['digest.daily'] };
   ok(await as('committee', 'supervisor').post('/v1/webhook-endpoints', digest));
 
+  // Whom it had been there for has nobody now.
+  await drain(services);
+  const legal_aid = `/v1/agencies/${agencies.civil_society.id}/services/legal_aid`;
+  const suspended = { ...NEW_SERVICE, status: 'suspended' };
+  ok(await as('civil_society', 'supervisor').put(legal_aid, suspended, { 'if-match': '*' }));
+
   const outbound = createOutbound({ production: false, ports: [] });
   t.teardown(() => outbound.close());
   const watch = watchLog(services);
