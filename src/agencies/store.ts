@@ -269,6 +269,20 @@ export async function listCandidates(
   );
 }
 
+/** Of the services of the jurisdiction whose hours are known: whether each is open at each of these times. */
+export async function listOpenAt(
+  tx: Tx,
+  jurisdiction: string,
+  times: readonly Date[],
+): Promise<{ agency_id: string; service: Service; open: boolean[] }[]> {
+  const open = times.map(at => sql`s.open_hours @> ${at}::timestamptz`);
+  const { rows } = await sql<{ agency_id: string; service: Service; open: boolean[] }>`
+    select s.agency_id, s.service, array[${sql.join(open)}] as open
+    from services s join agencies a on a.id = s.agency_id
+    where a.jurisdictions @> array[${jurisdiction}] and s.open_hours is not null`.execute(tx);
+  return rows;
+}
+
 /** Every jurisdiction in which an agency works. */
 export async function listJurisdictions(tx: Tx): Promise<string[]> {
   const { rows } = await sql<{ jurisdiction: string }>`

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { listCandidates } from '../../agencies/store.ts';
+import { listCandidates, listOpenAt } from '../../agencies/store.ts';
 import { COVERAGE_TIMES, type CoverageGap, type CoverageTime, type Service } from '../../core/codes.ts';
 import {
   type CoverageCount,
@@ -48,16 +48,19 @@ export async function takeSurvey(of: { pool: object; now(): Date }, tx: Tx, juri
 
 /** The directory, with whether each service is open at each of the times. */
 async function listCovering(tx: Tx, jurisdiction: string, times: ReadonlyMap<CoverageTime, Date>): Promise<CoveringService[]> {
-  const listed = await Promise.all([...times.values()].map(at => listCandidates(tx, { jurisdiction }, at)));
+  const [listed, hours] = await Promise.all([
+    listCandidates(tx, { jurisdiction }, times.get('now')!),
+    listOpenAt(tx, jurisdiction, [...times.values()]),
+  ]);
   const nameOf = ({ agency_id, service }: { agency_id: string; service: Service }) => `${agency_id} ${service}`;
-  const open = new Map<string, CoveringService['is_open']>();
-  for (const [i, time] of [...times.keys()].entries()) {
-    for (const row of listed[i]!) {
-      const known = open.get(nameOf(row)) ?? { now: null, tonight: null, weekend: null };
-      open.set(nameOf(row), { ...known, [time]: row.is_open });
-    }
-  }
-  return listed[0]!.map(row => ({ ...row, is_open: open.get(nameOf(row))! }));
+  const unknown: CoveringService['is_open'] = { now: null, tonight: null, weekend: null };
+  const known = new Map(
+    hours.map(row => [
+      nameOf(row),
+      { ...unknown, ...Object.fromEntries([...times.keys()].map((time, i) => [time, row.open[i]!])) },
+    ]),
+  );
+  return listed.map(row => ({ ...row, is_open: known.get(nameOf(row)) ?? unknown }));
 }
 
 /**
