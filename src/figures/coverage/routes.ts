@@ -3,7 +3,7 @@ import { answer } from '../../platform/http/answer.ts';
 import { operation } from '../../platform/http/openapi.ts';
 import type { Services } from '../../services.ts';
 import { exportCoverage, readCoverage } from './query.ts';
-import { Coverage, CoverageQuery } from './schema.ts';
+import { CoverageAnswer, CoverageQuery } from './schema.ts';
 
 export function coverageRoutes(app: App, services: Services): void {
   app.get(
@@ -20,7 +20,7 @@ export function coverageRoutes(app: App, services: Services): void {
       scopes: ['figures.read'],
       caseworker: true,
       query: CoverageQuery,
-      answer: Coverage,
+      answer: CoverageAnswer,
     }),
     async (request, reply) => {
       if (request.query.format !== 'csv') return answer(reply, await readCoverage(services, request.actor, request.query));

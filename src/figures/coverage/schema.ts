@@ -22,7 +22,7 @@ export const CoverageQuery = {
   ...PageQuery,
 };
 
-const CoverageGapView = Named('CoverageGap', {
+const CoverageLine = Named('CoverageLine', {
   jurisdiction: Jurisdiction(),
   service: Service(),
   gap: Type.String({
@@ -51,11 +51,20 @@ const CoverageTotal = Named('CoverageTotal', {
   gaps: Closed({ structural: Count(), closed: Count(), full: Optional(Count('For coordinators')) }),
 });
 
-export const Coverage = Named('Coverage', {
-  data: Type.Array(CoverageGapView, { description: 'Worst first. Null: any' }),
+const Coverage = Named('Coverage', {
+  data: Type.Array(CoverageLine, { description: 'Worst first. Null: any' }),
   next_cursor: Nullable(Type.String()),
   totals: Type.Array(CoverageTotal, { description: 'Of what was asked for, whatever page it is' }),
   as_of: Instant(),
 });
+
+/** As JSON or as a table. */
+export const CoverageAnswer = {
+  description: 'As it now is',
+  content: {
+    'application/json': { schema: Coverage },
+    'text/csv': { schema: { type: 'string', description: 'A header, then a row for each line; an empty cell: any' } },
+  },
+};
 
 export type CoverageQuery = Static<ReturnType<typeof Type.Object<typeof CoverageQuery>>>;
