@@ -33,9 +33,13 @@ export async function packInForce(
   { jurisdiction, region }: { jurisdiction: string; region: string | null },
   { version, modes }: InForce,
 ): Promise<PackInForce> {
-  const pack = await getRulePack(of, tx, jurisdiction, version);
+  return packIn(await getRulePack(of, tx, jurisdiction, version), modes, region, of.now());
+}
+
+/** A pack as it holds in a region while these crises last. */
+export function packIn(pack: PackInForce, modes: InForce['modes'], region: string | null, at: Date): PackInForce {
   const held = modes?.map(mode => ({ ...mode, expires_at: new Date(mode.expires_at) })) ?? [];
-  return underCrisis(pack, crisisIn(held, region, of.now()));
+  return underCrisis(pack, crisisIn(held, region, at));
 }
 
 /**
@@ -76,17 +80,20 @@ export async function findRulesOfCase(tx: Tx, { case_id }: { case_id: string }):
   return rows[0]?.rules ?? { version: null, modes: null };
 }
 
+/** What holds in `jurisdiction`. */
+export async function findRules(tx: Tx, jurisdiction: string): Promise<InForce> {
+  const { rows } = await sql<{ rules: InForce }>`
+    select ${rulesInForce(sql.ref('j.jurisdiction'))} as rules from (select ${jurisdiction}::text as jurisdiction) j`.execute(tx);
+  return rows[0]!.rules;
+}
+
 /** The pack in force in `jurisdiction`, or in a region of it. */
-export async function getCurrentRulePack(
+export const getCurrentRulePack = async (
   of: { pool: object; now(): Date },
   tx: Tx,
   jurisdiction: string,
   region: string | null = null,
-): Promise<PackInForce> {
-  const { rows } = await sql<{ rules: InForce }>`
-    select ${rulesInForce(sql.ref('j.jurisdiction'))} as rules from (select ${jurisdiction}::text as jurisdiction) j`.execute(tx);
-  return packInForce(of, tx, { jurisdiction, region }, rows[0]!.rules);
-}
+): Promise<PackInForce> => packInForce(of, tx, { jurisdiction, region }, await findRules(tx, jurisdiction));
 
 /** When the version in force was put; undefined where none was. With `lock`, no other is put before this transaction ends. */
 export async function findNewestPack(

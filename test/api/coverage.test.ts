@@ -281,3 +281,28 @@ t.test('a gap that a change opens', async t => {
     t.match(await heard(), [{ jurisdiction: 'XA', service: 'medical' }]);
   });
 });
+
+t.test('a crisis changes who can be asked where it holds', async t => {
+  const test = await startTestApp(t);
+  const { as } = await mechanism(test);
+  const [committee, admin] = [as('committee'), as('committee', 'nobody')];
+  const pack = shipped('XA');
+  const plan = { ...pack.crisis_plans[0]!, operating_modes: [{ agency_kinds: ['health'], mode: 'closed' }] };
+  ok(await admin.put('/v1/jurisdictions/XA/rule-pack', { ...pack, crisis_plans: [plan] }, { 'if-match': '*' }));
+  await watchCoverage(test.services);
+  const look = async () => ok(await committee.get(`${COVERAGE}?jurisdiction=XA&service=medical`));
+  t.match(await look(), { data: { length: 0 }, totals: [{ crisis_modes: { length: 0 } }] });
+
+  const path = '/v1/jurisdictions/XA/crisis-modes';
+  const body = { kind: 'conflict', phase: 'response', regions: ['XA-1'], reason: 'fictional shelling' };
+  const { id } = ok(await committee.post(path, body));
+  const { data, totals } = await look();
+  t.strictSame(data.map(told), ['structural XA-1'], 'in that region alone');
+  t.strictSame(totals[0].crisis_modes, [id]);
+  await watchCoverage(test.services);
+  await relayAll(test.services);
+  const gaps = (await eventsOf(test.services, committee)).filter(({ type }) => type === 'coverage.gap');
+  t.match(gaps, [{ data: { jurisdiction: 'XA', service: 'medical', regions: ['XA-1'] } }]);
+  ok(await committee.post(`${path}/${id}/end`));
+  t.strictSame((await look()).data, []);
+});

@@ -116,6 +116,7 @@ async function findOf(
       return {
         jurisdiction,
         rule_pack_version: survey.pack.version,
+        crisis_modes: [...new Set(dimensions.regions.flatMap(region => survey.packIn(region).crisis?.id ?? []))],
         when: time,
         at: survey.times.get(time)!.toISOString(),
         ...count,

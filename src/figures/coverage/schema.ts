@@ -2,7 +2,18 @@ import { type Static, Type } from 'typebox';
 import { AGE_BANDS } from '../../core/case.ts';
 import { COVERAGE_GAPS, COVERAGE_TIMES, PROTECTION_STATUSES, SEXES } from '../../core/codes.ts';
 import { COVERED_SERVICES } from '../../core/coverage.ts';
-import { Closed, Code, Codes, Instant, Jurisdiction, Language, Named, Nullable, Region } from '../../platform/http/openapi.ts';
+import {
+  Closed,
+  Code,
+  Codes,
+  Id,
+  Instant,
+  Jurisdiction,
+  Language,
+  Named,
+  Nullable,
+  Region,
+} from '../../platform/http/openapi.ts';
 import { PageQuery } from '../../platform/http/paging.ts';
 
 const { Optional } = Type;
@@ -42,6 +53,7 @@ const CoverageLine = Named('CoverageLine', {
 const CoverageTotal = Named('CoverageTotal', {
   jurisdiction: Jurisdiction(),
   rule_pack_version: Type.Integer(),
+  crisis_modes: Type.Array(Id('crm'), { description: 'Under which it was looked, where they hold' }),
   when: Code(COVERAGE_TIMES),
   at: Type.String({ ...Instant(), description: '`tonight`: two in the morning; `weekend`: noon of the next closed day' }),
   profiles: Count('Service × sex × age band × protection status × region × language'),

@@ -10,16 +10,20 @@ import {
   findGaps,
   type GapLine,
 } from '../../core/coverage.ts';
+import { modeUnder } from '../../core/crisis.ts';
 import type { PackInForce } from '../../core/rule-pack.ts';
 import { asSystem, type Tx } from '../../platform/database.ts';
 import { calendarsOf } from '../../rules/calendars/store.ts';
-import { getCurrentRulePack } from '../../rules/store.ts';
+import { findRules, getRulePack, packIn } from '../../rules/store.ts';
 import { findCoverageState } from './store.ts';
 
 /** A jurisdiction as the coverage test looks at it: who is there, under which rules, and what is asked for when. */
 export interface Survey {
   jurisdiction: string;
+  /** As it is where no crisis holds. */
   pack: PackInForce;
+  /** As it holds in a region. */
+  packIn: (region: string | null) => PackInForce;
   times: ReadonlyMap<CoverageTime, Date>;
   directory: ReadonlyMap<Service, readonly CoveringService[]>;
   dimensions: Dimensions;
@@ -27,22 +31,25 @@ export interface Survey {
 
 /** @param of.pool whose database it is */
 export async function takeSurvey(of: { pool: object; now(): Date }, tx: Tx, jurisdiction: string, now: Date): Promise<Survey> {
-  const [pack, state] = await Promise.all([
-    getCurrentRulePack(of, tx, jurisdiction),
+  const [rules, state] = await Promise.all([
+    findRules(tx, jurisdiction),
     asSystem(tx, 'router', tx => findCoverageState(tx, jurisdiction)),
   ]);
+  const pack = await getRulePack(of, tx, jurisdiction, rules.version);
   const { compiled } = await calendarsOf(of).get(tx, pack.calendar_id);
   const at = coverageTimes(compiled, now);
   const times = new Map(COVERAGE_TIMES.flatMap(time => (at[time] ? [[time, at[time]] as const] : [])));
   const directory = await listCovering(tx, jurisdiction, times);
   const languages = pack.stages.flatMap(({ names }) => Object.keys(names));
   const known = { neighbours: pack.routing.neighbours, languages, known_regions: state?.regions ?? [] };
+  const dimensions = dimensionsOf(jurisdiction, directory, known, [...times.keys()]);
   return {
     jurisdiction,
     pack,
+    packIn: region => packIn(pack, rules.modes, region, now),
     times,
     directory: Map.groupBy(directory, ({ service }) => service),
-    dimensions: dimensionsOf(jurisdiction, directory, known, [...times.keys()]),
+    dimensions,
   };
 }
 
@@ -68,20 +75,33 @@ async function listCovering(tx: Tx, jurisdiction: string, times: ReadonlyMap<Cov
  * @returns the lines by service, and over all of them the counts
  */
 export async function lookForGaps(
-  { jurisdiction, pack, directory, dimensions }: Survey,
+  { jurisdiction, packIn, directory, dimensions }: Survey,
   services: readonly Service[],
   told: { gaps: readonly CoverageGap[]; with_places: boolean },
 ): Promise<{ lines: GapLine[]; counts: Map<CoverageTime, CoverageCount> }> {
-  const rules = { routes: pack.routes, adult_age: pack.consent.adult_age.years };
   const lines: GapLine[] = [];
   const counts = new Map<CoverageTime, CoverageCount>();
-  for (const service of services) {
-    const found = await inSteps(findGaps(service, jurisdiction, directory.get(service) ?? [], rules, dimensions, told));
-    lines.push(...found.lines);
-    for (const [time, count] of found.counts) counts.set(time, sumOf(count, counts.get(time)));
+  // A crisis may hold in some of the regions.
+  for (const regions of Map.groupBy(dimensions.regions, region => packIn(region).crisis?.id).values()) {
+    const pack = packIn(regions[0]!);
+    const rules = { routes: pack.routes, adult_age: pack.consent.adult_age.years };
+    const is_all = regions.length === dimensions.regions.length;
+    for (const service of services) {
+      const working = (directory.get(service) ?? []).map(it => ({
+        ...it,
+        operating_mode: modeUnder(it.operating_mode, it.kind, pack.crisis),
+      }));
+      const found = await inSteps(findGaps(service, jurisdiction, working, rules, { ...dimensions, regions }, told));
+      lines.push(...(is_all ? found.lines : found.lines.flatMap(line => inEach(line, regions))));
+      for (const [time, count] of found.counts) counts.set(time, sumOf(count, counts.get(time)));
+    }
   }
   return { lines, counts };
 }
+
+/** What is missing in any region of a part, said of each: any would say of all that there are. */
+const inEach = (line: GapLine, regions: Dimensions['regions']): GapLine[] =>
+  line.region === null ? regions.map(region => ({ ...line, region, profiles: line.profiles / regions.length })) : [line];
 
 async function inSteps<T>(steps: Generator<void, T>): Promise<T> {
   for (;;) {

@@ -5,7 +5,7 @@ import { systemActor } from '../../core/access.ts';
 import { COVERED_SERVICES, type OpenedGap, openedGap } from '../../core/coverage.ts';
 import { type Tx, transact } from '../../platform/database.ts';
 import { listCoordinators } from '../../referrals/store.ts';
-import { getCurrentRulePack } from '../../rules/store.ts';
+import { findRules, ILLUSTRATIVE_VERSION } from '../../rules/store.ts';
 import type { Services } from '../../services.ts';
 import { findCoverageState, insertCoverageState, lockCoverageState, saveCoverageState } from './store.ts';
 import { lookForGaps, takeSurvey } from './survey.ts';
@@ -60,8 +60,10 @@ async function lookAgain(services: Services, tx: Tx, jurisdiction: string): Prom
 
 async function findSeen(services: Services, tx: Tx, jurisdiction: string): Promise<string> {
   const directory = await findDirectoryVersion(tx, jurisdiction);
-  const { version } = await getCurrentRulePack(services, tx, jurisdiction);
-  return `${directory} ${version}`;
+  const { version, modes } = await findRules(tx, jurisdiction);
+  const now = services.now();
+  const held = modes?.filter(({ expires_at }) => new Date(expires_at) > now).map(({ id, phase }) => `${id} ${phase}`) ?? [];
+  return [directory, version ?? ILLUSTRATIVE_VERSION, ...held].join(' ');
 }
 
 async function tell(services: Services, tx: Tx, jurisdiction: string, { service, regions, profiles }: OpenedGap): Promise<void> {
