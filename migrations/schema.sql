@@ -416,6 +416,9 @@ CREATE TABLE agencies (
 CREATE INDEX agencies_jurisdictions ON agencies USING gin (jurisdictions);
 ALTER TABLE agencies ENABLE ROW LEVEL SECURITY;
 ALTER TABLE agencies FORCE ROW LEVEL SECURITY;
+CREATE POLICY held ON agencies AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as))
+  WITH CHECK (false);
 CREATE POLICY read_all ON agencies AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (true);
 CREATE POLICY write_admin ON agencies AS PERMISSIVE FOR ALL TO PUBLIC
@@ -787,8 +790,9 @@ CREATE TABLE capacities (
   held_elsewhere integer NOT NULL,
   held integer NOT NULL,
   assured_at timestamp with time zone NOT NULL,
-  freed_at timestamp with time zone NOT NULL,
+  freed_at timestamp with time zone NOT NULL DEFAULT now(),
   version integer NOT NULL DEFAULT 1,
+  freed integer NOT NULL DEFAULT 1,
   CONSTRAINT capacities_agency_id_service_fkey FOREIGN KEY (agency_id, service) REFERENCES services(agency_id, service),
   CONSTRAINT capacities_pkey PRIMARY KEY (agency_id, service)
 );
@@ -1505,6 +1509,7 @@ CREATE TABLE offers (
   latest boolean NOT NULL DEFAULT true,
   contestable_until timestamp with time zone,
   forgotten_at timestamp with time zone,
+  freed_before integer,
   CONSTRAINT offers_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT offers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT offers_pkey PRIMARY KEY (id),
@@ -1513,6 +1518,7 @@ CREATE TABLE offers (
 );
 CREATE INDEX offers_case ON offers USING btree (case_id, agency_id);
 CREATE INDEX offers_inbox ON offers USING btree (agency_id, referral_id) WHERE latest;
+CREATE INDEX offers_lately ON offers USING btree (offered_at) INCLUDE (agency_id, service, status, accepted_at, reason_code);
 CREATE INDEX offers_pending ON offers USING btree (agency_id, service) INCLUDE (places) WHERE status = ANY (ARRAY['offered'::text, 'received'::text, 'info_requested'::text]);
 CREATE INDEX offers_taken ON offers USING btree (agency_id, service) WHERE status = ANY (ARRAY['accepted'::text, 'in_progress'::text]);
 ALTER TABLE offers ENABLE ROW LEVEL SECURITY;
@@ -1599,6 +1605,22 @@ CREATE POLICY system ON referrals AS PERMISSIVE FOR ALL TO PUBLIC
   USING (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]))
   WITH CHECK (acting_as(VARIADIC ARRAY['router'::text, 'clock'::text]));
 GRANT INSERT, SELECT, UPDATE ON referrals TO aman_app;
+
+CREATE TABLE routing_requests (
+  number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  agency_id text COLLATE "C",
+  service text,
+  jurisdiction text,
+  case_id text COLLATE "C",
+  referral_id text COLLATE "C",
+  CONSTRAINT routing_requests_pkey PRIMARY KEY (number)
+);
+ALTER TABLE routing_requests ENABLE ROW LEVEL SECURITY;
+ALTER TABLE routing_requests FORCE ROW LEVEL SECURITY;
+CREATE POLICY router ON routing_requests AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as));
+GRANT DELETE, INSERT, SELECT, UPDATE ON routing_requests TO aman_app;
 
 CREATE TABLE rule_packs (
   jurisdiction text NOT NULL,

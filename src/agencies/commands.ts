@@ -49,7 +49,7 @@ export type AgencyView = Omit<AgencyRow, 'duty_contact'> & { duty_contact?: stri
 
 /** A sheltered place is told as `none` or `some`: its numbers, and when they were set, move when somebody moves in. */
 export type CapacityView =
-  | (Omit<CapacityRow, 'freed_at'> & { available: number; availability: 'none' | 'some'; stale: boolean })
+  | (Omit<CapacityRow, 'freed'> & { available: number; availability: 'none' | 'some'; stale: boolean })
   | { agency_id: string; service: Service; availability: 'none' | 'some' };
 
 type AgencyInput = Partial<Omit<AgencyRow, 'id' | 'kind' | 'version' | 'created_at' | 'updated_at'>>;
@@ -163,7 +163,7 @@ export const changeAgency = (
     await saveAgency(tx, id, patch, now);
     refreshFollowOns(tx, id, now);
     if (after.status === 'active' && after.operating_mode !== 'closed') {
-      await requestRouting(tx, now, { jurisdictions: after.jurisdictions });
+      requestRouting(tx, { agency_id: id });
     }
     const receipt = await record(services, tx, actor, {
       action: 'agency.change',
@@ -262,7 +262,7 @@ export async function setService(
     if (before && before.location_protected !== after.location_protected) {
       await asSystem(tx, 'router', tx => refreshProtection(tx, now, { agency_id, service }));
     }
-    if (after.status === 'active') await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
+    if (after.status === 'active') requestRouting(tx, { agency_id, service });
     const receipt = await record(services, tx, actor, {
       action: 'service.set',
       resource_type: 'service',
@@ -306,7 +306,7 @@ const viewCapacity =
   (services: Services, actor: AgencyActor, agency_id: string, service: Service) =>
   async (tx: Tx): Promise<CapacityView> => {
     const offered = (await findService(tx, agency_id, service)) ?? raise('not_found');
-    const { freed_at: _, ...capacity } = (await findCapacity(tx, agency_id, service)) ?? raise('not_found');
+    const { freed: _, ...capacity } = (await findCapacity(tx, agency_id, service)) ?? raise('not_found');
     const available = availableOf(capacity);
     const availability = available > 0 ? 'some' : 'none';
     if (offered.location_protected && agency_id !== actor.agency_id) return { agency_id, service, availability };
@@ -327,34 +327,27 @@ export async function setCapacity(
   { total, held_elsewhere = 0 }: { total: number; held_elsewhere?: number },
 ): Promise<Outcome<CapacityView> & { created: boolean }> {
   let created = false;
-  const outcome = await act(
-    services,
-    actor,
-    'capacity.set',
-    viewCapacity(services, actor, agency_id, service),
-    async (tx, now) => {
-      const agency = await requireOwn(tx, actor, agency_id);
-      if (!(await lockService(tx, agency_id, service))) throw new Problem('not_found');
-      const before = await lockCapacity(tx, agency_id, service);
-      if (before) expectVersion(actor, before.version);
-      if (actor.request.if_none_match ? before : !before && actor.request.if_match) throw new Problem('precondition_failed');
+  const viewed = viewCapacity(services, actor, agency_id, service);
+  const outcome = await act(services, actor, 'capacity.set', viewed, async (tx, now) => {
+    await requireOwn(tx, actor, agency_id);
+    if (!(await lockService(tx, agency_id, service))) throw new Problem('not_found');
+    const before = await lockCapacity(tx, agency_id, service);
+    if (before) expectVersion(actor, before.version);
+    if (actor.request.if_none_match ? before : !before && actor.request.if_match) throw new Problem('precondition_failed');
 
-      created = !before;
-      const stated = { agency_id, service, total, held_elsewhere };
-      if (!before) await insertCapacity(tx, stated, now);
-      else {
-        const more = total - held_elsewhere > before.total - before.held_elsewhere;
-        await saveCapacity(tx, { ...stated, assured_at: now, ...(more ? { freed_at: now } : {}) });
-        if (more) await requestRouting(tx, now, { service, jurisdictions: agency.jurisdictions });
-      }
-      const receipt = await record(services, tx, actor, {
-        action: 'capacity.set',
-        resource_type: 'capacity',
-        subjects: [{ subject_id: agency_id, service, total: String(total), held_elsewhere: String(held_elsewhere) }],
-      });
-      return { id: agency_id, receipt };
-    },
-  );
+    created = !before;
+    const stated = { agency_id, service, total, held_elsewhere };
+    const more = !before || total - held_elsewhere > before.total - before.held_elsewhere;
+    if (!before) await insertCapacity(tx, stated, now);
+    else await saveCapacity(tx, { ...stated, assured_at: now, ...(more ? { freed: before.freed + 1 } : {}) });
+    if (more) requestRouting(tx, { agency_id, service });
+    const receipt = await record(services, tx, actor, {
+      action: 'capacity.set',
+      resource_type: 'capacity',
+      subjects: [{ subject_id: agency_id, service, total: String(total), held_elsewhere: String(held_elsewhere) }],
+    });
+    return { id: agency_id, receipt };
+  });
   return { ...outcome, created };
 }
 

@@ -171,7 +171,7 @@ export async function insertCapacity(
     .executeTakeFirstOrThrow();
   return tx
     .insertInto('capacities')
-    .values({ agency_id, service, total, held_elsewhere, held, assured_at: now, freed_at: now })
+    .values({ agency_id, service, total, held_elsewhere, held, assured_at: now })
     .returningAll()
     .executeTakeFirstOrThrow();
 }
@@ -242,7 +242,7 @@ export async function listCandidates(
       'capacities.total',
       'capacities.held_elsewhere',
       'capacities.held',
-      'capacities.freed_at',
+      'capacities.freed',
       'capacities.assured_at as counted_at',
       'services.assured_at',
       'services.located_in',
@@ -257,14 +257,14 @@ export async function listCandidates(
     .orderBy('services.agency_id')
     .execute();
   return rows.map(
-    ({ agency_languages, agency_regions, total, held_elsewhere, held, freed_at, counted_at, asked, accepted, ...row }) => ({
+    ({ agency_languages, agency_regions, total, held_elsewhere, held, freed, counted_at, asked, accepted, ...row }) => ({
       ...row,
       assured_at: counted_at ?? row.assured_at,
       history: { asked, accepted },
       // A service that names none has its agency's.
       languages: row.languages.length > 0 ? row.languages : agency_languages,
       regions: row.regions.length > 0 ? row.regions : agency_regions,
-      capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed_at: freed_at! },
+      capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed: freed! },
     }),
   );
 }
@@ -319,9 +319,9 @@ export async function takePlaces(
 }
 
 /** Gives back the places of an offer that has ended, as the system role `router`. */
-export async function freePlaces(tx: Tx, agency_id: string, service: Service, places: number, now: Date): Promise<void> {
+export async function freePlaces(tx: Tx, agency_id: string, service: Service, places: number): Promise<void> {
   const capacity = await lockedCapacity(tx, agency_id, service);
-  if (capacity) setHeld(tx, agency_id, service, { held: Math.max(0, capacity.held - places), freed_at: now });
+  if (capacity) setHeld(tx, agency_id, service, { held: Math.max(0, capacity.held - places), freed: capacity.freed + 1 });
 }
 
 /** Locks what the agency has for the service that a referral asks for. */
@@ -348,7 +348,7 @@ async function lockedCapacity(tx: Tx, agency_id: string, service: Service): Prom
   return lockCapacity(tx, agency_id, service);
 }
 
-function setHeld(tx: Tx, agency_id: string, service: Service, change: Partial<Pick<CapacityRow, 'held' | 'freed_at'>>): void {
+function setHeld(tx: Tx, agency_id: string, service: Service, change: Partial<Pick<CapacityRow, 'held' | 'freed'>>): void {
   const saved = tx.updateTable('capacities').set(change).where('agency_id', '=', agency_id).where('service', '=', service);
   post(tx, saved.execute());
 }

@@ -21,6 +21,7 @@ import type { Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { tellHolders, withheldNow } from '../referrals/coverage.ts';
 import { endFollowUps, startFollowUps } from '../referrals/follow-up.ts';
+import { requestRouting, saveRegionOfWaiting } from '../referrals/store.ts';
 import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
@@ -109,6 +110,8 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
 
     saveCase(tx, id, columns, now);
     await saveCaseData(services, tx, id, found.version + 1, { ...pick(after, changed), profile: routed }, now);
+    if (columns.region !== undefined) saveRegionOfWaiting(tx, id, columns.region);
+    requestRouting(tx, { case_id: id });
     const risk_changed = risk !== undefined && risk !== found.risk;
     const receipt = await record(services, tx, actor, {
       action: 'case.amend',
@@ -159,6 +162,7 @@ export const reopenCase = (services: Services, actor: AgencyActor, id: string, b
     saveStage(tx, id, { stage: to, stage_before_close: null, close_reason: null, closed_at: null }, now);
     await insertReopening(services, tx, { case_id: id, version: found.version + 1, reason: body.reason, reopened_at: now });
     await startFollowUps(services, tx, id, now);
+    requestRouting(tx, { case_id: id });
     await startAtReopening(services, tx, { ...found, stage: to }, now);
     const receipt = await record(services, tx, actor, {
       action: 'case.reopen',

@@ -4,7 +4,7 @@ import type { EventType } from '../core/events.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
 import type { StageStep, Ways } from '../core/stages.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
-import { listCoordinators } from '../referrals/store.ts';
+import { listCoordinators, requestRouting } from '../referrals/store.ts';
 import { type Identification, listAuthorities } from './decisions/store.ts';
 import { type CaseRow, saveStage } from './store.ts';
 
@@ -65,6 +65,7 @@ export function caseNotices(
 export function changeStage(tx: Tx, found: CaseRow, { from, to }: StageStep, concerned: Concerned, now: Date): Notice[] {
   if (from === to) return [];
   asSystem(tx, 'router', tx => saveStage(tx, found.id, { stage: to }, now));
+  requestRouting(tx, { case_id: found.id });
   return caseNotices('case.stage_changed', found, concerned, { stage: to });
 }
 

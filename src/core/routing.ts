@@ -84,7 +84,7 @@ export interface CandidateService {
   /** When it last said that what it says of itself, or how many places it has, is right. */
   assured_at: Date;
   /** null: unlimited */
-  capacity: { total: number; held: number; held_elsewhere: number; freed_at: Date } | null;
+  capacity: { total: number; held: number; held_elsewhere: number; freed: number } | null;
   /** Places for which it is being asked and has not answered. */
   pending: number;
   /** How often it was asked lately, and how often it said yes. */
@@ -96,7 +96,8 @@ export interface EarlierOffer {
   agency_id: string;
   status: OfferStatus;
   reason_code: string | null;
-  ended_at: Date | null;
+  /** How often a place had come free there when it was declined or expired. */
+  freed_before: number | null;
 }
 
 /** What a service is at any hour. */
@@ -190,7 +191,7 @@ function barsAskingAgain(offer: EarlierOffer, service: CandidateService): boolea
   if (offer.status === 'withdrawn' || (offer.status === 'cancelled' && offer.reason_code === null)) return false;
   const waits_for_place = offer.status === 'expired' || (offer.status === 'declined' && offer.reason_code === 'no_capacity');
   if (!waits_for_place) return true;
-  return service.capacity === null || offer.ended_at === null || service.capacity.freed_at <= offer.ended_at;
+  return service.capacity === null || offer.freed_before === null || service.capacity.freed <= offer.freed_before;
 }
 
 /** What speaks for an agency: each soft rule with its points and why. What is not known lies in the middle. */

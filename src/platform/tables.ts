@@ -60,6 +60,7 @@ export interface Tables {
   consents: ConsentTable;
   referrals: ReferralTable;
   offers: OfferTable;
+  routing_requests: RoutingRequestTable;
   disclosures: DisclosureTable;
   messages: MessageTable;
   timers: TimerTable;
@@ -233,8 +234,8 @@ export interface CapacityTable {
   /** Places taken by accepted offers. */
   held: number;
   assured_at: Date;
-  /** When a place last came free here. */
-  freed_at: Date;
+  /** How often a place came free here. */
+  freed: Generated<number>;
   version: Generated<number>;
 }
 
@@ -466,6 +467,18 @@ export interface OfferTable {
   latest: Generated<boolean>;
   /** When the receiver confirmed that it deleted what it knew: from then on it does not know of this offer. */
   forgotten_at: Date | null;
+  /** How often a place had come free at the service when it was declined or expired. */
+  freed_before: number | null;
+}
+
+/** A change that could help: whom of those that wait, as far as it says. */
+export interface RoutingRequestTable {
+  number: Generated<number>;
+  agency_id: string | null;
+  service: Service | null;
+  jurisdiction: string | null;
+  case_id: string | null;
+  referral_id: string | null;
 }
 
 export interface DisclosureTable {

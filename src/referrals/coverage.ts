@@ -175,7 +175,7 @@ export async function applyConsentChange(
     await askCovered(services, tx, actor, locked, stop_service, ended.length > 0, now);
     finish(tx, locked, now);
   }
-  if ('given' in change) requestRouting(tx, now, { case_id: found.id });
+  if ('given' in change) requestRouting(tx, { case_id: found.id });
   return receipt;
 }
 

@@ -3,7 +3,7 @@ import { type AssigneesRow, findAssignees, findProfile, listGrants } from '../ca
 import type { AgencyActor, Relation } from '../core/access.ts';
 import { coordinates } from '../core/access.ts';
 import type { RoutingProfile } from '../core/case.ts';
-import type { Service, Stage } from '../core/codes.ts';
+import type { Stage } from '../core/codes.ts';
 import type { Grant } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
@@ -45,8 +45,8 @@ export interface LockedReferral {
   providers?: CandidateRow[];
   /** What the agency that acts has for this service, locked, where the act may take of it. */
   capacity?: CapacityRow;
-  /** Services at which this act gave places back: who waits for one is looked at again when the act ends. */
-  freed: Set<Service>;
+  /** Agencies to which this act gave places back: who waits for one is looked at again when the act ends. */
+  freed: Set<string>;
 }
 
 /**

@@ -108,11 +108,10 @@ export const finish = (tx: Tx, locked: LockedReferral, now: Date): void =>
   asSystem(tx, 'router', tx => {
     const { referral, offers, freed } = locked;
     saveReferralStatus(tx, referral, offers, now);
-    // Last of all: it touches referrals of other cases, and nothing of this act is locked after them.
-    for (const service of freed) requestRouting(tx, now, { service, jurisdictions: [referral.jurisdiction] });
+    for (const agency_id of freed) requestRouting(tx, { agency_id, service: referral.service });
     freed.clear();
     // What the law wants done first is done.
-    if (referral.ended === 'completed') requestRouting(tx, now, { case_id: referral.case_id });
+    if (referral.ended === 'completed') requestRouting(tx, { case_id: referral.case_id });
   });
 
 export const subjectOf = ({ referral }: LockedReferral, offer?: OfferRow | null): SubjectRecord => ({
@@ -204,9 +203,9 @@ async function release(tx: Tx, locked: LockedReferral, offer: OfferRow, now: Dat
     notices.push(...notice);
   }
   if (offer.places_held > 0) {
-    await freePlaces(tx, offer.agency_id, offer.service, offer.places_held, now);
+    await freePlaces(tx, offer.agency_id, offer.service, offer.places_held);
     saveOfferStatus(tx, offer, offer.status, { places_held: 0 });
-    locked.freed.add(offer.service);
+    locked.freed.add(offer.agency_id);
   }
   return notices;
 }

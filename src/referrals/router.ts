@@ -21,9 +21,9 @@ import { listChannels } from '../webhooks/reach/store.ts';
 import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { cancelNeedless, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
-import { findRoutingFacts } from './routing-store.ts';
+import { findRoutingFacts, listRoutingDue, markHelped } from './routing-store.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
-import { insertOffer, listRoutingDue, type OfferRow, saveRoutingDue } from './store.ts';
+import { insertOffer, type OfferRow, saveRoutingDue } from './store.ts';
 
 /** Asks agencies: the one that ranks first, the one that was named, or nobody, and then the referral is unplaced. */
 
@@ -117,6 +117,7 @@ const listUnreachable = async (
  * are told, and the coordinator's clock starts. Where a follow-on goes on with the service nobody is asked beside it, and once
  * somebody said yes to that the referral ends.
  * @param quietly for another try at a referral that is unplaced already: says nothing where nothing has changed
+ * @param again_at when the router looks again where it found nobody; at once unless said, for a place may have come free meanwhile
  * @returns whether an agency was asked
  */
 export async function askNext(
@@ -125,7 +126,7 @@ export async function askNext(
   cause: Actor,
   locked: LockedReferral,
   now: Date,
-  { quietly = false } = {},
+  { quietly = false, again_at = now } = {},
 ): Promise<boolean> {
   if (locked.follow_on === 'taken') {
     await cancelNeedless(services, tx, locked, now);
@@ -139,7 +140,7 @@ export async function askNext(
     await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === agency_id)!, now);
   }
   if (locked.offers.filter(isAsked).length > asked) return true;
-  asSystem(tx, 'router', tx => saveRoutingDue(tx, locked.referral.id, routeAgainAt(locked, now)));
+  asSystem(tx, 'router', tx => saveRoutingDue(tx, locked.referral.id, isRouted(locked) ? again_at : null));
   if (!quietly && !locked.offers.some(isLive)) await leaveUnplaced(services, tx, cause, locked, now);
   return false;
 }
@@ -166,13 +167,12 @@ export async function leaveUnplaced(services: Services, tx: Tx, cause: Actor, lo
   );
 }
 
-/** A change that could help asks for the router at once; this is for a referral that was passed by just then. */
+/** A change that could help asks for the router at once; this is for what changes by time alone: ages, grants, hours. */
 const ROUTE_AGAIN_MS = 60_000;
+/** How many changes are taken at once. */
+const REQUESTS = 100;
 /** One that could not be routed, for the database went away, say. */
 const TRY_AGAIN_MS = 10_000;
-
-const routeAgainAt = (locked: LockedReferral, now: Date): Date | null =>
-  isRouted(locked) ? new Date(now.getTime() + ROUTE_AGAIN_MS) : null;
 
 /** What the router looks at: what goes on by itself, and what ends once its follow-on was taken. */
 const isRouted = ({ referral, follow_on }: LockedReferral): boolean => goesOnByItself(referral) || follow_on !== null;
@@ -233,6 +233,7 @@ export async function makeOffer(
     contestable_until: null,
     latest: true,
     forgotten_at: null,
+    freed_before: null,
   };
   const { agency_id: id, kind, duty_contact } = provider;
   agencies.set(id, { id, kind, duty_contact });
@@ -275,6 +276,7 @@ export async function makeOffer(
 export async function routeUnplaced(services: Services): Promise<boolean> {
   const batch = 20;
   const router = systemActor('router');
+  const requests = await transact(services, router, tx => markHelped(tx, services.now(), REQUESTS));
   const due = await transact(services, router, tx => listRoutingDue(tx, services.now(), batch));
   for (const { id, case_id } of due) {
     const routed = transact(services, router, async tx => {
@@ -283,9 +285,9 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
       const locked = await loadLocked(services, tx, id);
       const { referral, offers } = locked;
       const waits = !referral.ended && offers.filter(isLive).every(isWaiting) && isRouted(locked);
-      saveRoutingDue(tx, id, waits ? routeAgainAt(locked, now) : null);
-      if (!waits) return;
-      if (await askNext(services, tx, router, locked, now, { quietly: true })) finish(tx, locked, now);
+      const again_at = new Date(now.getTime() + ROUTE_AGAIN_MS);
+      if (!waits) saveRoutingDue(tx, id, null);
+      else if (await askNext(services, tx, router, locked, now, { quietly: true, again_at })) finish(tx, locked, now);
     });
     await routed.catch(async error => {
       // One that fails must not hold up the others: it comes again behind them.
@@ -297,5 +299,5 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
     });
     services.wake_up.notify();
   }
-  return due.length === batch;
+  return due.length === batch || requests === REQUESTS;
 }

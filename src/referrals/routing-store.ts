@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { RoutingNeed } from '../core/routing.ts';
 import type { Tx } from '../platform/database.ts';
+import { WAITING } from './store.ts';
 
 type RoutingFacts = Pick<RoutingNeed, 'completed' | 'conflicts' | 'apart_from' | 'together_with' | 'grouped'>;
 
@@ -24,3 +25,42 @@ export async function findRoutingFacts(tx: Tx, case_id: string): Promise<Routing
     grouped: false,
   };
 }
+
+/**
+ * Makes due whom the changes of late could help. One that somebody is acting on keeps a request of its own, for the next round: two
+ * acts never wait for each other, and what was ranked before the change was committed is ranked again after it. Runs as the router.
+ * @returns how many requests it took
+ */
+export async function markHelped(tx: Tx, now: Date, limit: number): Promise<number> {
+  const { rows } = await sql<{ taken: number }>`
+    with requests as materialized (
+      select q.*, a.jurisdictions
+      from (select * from routing_requests order by number limit ${limit} for update skip locked) q
+      left join agencies a on a.id = q.agency_id),
+    helped as materialized (
+      select distinct r.id
+      from requests q join referrals r on r.status in (${sql.join(WAITING.map(status => sql.lit(status)))})
+        and (q.agency_id is null or r.jurisdiction = any (q.jurisdictions))
+        and (q.service is null or r.service = q.service)
+        and (q.jurisdiction is null or r.jurisdiction = q.jurisdiction)
+        and (q.case_id is null or r.case_id = q.case_id)
+        and (q.referral_id is null or r.id = q.referral_id)),
+    free as materialized (
+      select id from referrals where id in (select id from helped) for no key update skip locked),
+    marked as (update referrals set router_due_at = ${now} where id in (select id from free)),
+    kept as (insert into routing_requests (referral_id) select id from helped where id not in (select id from free)),
+    done as (delete from routing_requests where number in (select number from requests))
+    select count(*)::int as taken from requests`.execute(tx);
+  return rows[0]!.taken;
+}
+
+/** Those that wait and are due, in order of urgency and waiting. */
+export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
+  tx
+    .selectFrom('referrals')
+    .select(['id', 'case_id'])
+    .where('router_due_at', '<=', now)
+    .orderBy(sql`case urgency when 'emergency' then 0 when 'urgent' then 1 else 2 end`)
+    .orderBy('created_at')
+    .limit(limit)
+    .execute();

@@ -63,7 +63,7 @@ export async function lockReferralRows(
 }
 
 /** Nobody has said yes, and nobody is asked. */
-const WAITING: readonly ReferralStatus[] = ['unplaced', 'waitlisted'];
+export const WAITING: readonly ReferralStatus[] = ['unplaced', 'waitlisted'];
 
 const REFERRALS = gatheredRows(
   'referrals',
@@ -107,30 +107,39 @@ export function insertReferral(tx: Tx, row: Omit<ReferralRow, 'version' | 'statu
   return referral;
 }
 
-const OFFERS = gatheredRows('offers', 2, {
-  id: false,
-  referral_id: false,
-  case_id: false,
-  owner_agency_id: false,
-  sender_agency_id: false,
-  agency_id: false,
-  jurisdiction: false,
-  service: false,
-  ordinal: false,
-  status: true,
-  places: true,
-  places_held: true,
-  location_protected: false,
-  reason_code: true,
-  staff_code: true,
-  sealed: true,
-  offered_at: false,
-  accepted_at: true,
-  ended_at: true,
-  contestable_until: true,
-  latest: false,
-  forgotten_at: false,
-});
+const OFFERS = gatheredRows(
+  'offers',
+  2,
+  {
+    id: false,
+    referral_id: false,
+    case_id: false,
+    owner_agency_id: false,
+    sender_agency_id: false,
+    agency_id: false,
+    jurisdiction: false,
+    service: false,
+    ordinal: false,
+    status: true,
+    places: true,
+    places_held: true,
+    location_protected: false,
+    reason_code: true,
+    staff_code: true,
+    sealed: true,
+    offered_at: false,
+    accepted_at: true,
+    ended_at: true,
+    contestable_until: true,
+    latest: false,
+    forgotten_at: false,
+    freed_before: false,
+  },
+  {
+    freed_before: `case when j.status = t.status or j.status not in ('declined', 'expired') then t.freed_before else coalesce((
+      select freed from capacities c where c.agency_id = t.agency_id and c.service = t.service), 0) end`,
+  },
+);
 
 /** A new offer, the latest of its referral to this agency. */
 export function insertOffer(tx: Tx, offer: OfferRow, earlier: readonly OfferRow[]): void {
@@ -167,49 +176,25 @@ export function saveReferralStatus(tx: Tx, referral: ReferralRow, offers: readon
 }
 
 /**
- * Asks the router to look again at the waiting referrals that a change could help: for `service` where it is named, in these
- * jurisdictions, or of one case. The router does so after the commit. A referral that somebody is acting on is passed by, so
- * that two acts never wait for each other; the router looks at every unplaced one again by and by.
+ * Asks the router to look again at the waiting referrals that a change could help: those that could come to an agency, to its
+ * `service` where it is named; those of a jurisdiction, or of a case. The router does so after the commit, and passes nobody by.
  */
-export function requestRouting(
+export const requestRouting = (
   tx: Tx,
-  now: Date,
-  where: { service?: Service; jurisdictions?: readonly string[]; case_id?: string },
-): void {
-  asSystem(tx, 'router', tx => {
-    const helped = tx
-      .updateTable('referrals')
-      .set({ router_due_at: now })
-      .where('id', 'in', eb =>
-        eb
-          .selectFrom('referrals')
-          .select('id')
-          .where('status', 'in', WAITING)
-          .$if(where.service !== undefined, query => query.where('service', '=', where.service!))
-          .$if(where.jurisdictions !== undefined, query => query.where('jurisdiction', 'in', [...where.jurisdictions!]))
-          .$if(where.case_id !== undefined, query => query.where('case_id', '=', where.case_id!))
-          .forUpdate()
-          .skipLocked(),
-      );
-    post(tx, helped.execute());
-  });
-}
+  helped: { agency_id: string; service?: Service } | { jurisdiction: string } | { case_id: string },
+): void => asSystem(tx, 'router', tx => post(tx, tx.insertInto('routing_requests').values(helped).execute()));
+
+/** Where a case is now is where a place is looked for; whoever was asked keeps what it was asked by. */
+export const saveRegionOfWaiting = (tx: Tx, case_id: string, region: string | null): void =>
+  asSystem(tx, 'router', tx =>
+    post(tx, tx.updateTable('referrals').set({ region }).where('case_id', '=', case_id).where('status', 'in', WAITING).execute()),
+  );
 
 /** What the review of a lawful ground found. */
 export function saveGround(tx: Tx, referral: ReferralRow, lawful_ground: NonNullable<ReferralRow['lawful_ground']>): void {
   referral.lawful_ground = lawful_ground;
   REFERRALS.update(tx, referral);
 }
-
-export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
-  tx
-    .selectFrom('referrals')
-    .select(['id', 'case_id'])
-    .where('router_due_at', '<=', now)
-    .orderBy(sql`case urgency when 'emergency' then 0 when 'urgent' then 1 else 2 end`)
-    .orderBy('created_at')
-    .limit(limit)
-    .execute();
 
 /** When the router looks at the referral again by itself; null: not unless it is asked to. */
 export function saveRoutingDue(tx: Tx, id: string, at: Date | null): void {

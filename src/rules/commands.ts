@@ -7,6 +7,7 @@ import { canonicalJson } from '../core/canonical.ts';
 import { type Fault, Problem } from '../core/problem.ts';
 import { checkRulePack, type RulePack } from '../core/rule-pack.ts';
 import type { Tx } from '../platform/database.ts';
+import { requestRouting } from '../referrals/store.ts';
 import type { Services } from '../services.ts';
 import { type CalendarRow, listCalendarsNamed } from './calendars/store.ts';
 import { wholePack } from './packs.ts';
@@ -60,6 +61,7 @@ export async function putRulePack(
     created = !before;
     const version = (before?.version ?? ILLUSTRATIVE_VERSION) + 1;
     await insertRulePack(tx, pack, version, now, known);
+    requestRouting(tx, { jurisdiction });
     const receipt = await record(services, tx, actor, {
       action: 'rule_pack.put',
       resource_type: 'rule_pack',

@@ -230,17 +230,17 @@ test('places are taken and come free, and the version does not tell', async t =>
   t.equal(await take(2), 'none_left');
   t.equal(await take(2, true), 'taken');
   const held = () =>
-    lookAsOwner<{ held: number; version: number; freed_at: Date }>(
+    lookAsOwner<{ held: number; version: number; freed: number }>(
       it.services,
-      'select held, version, freed_at from capacities where agency_id = $1',
+      'select held, version, freed from capacities where agency_id = $1',
       [id],
     );
   t.match(await held(), [{ held: 5, version: 1 }]);
   it.clock.advance(5_000);
-  await inTx(tx => freePlaces(tx, id, 'shelter_accommodation', 2, it.services.now()));
-  t.match(await held(), [{ held: 3, version: 1, freed_at: it.clock.now() }]);
+  await inTx(tx => freePlaces(tx, id, 'shelter_accommodation', 2));
+  t.match(await held(), [{ held: 3, version: 1, freed: 2 }]);
   t.equal(await inTx(tx => takePlaces(tx, agencies.health.id, 'medical', 9, { over_capacity: false })), 'unlimited');
-  await inTx(tx => freePlaces(tx, agencies.health.id, 'medical', 9, it.services.now()));
+  await inTx(tx => freePlaces(tx, agencies.health.id, 'medical', 9));
 });
 
 test('routing sees every service of the kind with its places', async t => {

@@ -279,9 +279,7 @@ async function putAway(owner: pg.Pool, lane: Lane): Promise<void> {
     await owner.query(`delete from ${table} where case_id = $1`, [lane.case_id]);
   const agencies = Object.values(lane.members).map(({ agency_id }) => agency_id);
   await owner.query('delete from events where agency_id = any ($1)', [agencies]);
-  await owner.query(`update capacities set held = 0, held_elsewhere = 0, freed_at = '2026-01-01' where agency_id = any ($1)`, [
-    agencies,
-  ]);
+  await owner.query(`update capacities set held = 0, held_elsewhere = 0 where agency_id = any ($1)`, [agencies]);
   await owner.query('update consents set withdrawn_at = null where id = any ($1)', [Object.values(lane.grants)]);
   lane.referrals = [];
 }

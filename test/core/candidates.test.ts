@@ -6,7 +6,7 @@ import type { Candidate, CandidateService, Exclusion, Reason } from '../../src/c
 import { service } from '../support/routing.ts';
 
 const provider = (more: Partial<CandidateService> = {}): CandidateService =>
-  service({ capacity: { total: 4, held: 1, held_elsewhere: 1, freed_at: new Date(0) }, ...more });
+  service({ capacity: { total: 4, held: 1, held_elsewhere: 1, freed: 1 }, ...more });
 const REASONS: Reason[] = [
   { rule: 'language', points: 10, text: 'works in a language of the person' },
   { rule: 'operating_mode', points: 5, text: 'works as usual' },
@@ -39,13 +39,13 @@ t.test('an open place is told as the router sees it', async t => {
     available: 2,
   });
   t.match(tellOne(candidate(), provider({ capacity: null })), { places: 'some', available: null });
-  const over = provider({ capacity: { total: 4, held: 5, held_elsewhere: 0, freed_at: new Date(0) } });
+  const over = provider({ capacity: { total: 4, held: 5, held_elsewhere: 0, freed: 1 } });
   t.match(tellOne(candidate(), over), { places: 'none', available: -1 });
 });
 
 t.test('of a hidden place only whether it could be asked', async t => {
   const hidden = provider({ location_protected: true });
-  const full = provider({ location_protected: true, capacity: { total: 1, held: 1, held_elsewhere: 0, freed_at: new Date(0) } });
+  const full = provider({ location_protected: true, capacity: { total: 1, held: 1, held_elsewhere: 0, freed: 1 } });
   const could = tellOne(candidate(), hidden);
   t.match(could, { hidden: true, score: 15, excluded_by: [], places: 'some' });
   t.strictSame(

@@ -25,7 +25,7 @@ import {
 } from '../../src/core/coverage.ts';
 import { type RoutingRules, rankCandidates } from '../../src/core/routing.ts';
 import { calendar, SUN_TO_THU } from '../support/calendars.ts';
-import { AT, BEFORE, need, rules, service } from '../support/routing.ts';
+import { AT, need, rules, service } from '../support/routing.ts';
 import { shipped } from '../support/rule-packs.ts';
 
 const ADULT_AGE = 18;
@@ -104,7 +104,7 @@ t.test('hours, places and languages', async t => {
   t.strictSame(linesOf([by_day]), ['closed tonight+weekend 480']);
   const by_night = provider({ is_open: { now: false, tonight: true, weekend: null }, sexes: ['female'] });
   t.strictSame(linesOf([by_day, by_night]), ['closed male tonight+weekend 160', 'closed other tonight+weekend 160']);
-  const full = { capacity: { total: 2, held: 1, held_elsewhere: 1, freed_at: BEFORE } };
+  const full = { capacity: { total: 2, held: 1, held_elsewhere: 1, freed: 0 } };
   t.strictSame(linesOf([provider(full)]), ['full now 480'], 'how many places are free later is not known');
   t.strictSame(linesOf([provider(full)], { with_places: false }), []);
   t.strictSame(linesOf([provider({ ...full, is_open: { now: false, tonight: true, weekend: true } })]), ['closed now 480']);
@@ -174,9 +174,7 @@ t.test('coverage and routing never disagree', async () => {
     languages: fc.subarray(['ar', 'tr']),
     protection_statuses: fc.subarray([...PROTECTION_STATUSES]),
     is_open: fc.record({ now: open, tonight: open, weekend: open }),
-    capacity: fc.option(
-      fc.record({ total: fc.nat(2), held: fc.nat(1), held_elsewhere: fc.nat(1), freed_at: fc.constant(BEFORE) }),
-    ),
+    capacity: fc.option(fc.record({ total: fc.nat(2), held: fc.nat(1), held_elsewhere: fc.nat(1), freed: fc.constant(0) })),
   });
   const arbitrary_person = fc.record({
     region: fc.constantFrom(...REGIONS),
@@ -305,7 +303,7 @@ t.test('what a change opens', async t => {
   t.strictSame(opened([all], [provider({ regions: ['XA-2'] })]), { service: SHELTER, regions: ['XA-1'], profiles: 120 });
   t.equal(opened([all], [provider({ regions: ['XA-2'] })], ['XA-2']), undefined, 'where nobody was looked for before');
   t.equal(
-    opened([all], [provider({ languages: ['tr'], capacity: { total: 0, held: 0, held_elsewhere: 0, freed_at: BEFORE } })]),
+    opened([all], [provider({ languages: ['tr'], capacity: { total: 0, held: 0, held_elsewhere: 0, freed: 0 } })]),
     undefined,
   );
 });

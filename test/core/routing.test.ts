@@ -11,11 +11,9 @@ import {
   type RoutingRules,
   rankCandidates,
 } from '../../src/core/routing.ts';
-import { AFTER, AT, BEFORE, ENDED_AT, need, rules, service } from '../support/routing.ts';
+import { AT, need, rules, service } from '../support/routing.ts';
 import { shipped } from '../support/rule-packs.ts';
 
-const before = BEFORE;
-const after = AFTER;
 const everybody = () => true;
 const sumOf = (reasons: readonly { points: number }[]) => reasons.reduce((sum, { points }) => sum + points, 0);
 const ranked = (
@@ -30,7 +28,7 @@ const ranked = (
 const best = (n: RoutingNeed, services: readonly CandidateService[]) => ranked(n, services)[0]!.agency_id;
 const exclusionsOf = (n: RoutingNeed, s: CandidateService, earlier: EarlierOffer[] = [], covered = everybody) =>
   ranked(n, [s], { earlier, covered })[0]!.excluded_by;
-const places = (total: number, held = 0, held_elsewhere = 0) => ({ capacity: { total, held, held_elsewhere, freed_at: before } });
+const places = (total: number, held = 0, held_elsewhere = 0) => ({ capacity: { total, held, held_elsewhere, freed: 1 } });
 
 t.test('what fits is not excluded', async t => t.strictSame(exclusionsOf(need(), service()), []));
 
@@ -119,7 +117,8 @@ t.test('what is unknown or empty excludes nobody', async t => {
 
 t.test('who may be asked again', async t => {
   const limited = { total: 4, held: 0, held_elsewhere: 0 };
-  const freed = (freed_at: Date) => service({ capacity: { ...limited, freed_at } });
+  const freed = (freed: number) => service({ capacity: { ...limited, freed } });
+  const [before, after] = [1, 2];
   const earlier = (
     status: EarlierOffer['status'],
     reason_code: string | null = null,
@@ -128,13 +127,13 @@ t.test('who may be asked again', async t => {
     agency_id: 'agy_1',
     status,
     reason_code,
-    ended_at: ENDED_AT,
+    freed_before: before,
     ...more,
   });
   const rows: [string, EarlierOffer, CandidateService, boolean][] = [
     ['expired, a place came free since', earlier('expired'), freed(after), true],
     ['expired, none came free', earlier('expired'), freed(before), false],
-    ['expired, one came free just then', earlier('expired'), freed(ENDED_AT), false],
+    ['expired before anybody counted', earlier('expired', null, { freed_before: null }), freed(after), false],
     ['expired, keeps no count', earlier('expired'), service({ capacity: null }), false],
     ['full, a place came free since', earlier('declined', 'no_capacity'), freed(after), true],
     ['full, none came free', earlier('declined', 'no_capacity'), freed(before), false],
@@ -146,7 +145,7 @@ t.test('who may be asked again', async t => {
     ['cancelled because another said yes', earlier('cancelled'), freed(before), true],
     ...(['offered', 'received', 'info_requested', 'waitlisted', 'accepted', 'in_progress'] as const).map(
       status =>
-        [`live: ${status}`, earlier(status, null, { ended_at: null }), freed(after), false] as [
+        [`live: ${status}`, earlier(status, null, { freed_before: null }), freed(after), false] as [
           string,
           EarlierOffer,
           CandidateService,
@@ -160,7 +159,7 @@ t.test('who may be asked again', async t => {
   }
   const twice = [earlier('expired'), earlier('declined', 'unsafe')];
   t.strictSame(exclusionsOf(need(), freed(after), twice), ['asked_before'], 'every earlier answer counts');
-  const full = service({ capacity: { total: 1, held: 1, held_elsewhere: 0, freed_at: after } });
+  const full = service({ capacity: { total: 1, held: 1, held_elsewhere: 0, freed: after } });
   t.strictSame(exclusionsOf(need(), full, [earlier('expired')]), ['no_capacity'], 'came free, and is gone again');
 });
 
@@ -266,7 +265,7 @@ t.test('the same input gives the same order, however it is handed in', async () 
     pending: fc.nat(9),
     history: fc.record({ asked: fc.nat(9), accepted: fc.nat(9) }),
     capacity: fc.option(
-      fc.record({ total: fc.nat(3), held: fc.nat(3), held_elsewhere: fc.nat(1), freed_at: fc.constantFrom(before, after) }),
+      fc.record({ total: fc.nat(3), held: fc.nat(3), held_elsewhere: fc.nat(1), freed: fc.constantFrom(1, 2) }),
     ),
   });
   const arbitrary_need = fc.record({
@@ -286,7 +285,7 @@ t.test('the same input gives the same order, however it is handed in', async () 
     agency_id: fc.constantFrom('agy_0', 'agy_1', 'agy_2'),
     status: fc.constantFrom(...OFFER_STATUSES),
     reason_code: fc.constantFrom(null, 'no_capacity', 'unsafe'),
-    ended_at: fc.constantFrom(null, ENDED_AT),
+    freed_before: fc.constantFrom(null, 1),
   });
   fc.assert(
     fc.property(

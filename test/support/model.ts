@@ -71,7 +71,8 @@ interface Offer {
   /** Whether it was accepted, and nobody contested that. */
   was_accepted: boolean;
   holds_place: boolean;
-  ended_at?: number;
+  /** How often a place had come free when it ended. */
+  freed_before?: number;
   reason?: string;
 }
 
@@ -93,8 +94,8 @@ export interface World {
   held: Record<Receiver, number>;
   /** Places of `a` that others hold. */
   held_elsewhere: number;
-  /** When a place last came free. */
-  freed_at: Record<Receiver, number>;
+  /** How often a place came free. */
+  freed: Record<Receiver, number>;
   referrals: Referral[];
   /** Which steps were taken, standings seen and refusals met. */
   visited: Set<string>;
@@ -134,7 +135,7 @@ export const newWorld = (now: number): World => ({
   grants: { kind: true, name: true },
   held: { a: 0, b: 0, c: 0 },
   held_elsewhere: 0,
-  freed_at: { a: 0, b: 0, c: 0 },
+  freed: { a: 0, b: 0, c: 0 },
   referrals: [],
   visited: new Set(),
 });
@@ -229,7 +230,7 @@ export function apply(world: World, act: Act): void {
   if (act.verb === 'give') world.grants[act.grant] = true;
   else if (act.verb === 'withdraw') withdrawConsent(world, act);
   else if (act.verb === 'places') {
-    if (act.held_elsewhere < world.held_elsewhere) world.freed_at.a = world.now;
+    if (act.held_elsewhere < world.held_elsewhere) world.freed.a += 1;
     world.held_elsewhere = act.held_elsewhere;
   } else if (act.verb === 'make') {
     const { urgency, routing, to } = act;
@@ -344,7 +345,7 @@ function sayYes(world: World, referral: Referral, offer: Offer): void {
   for (const other of referral.offers) if (other !== offer && isLive(other)) end(world, other, 'cancelled');
   offer.due = {};
   delete offer.respond_left;
-  delete offer.ended_at;
+  delete offer.freed_before;
   delete offer.reason;
   offer.was_accepted = true;
   if (PLACES[offer.to] === Number.POSITIVE_INFINITY) return;
@@ -356,12 +357,12 @@ function end(world: World, offer: Offer, status: OfferStatus, reason?: string): 
   offer.status = status;
   offer.due = {};
   delete offer.respond_left;
-  offer.ended_at = world.now;
+  offer.freed_before = world.freed[offer.to];
   offer.reason = reason;
   if (!offer.holds_place) return;
   offer.holds_place = false;
   world.held[offer.to] -= 1;
-  world.freed_at[offer.to] = world.now;
+  world.freed[offer.to] += 1;
 }
 
 function startClocks(world: World, { urgency }: Referral, offer: Offer): void {
@@ -384,7 +385,7 @@ function mayAsk(world: World, referral: Referral, to: Receiver): boolean {
     // Another said yes, which nobody here has decided.
     if (offer.status === 'cancelled' && offer.reason === undefined) return true;
     const waits_for_place = offer.status === 'expired' || (offer.status === 'declined' && offer.reason === 'no_capacity');
-    return waits_for_place && world.freed_at[to] > offer.ended_at!;
+    return waits_for_place && world.freed[to] > offer.freed_before!;
   });
 }
 

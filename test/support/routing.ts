@@ -4,9 +4,6 @@ import { shipped } from './rule-packs.ts';
 /** A need, a service that fits it, and rules, to be varied by tests of routing. */
 
 export const AT = new Date('2026-11-21T20:00:00.000Z');
-export const ENDED_AT = new Date('2026-11-21T19:00:00.000Z');
-export const BEFORE = new Date(ENDED_AT.getTime() - 1);
-export const AFTER = new Date(ENDED_AT.getTime() + 1);
 
 export const need = (more: Partial<RoutingNeed> = {}): RoutingNeed => ({
   tie_key: 'ref_1',
@@ -55,7 +52,7 @@ export const service = (more: Partial<CandidateService> = {}): CandidateService 
   status: 'active',
   is_open: true,
   assured_at: AT,
-  capacity: { total: 4, held: 0, held_elsewhere: 0, freed_at: BEFORE },
+  capacity: { total: 4, held: 0, held_elsewhere: 0, freed: 1 },
   pending: 0,
   history: { asked: 0, accepted: 0 },
   ...more,

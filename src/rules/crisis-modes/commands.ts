@@ -94,7 +94,7 @@ export const startCrisisMode = (
       ended_by_staff_code: null,
       updated_at: now,
     });
-    requestRouting(tx, now, { jurisdictions: [jurisdiction] });
+    requestRouting(tx, { jurisdiction });
     const receipt = await record(services, tx, actor, {
       action: 'crisis_mode.start',
       resource_type: 'crisis_mode',
@@ -165,7 +165,7 @@ const onHeld = (
 
     await saveCrisisMode(tx, id, change, now);
     const after = { ...mode, ...change };
-    if (told) requestRouting(tx, now, { jurisdictions: [jurisdiction] });
+    if (told) requestRouting(tx, { jurisdiction });
     const receipt = await record(services, tx, actor, {
       action,
       resource_type: 'crisis_mode',
@@ -219,7 +219,7 @@ export async function expireCrisisModes(services: Services): Promise<boolean> {
     const mode = await lockExpiredMode(tx, now);
     if (!mode) return false;
     await saveCrisisMode(tx, mode.id, { ended_at: mode.expires_at }, now);
-    requestRouting(tx, now, { jurisdictions: [mode.jurisdiction] });
+    requestRouting(tx, { jurisdiction: mode.jurisdiction });
     await record(services, tx, CLOCK, {
       action: 'crisis_mode.expire',
       resource_type: 'crisis_mode',
