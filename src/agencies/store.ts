@@ -1,7 +1,7 @@
 import { type ExpressionBuilder, type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { AgencyKind, Service } from '../core/codes.ts';
 import type { CandidateService } from '../core/routing.ts';
-import { post, type Tx } from '../platform/database.ts';
+import { Overtaken, post, type Tx } from '../platform/database.ts';
 import type { AgencyTable, CapacityTable, ServiceTable, Tables } from '../platform/tables.ts';
 
 /** The SQL of the directory: agencies, the services that they offer, and their places. The only writer of these tables. */
@@ -199,7 +199,7 @@ const PENDING = sql<number>`(
   where o.agency_id = services.agency_id and o.service = services.service and o.status in ('offered', 'received', 'info_requested'))`;
 
 /** What routing looks at, and how to reach whoever is on duty. */
-export type CandidateRow = CandidateService & { duty_contact: string | null };
+export type CandidateRow = CandidateService & { duty_contact: string | null; agency_version: number; service_version: number };
 
 /**
  * The services in `jurisdiction`, or in the case's, with their agencies and places, and whether they are open at that time, whatever
@@ -224,6 +224,8 @@ export async function listCandidates(
       'services.agency_id',
       'agencies.kind',
       'agencies.status as agency_status',
+      'agencies.version as agency_version',
+      'services.version as service_version',
       'agencies.operating_mode',
       'agencies.competent_authority',
       'agencies.duty_contact',
@@ -297,6 +299,32 @@ export async function findDirectoryVersion(tx: Tx, jurisdiction: string): Promis
     from agencies a left join services s on s.agency_id = a.id
     where a.jurisdictions @> array[${jurisdiction}]`.execute(tx);
   return rows[0]!.version;
+}
+
+/**
+ * Holds what the directory says of a candidate until the commit: nobody is asked who was suspended, closed or changed before that.
+ * Runs as the router.
+ * @throws Overtaken where it was changed since it was listed
+ */
+export async function holdListed(
+  tx: Tx,
+  {
+    agency_id,
+    service,
+    agency_version,
+    service_version,
+  }: Pick<CandidateRow, 'agency_id' | 'service' | 'agency_version' | 'service_version'>,
+): Promise<void> {
+  const held = await tx
+    .selectFrom('services')
+    .innerJoin('agencies', 'agencies.id', 'services.agency_id')
+    .select(['agencies.version as agency_version', 'services.version as service_version'])
+    .where('services.agency_id', '=', agency_id)
+    .where('services.service', '=', service)
+    .forShare()
+    .executeTakeFirst();
+  if (held?.agency_version !== agency_version || held.service_version !== service_version)
+    throw new Overtaken('the directory changed while an agency was being asked');
 }
 
 /**

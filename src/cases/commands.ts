@@ -21,7 +21,7 @@ import type { Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { tellHolders, withheldNow } from '../referrals/coverage.ts';
 import { endFollowUps, startFollowUps } from '../referrals/follow-up.ts';
-import { requestRouting, saveRegionOfWaiting } from '../referrals/store.ts';
+import { requestRouting, saveRegionOfOpen } from '../referrals/store.ts';
 import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
@@ -110,7 +110,7 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
 
     saveCase(tx, id, columns, now);
     await saveCaseData(services, tx, id, found.version + 1, { ...pick(after, changed), profile: routed }, now);
-    if (columns.region !== undefined) saveRegionOfWaiting(tx, id, columns.region);
+    if (columns.region !== undefined) saveRegionOfOpen(tx, id, columns.region);
     requestRouting(tx, { case_id: id });
     const risk_changed = risk !== undefined && risk !== found.risk;
     const receipt = await record(services, tx, actor, {

@@ -85,6 +85,11 @@ const getTypeParser = ((oid: number, format?: 'text' | 'binary') =>
 const DEADLOCK_DETECTED = '40P01';
 const SERIALIZATION_FAILURE = '40001';
 
+/** What a transaction had looked at was changed by another before it held it: the whole of it is tried again. */
+export class Overtaken extends Error {
+  readonly code = SERIALIZATION_FAILURE;
+}
+
 /** Whether the transaction fell to others running beside it, and may succeed when it is tried again. */
 export const isWorthRetrying = (error: unknown): boolean =>
   isPlanOutdated(error) || [DEADLOCK_DETECTED, SERIALIZATION_FAILURE].includes((error as { code?: string }).code ?? '');

@@ -24,7 +24,7 @@ import { arrivedElsewhere } from './follow-ons.ts';
 import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
 import { type Carrying, carryOut, finish } from './progress.ts';
-import { goOn, makeOffer, placesNeeded, rank, requireMayBeNamed } from './router.ts';
+import { goOn, isAsked, makeOffer, placesNeeded, rank, requireMayBeNamed } from './router.ts';
 import type { ReferralView } from './schema.ts';
 import { type Exchange, sealExchange } from './sealed.ts';
 import type { OfferChange, OfferRow } from './store.ts';
@@ -300,13 +300,15 @@ const actOn = (
       if (!told_by) requireOwnVoice(verb, relations);
       authorise(actor, told_by ? 'referral.record_by_telephone' : action, relations);
       await requireAssigned(services, tx, actor, referral.case_id, assigned);
-      const named = namedOffer(offers, telephone.offer_id ?? offer_id);
       const party = told_by ? recorderOf(relations) : partyOf(verb, relations.includes('sender'));
+      const named = namedOffer(offers, telephone.offer_id ?? offer_id);
+      if (!named && told_by) requireOne(offers.filter(isAsked));
+      if (!named && verb === 'provide_information') requireOne(offers.filter(hasAsked));
       const offer = told_by
         ? (named ?? furthestOffer(offers) ?? offers.at(-1))
         : party === 'receiver'
           ? ownOffer(actor, offers)
-          : (named ?? offers.find(it => it.status === 'info_requested'));
+          : (named ?? offers.find(hasAsked));
       requireTelephone(telephone, offer, now);
       await check?.(tx, locked, now);
       expectVersion(actor, referral.version);
@@ -329,6 +331,14 @@ const actOn = (
     tx => lockReferral(services, tx, actor, id, { places: verb === 'accept' && !telephone.told_by }),
   );
 };
+
+const hasAsked = ({ status }: OfferRow): boolean => status === 'info_requested';
+
+/** Which of several is meant is not guessed. @throws Problem `unprocessable` */
+function requireOne(offers: readonly OfferRow[]): void {
+  if (offers.length > 1)
+    throw new Problem('unprocessable', { errors: [{ pointer: '/offer_id', detail: 'is missing: it could be any of several' }] });
+}
 
 function partyOf(verb: ReferralAction, is_sender: boolean): Party {
   const { by } = lifecycleTable[verb];

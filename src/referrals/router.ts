@@ -1,4 +1,4 @@
-import { type CandidateRow, listCandidates } from '../agencies/store.ts';
+import { type CandidateRow, holdListed, listCandidates } from '../agencies/store.ts';
 import { recordFailure } from '../audit/failures.ts';
 import { record } from '../audit/record.ts';
 import { lockCase } from '../cases/store.ts';
@@ -181,7 +181,7 @@ const isRouted = ({ referral, follow_on }: LockedReferral): boolean => goesOnByI
 const atOnce = ({ referral, pack }: LockedReferral): number =>
   referral.urgency === 'emergency' ? pack.routing.parallel_offers : 1;
 
-const isAsked = (offer: OfferRow): boolean => isLive(offer) && !isWaiting(offer);
+export const isAsked = (offer: OfferRow): boolean => isLive(offer) && !isWaiting(offer);
 
 /** Whoever put it on a waiting list has not said yes. */
 export const isWaiting = ({ status }: OfferRow): boolean => status === 'waitlisted';
@@ -206,7 +206,7 @@ export async function makeOffer(
   tx: Tx,
   cause: Actor,
   locked: LockedReferral,
-  provider: Pick<CandidateRow, 'agency_id' | 'kind' | 'location_protected' | 'duty_contact'>,
+  provider: CandidateRow,
   now: Date,
 ): Promise<OfferRow> {
   const { referral, offers, grants, agencies } = locked;
@@ -244,6 +244,7 @@ export async function makeOffer(
       return startTimers(tx, timerContext(locked, offer, now), OFFER_TIMERS);
     }),
     listUnreachable(tx, referral, [provider], now),
+    asSystem(tx, 'router', tx => holdListed(tx, provider)),
   ]);
   // Who hears by name which agencies are out of reach would learn which protected place was asked.
   const is_told = unreachable?.has(id) && !offer.location_protected;

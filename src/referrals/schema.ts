@@ -180,7 +180,9 @@ const told = {
       { description: 'Sender or coordinator record what the receiver said, and who said it when' },
     ),
   ),
-  offer_id: Optional(Type.String({ ...Id('off'), description: 'With `told_by`: whose receiver said it; else the furthest' })),
+  offer_id: Optional(
+    Type.String({ ...Id('off'), description: 'With `told_by`: whose receiver said it; needed where several are being asked' }),
+  ),
 };
 export const ReceiveBody = Closed(told);
 export const QuestionsBody = Closed({ questions: Sentences() });

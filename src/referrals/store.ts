@@ -184,10 +184,10 @@ export const requestRouting = (
   helped: { agency_id: string; service?: Service } | { jurisdiction: string } | { case_id: string },
 ): void => asSystem(tx, 'router', tx => post(tx, tx.insertInto('routing_requests').values(helped).execute()));
 
-/** Where a case is now is where a place is looked for; whoever was asked keeps what it was asked by. */
-export const saveRegionOfWaiting = (tx: Tx, case_id: string, region: string | null): void =>
+/** Where a case is now is where a place is looked for. */
+export const saveRegionOfOpen = (tx: Tx, case_id: string, region: string | null): void =>
   asSystem(tx, 'router', tx =>
-    post(tx, tx.updateTable('referrals').set({ region }).where('case_id', '=', case_id).where('status', 'in', WAITING).execute()),
+    post(tx, tx.updateTable('referrals').set({ region }).where('case_id', '=', case_id).where('ended', 'is', null).execute()),
   );
 
 /** What the review of a lawful ground found. */
