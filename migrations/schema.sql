@@ -1518,7 +1518,7 @@ CREATE TABLE offers (
 );
 CREATE INDEX offers_case ON offers USING btree (case_id, agency_id);
 CREATE INDEX offers_inbox ON offers USING btree (agency_id, referral_id) WHERE latest;
-CREATE INDEX offers_lately ON offers USING btree (offered_at) INCLUDE (agency_id, service, status, accepted_at, reason_code);
+CREATE INDEX offers_lately ON offers USING brin (offered_at);
 CREATE INDEX offers_pending ON offers USING btree (agency_id, service) INCLUDE (places) WHERE status = ANY (ARRAY['offered'::text, 'received'::text, 'info_requested'::text]);
 CREATE INDEX offers_taken ON offers USING btree (agency_id, service) WHERE status = ANY (ARRAY['accepted'::text, 'in_progress'::text]);
 ALTER TABLE offers ENABLE ROW LEVEL SECURITY;

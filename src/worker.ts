@@ -1,3 +1,4 @@
+import { countLately } from './agencies/answers.ts';
 import { reckonHours } from './agencies/hours.ts';
 import { loopFailed } from './audit/failures.ts';
 import { startLogWatch } from './audit/jobs.ts';
@@ -37,6 +38,8 @@ const REACH_EVERY_MS = 30_000;
 
 /** How soon coordinators hear of a gap that a change has opened. */
 const COVERAGE_EVERY_MS = 60_000;
+/** Of what changes little from one hour to the next. */
+const COUNT_EVERY_MS = 3_600_000;
 
 /** Starts everything that happens without a request: clocks, routing again, ends of consents, events and their delivery. */
 export function startWorker(services: Services): Worker {
@@ -70,6 +73,7 @@ export function startWorker(services: Services): Worker {
       return false;
     }),
     startLoop('coverage', { every_ms: COVERAGE_EVERY_MS, log, failed }, () => watchCoverage(services)),
+    startLoop('answers', { every_ms: COUNT_EVERY_MS, log, failed }, () => countLately(services)),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),
   ];
   const webhooks = startWebhookJobs(services);

@@ -1,5 +1,5 @@
 import type { TOLD_EXCLUSIONS } from './codes.ts';
-import { type Candidate, type CandidateService, type Exclusion, placesLeft, type Reason, tieBreak } from './routing.ts';
+import { type Candidate, type CandidateService, type Exclusion, placesLeft, type Reason, tiesOf } from './routing.ts';
 
 /**
  * What is told of a ranking to those who look at it. A place that has to stay hidden could be told by what speaks for and
@@ -53,23 +53,52 @@ export function tellCandidates(
 ): ToldCandidate[] {
   const by_id = new Map(providers.map(provider => [provider.agency_id, provider]));
   const told = ranked.map(candidate => tellOne(candidate, by_id.get(candidate.agency_id)!, reader));
-  const hidden = told.filter(it => it.hidden && it.excluded_by.length === 0);
-  const best = Math.max(0, ...hidden.map(({ score }) => score));
-  for (const it of told.filter(({ hidden }) => hidden)) {
-    const reasons = it.excluded_by.length > 0 ? [] : [{ ...BEST_OF_HIDDEN, points: best }];
-    Object.assign(it, { reasons, score: sumOf(reasons) });
-  }
-  return told.sort(
-    (a, b) =>
-      Number(a.excluded_by.length > 0) - Number(b.excluded_by.length > 0) ||
-      b.score - a.score ||
-      tieBreak(reader, a).localeCompare(tieBreak(reader, b)),
+  const best = told.reduce(
+    (best, it) => (it.hidden && it.excluded_by.length === 0 ? Math.max(best, sumOf(it.reasons)) : best),
+    0,
   );
+  const tie = tiesOf(reader);
+  return told
+    .map((it): ToldCandidate => {
+      const reasons = !it.hidden ? it.reasons : it.excluded_by.length > 0 ? [] : [{ ...BEST_OF_HIDDEN, points: best }];
+      return { ...it, reasons, score: sumOf(reasons) };
+    })
+    .sort((a, b) => compare(a, b) || compareTies(tie(a), tie(b)));
 }
+
+/** Where a candidate stands: whether anything speaks against it, its score, and what decides between those that are alike. */
+export type Standing = [is_excluded: number, score: number, tie: string];
+
+export const standingOf = (told: ToldCandidate, reader: Pick<Reader, 'tie_key'>): Standing => [
+  Number(isExcluded(told)),
+  told.score,
+  tiesOf(reader)(told),
+];
+
+/** Those that stand behind. @param told of {@link tellCandidates} */
+export const behind = (
+  told: readonly ToldCandidate[],
+  [is_excluded, score, tie]: Standing,
+  reader: Pick<Reader, 'tie_key'>,
+): ToldCandidate[] => {
+  const tie_of = tiesOf(reader);
+  const last = { excluded_by: { length: is_excluded }, score };
+  return told.filter(it => (compare(it, last) || compareTies(tie_of(it), tie)) > 0);
+};
+
+type Ranked = { excluded_by: { length: number }; score: number };
+
+const isExcluded = ({ excluded_by }: Ranked): boolean => excluded_by.length > 0;
+const compare = (a: Ranked, b: Ranked): number => Number(isExcluded(a)) - Number(isExcluded(b)) || b.score - a.score;
+const compareTies = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 const BEST_OF_HIDDEN = { rule: 'protected_place' as const, text: 'as the best of the protected places; which one is not told' };
 
-function tellOne({ agency_id, excluded_by, reasons }: Candidate, provider: CandidateService, reader: Reader): ToldCandidate {
+function tellOne(
+  { agency_id, excluded_by, reasons }: Candidate,
+  provider: CandidateService,
+  reader: Reader,
+): Omit<ToldCandidate, 'score'> {
   const sheltered = provider.location_protected && agency_id !== reader.agency_id;
   const hidden = sheltered && !reader.names(agency_id);
   const available = provider.capacity && placesLeft(provider.capacity);
@@ -85,7 +114,6 @@ function tellOne({ agency_id, excluded_by, reasons }: Candidate, provider: Candi
     agency_id,
     kind: provider.kind,
     hidden,
-    score: sumOf(shown),
     reasons: shown,
     excluded_by: hidden ? whyHidden(excluded_by, places) : whyNot(excluded_by, reader),
     places,

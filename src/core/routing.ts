@@ -138,12 +138,7 @@ export function rankCandidates(
 ): Candidate[] {
   const holding = routesFor(rules.routes, need.service, need);
   const rank = ranking(need, rules, at);
-  const ties = new Map<string, string>();
-  const tie = (candidate: Candidate): string => {
-    const known = ties.get(candidate.agency_id) ?? tieBreak(need, candidate);
-    ties.set(candidate.agency_id, known);
-    return known;
-  };
+  const tie = tiesOf(need);
   return services
     .map(service => {
       const excluded_by = exclusions(need, service, earlier);
@@ -161,9 +156,15 @@ export function rankCandidates(
     );
 }
 
-/** The order of those who rank alike: nobody outside can compute it. */
-export const tieBreak = ({ tie_key }: Pick<RoutingNeed, 'tie_key'>, { agency_id }: Pick<Candidate, 'agency_id'>): string =>
-  hash('sha256', `${tie_key}\n${agency_id}`, 'hex');
+/** The order of those who rank alike: nobody outside can compute it. Each is reckoned once. */
+export function tiesOf({ tie_key }: Pick<RoutingNeed, 'tie_key'>): (candidate: Pick<Candidate, 'agency_id'>) => string {
+  const ties = new Map<string, string>();
+  return ({ agency_id }) => {
+    const known = ties.get(agency_id) ?? hash('sha256', `${tie_key}\n${agency_id}`, 'hex');
+    ties.set(agency_id, known);
+    return known;
+  };
+}
 
 function exclusions(need: RoutingNeed, service: CandidateService, earlier: readonly EarlierOffer[]): Exclusion[] {
   const out: Exclusion[] = servesIn(service, need.jurisdiction, need.region) ? [] : ['other_service_area'];

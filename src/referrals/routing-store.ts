@@ -62,5 +62,6 @@ export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
     .where('router_due_at', '<=', now)
     .orderBy(sql`case urgency when 'emergency' then 0 when 'urgent' then 1 else 2 end`)
     .orderBy('created_at')
+    .orderBy('id')
     .limit(limit)
     .execute();

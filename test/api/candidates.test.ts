@@ -77,6 +77,23 @@ t.test('open places: best first, with reasons, excluded ones behind', async t =>
     t.equal(rows.length, 3);
   });
 
+  await t.test('page by page', async t => {
+    const whole = ok(await sender.get(pathOf(referral)));
+    const rows: Row[] = [];
+    let cursor = '';
+    for (let pages = 1; ; pages += 1) {
+      const page = ok(await sender.get(`${pathOf(referral)}?limit=1${cursor}`));
+      t.equal(page.data.length, 1);
+      rows.push(...page.data);
+      if (page.next_cursor === null) {
+        t.equal(pages, 3);
+        break;
+      }
+      cursor = `&cursor=${page.next_cursor}`;
+    }
+    t.strictSame(rows, whole.data);
+  });
+
   await t.test('it is a read that leaves a trace', async t => {
     const [entry] = await entriesFor(as('helpline_a', 'supervisor'), 'action=referral.candidates&order=oldest');
     t.match(entry, {
@@ -98,7 +115,8 @@ t.test('open places: best first, with reasons, excluded ones behind', async t =>
     t.equal((await as('helpline_a', 'nobody').get(path)).body.code, 'acting_caseworker_required');
     t.equal((await as('helpline_a', 'worker', ['cases']).get(path)).body.code, 'insufficient_scope');
     t.equal((await as('helpline_a', 'worker', ['referrals.read']).get(path)).status, 200);
-    t.equal((await sender.get(`${path}?limit=1`)).status, 400);
+    t.equal((await sender.get(`${path}?limit=0`)).status, 400);
+    t.equal((await sender.get(`${path}?cursor=x`)).status, 400);
     const screener = { staff_code: 'DH-9', roles: ['screener'] };
     ok(await as('helpline_a', 'supervisor').post(`/v1/agencies/${agencies.helpline_a.id}/caseworkers`, screener));
     t.equal((await sender.get(path, { 'acting-caseworker': 'DH-9' })).body.code, 'forbidden', 'a screener does not refer');

@@ -187,6 +187,18 @@ t.test('races', async t => {
     ok(await as('shelter_b', 'supervisor').put(path, { total: 6, held_elsewhere: 0 }));
   });
 
+  await t.test('fifty accept the last place', async t => {
+    const path = `/v1/agencies/${agencies.shelter_b.id}/services/shelter_accommodation/capacity`;
+    ok(await as('shelter_b', 'supervisor').put(path, { total: 1, held_elsewhere: 0 }));
+    const fifty = await times(AT_ONCE, () => refer({ routing: 'direct', recipient_agency_id: agencies.shelter_b.id }));
+    const answers = await Promise.all(fifty.map(({ id }) => act(shelters[1], id, 'accept')));
+    t.strictSame(tally(answers), { '200': 1, '409 no_capacity': AT_ONCE - 1 });
+    t.equal(await held('shelter_b'), 1);
+    await Promise.all(fifty.map(({ id }) => act(sender, id, 'cancel', { reason_code: 'error' })));
+    t.equal(await held('shelter_b'), 0);
+    ok(await as('shelter_b', 'supervisor').put(path, { total: 6, held_elsewhere: 0 }));
+  });
+
   await t.test('a consent withdrawn while it is accepted', async t => {
     const outcomes = new Set<string>();
     for (let round = 0; round < ROUNDS; round += 1) {

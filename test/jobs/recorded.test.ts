@@ -44,6 +44,7 @@ const JOBS: Record<string, string[] | string> = {
   digests: ['digest.tell'],
   hours: 'reckons on what an agency said of its hours, in the entry of that act; nobody says anything new',
   coverage: ['coverage.note_gap'],
+  answers: 'counts how often services were asked and said yes; nothing is decided',
   relay: 'numbers what acts have told, in the entries of those acts; nothing is decided',
   sweep: 'puts into the queue what is due; the attempts leave their entries',
   'queue deliveries': ['delivery.attempt'],

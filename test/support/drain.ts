@@ -1,3 +1,4 @@
+import { countLately } from '../../src/agencies/answers.ts';
 import { reckonHours } from '../../src/agencies/hours.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
 import { watchCoverage } from '../../src/figures/coverage/watch.ts';
@@ -29,5 +30,6 @@ export async function drain(services: Services): Promise<void> {
   await callForUndelivered(services);
   await tellDigests(services);
   await watchCoverage(services);
+  await countLately(services);
   while (await relayEvents(services));
 }

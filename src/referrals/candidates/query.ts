@@ -2,11 +2,12 @@ import { record } from '../../audit/record.ts';
 import { requireAssigned } from '../../cases/assignments.ts';
 import { findCase, findProfile, listGrants, lockCase } from '../../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../../core/access.ts';
-import { type Reader, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
+import { behind, type Reader, type Standing, standingOf, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
 import type { Category } from '../../core/codes.ts';
 import { isNamed } from '../../core/consent.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import { asSystem, type Tx, transact } from '../../platform/database.ts';
+import { decodeCursor, encodeCursor, pageLimit, toPage } from '../../platform/http/paging.ts';
 import { getCurrentRulePack } from '../../rules/store.ts';
 import type { Services } from '../../services.ts';
 import { withheldNow } from '../coverage.ts';
@@ -18,11 +19,18 @@ import type { CandidateView } from './schema.ts';
 
 /**
  * Who could take a referral now, and why: what the router would find if it looked at this instant, best first, whoever is
- * excluded behind. Recorded before the answer.
+ * excluded behind. A page goes on behind where the last one ended, as they rank now. Recorded before the answer.
  * @throws Problem `not_found`, `forbidden`, `wrong_state` once the referral has ended
  */
-export const listReferralCandidates = (services: Services, actor: AgencyActor, id: string) =>
+export const listReferralCandidates = (
+  services: Services,
+  actor: AgencyActor,
+  id: string,
+  query: { limit?: number; cursor?: string },
+) =>
   transact(services, actor, async tx => {
+    const limit = pageLimit(query);
+    const after = decodeCursor(query.cursor, 3) as Standing | undefined;
     const { case_id } = (await findReferral(tx, id)) ?? raise('not_found');
     await lockCase(tx, case_id, 'share');
     const referral = (await findReferral(tx, id)) ?? raise('not_found');
@@ -49,20 +57,26 @@ export const listReferralCandidates = (services: Services, actor: AgencyActor, i
       now,
     );
     const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
-    const told = tellCandidates(ranked, providers, {
+    const all = tellCandidates(ranked, providers, {
       agency_id: actor.agency_id,
       knows: await whatIsKnown(tx, actor, referral, relations, found ? await withheldNow(tx, found, now) : []),
       names: agency_id => isNamed(grants, agency_id, now),
       tie_key,
     });
+    const told = after ? behind(all, after, { tie_key }) : all;
     const receipt = await record(services, tx, actor, {
       action: 'referral.candidates',
       outcome: 'read',
       resource_type: 'referral',
       subjects: [{ subject_id: case_id, referral_id: id }],
     });
-    const data = told.map(candidate => candidateView(candidate, referral, contacts.get(candidate.agency_id) ?? null));
-    return { view: { data, next_cursor: null }, receipt };
+    const view = toPage(
+      told,
+      limit,
+      last => encodeCursor(...standingOf(last, { tie_key })),
+      candidate => candidateView(candidate, referral, contacts.get(candidate.agency_id) ?? null),
+    );
+    return { view, receipt };
   });
 
 /** The owner knows the person; a sender that holds the case, the profile; to everybody else the person is masked. */

@@ -1,7 +1,7 @@
 import type { App } from '../../api.ts';
 import { answer } from '../../platform/http/answer.ts';
 import { operation } from '../../platform/http/openapi.ts';
-import { pageOf } from '../../platform/http/paging.ts';
+import { PageQuery, pageOf } from '../../platform/http/paging.ts';
 import type { Services } from '../../services.ts';
 import { listReferralCandidates } from './query.ts';
 import { CandidateParams, CandidateView } from './schema.ts';
@@ -19,9 +19,11 @@ export function candidateRoutes(app: App, services: Services): void {
       scopes: ['referrals', 'referrals.read'],
       caseworker: true,
       params: CandidateParams,
+      query: PageQuery,
       access_reason: true,
       answer: pageOf(CandidateView),
     }),
-    async (request, reply) => answer(reply, await listReferralCandidates(services, request.actor, request.params.id)),
+    async (request, reply) =>
+      answer(reply, await listReferralCandidates(services, request.actor, request.params.id, request.query)),
   );
 }
