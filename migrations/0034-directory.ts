@@ -13,7 +13,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       add column eligibility text,
       add column schedules jsonb not null default '[]',
       add column open_hours tstzmultirange,
-      add column hours_until timestamptz,
+      add column open_hours_until timestamptz,
       add column assured_at timestamptz not null default now()`.execute(db);
   await sql`
     do $$ begin
@@ -21,5 +21,5 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       update services set assured_at = updated_at;
       perform enter('');
     end $$`.execute(db);
-  await sql`create index services_hours on services (hours_until) where hours_until is not null`.execute(db);
+  await sql`create index services_hours on services (open_hours_until) where open_hours_until is not null`.execute(db);
 }

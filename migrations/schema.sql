@@ -1245,6 +1245,35 @@ CREATE POLICY relay ON digests AS PERMISSIVE FOR ALL TO PUBLIC
   WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['relay'::text]) AS acting_as));
 GRANT INSERT, SELECT, UPDATE ON digests TO aman_app;
 
+CREATE TABLE directory_imports (
+  id text COLLATE "C" NOT NULL,
+  source text NOT NULL,
+  jurisdiction text NOT NULL,
+  report jsonb NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT directory_imports_pkey PRIMARY KEY (id)
+);
+ALTER TABLE directory_imports ENABLE ROW LEVEL SECURITY;
+ALTER TABLE directory_imports FORCE ROW LEVEL SECURITY;
+CREATE POLICY admin ON directory_imports AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT is_admin() AS is_admin))
+  WITH CHECK (( SELECT is_admin() AS is_admin));
+GRANT INSERT, SELECT ON directory_imports TO aman_app;
+
+CREATE TABLE directory_sources (
+  source text NOT NULL,
+  foreign_id text NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  CONSTRAINT directory_sources_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT directory_sources_pkey PRIMARY KEY (source, foreign_id)
+);
+ALTER TABLE directory_sources ENABLE ROW LEVEL SECURITY;
+ALTER TABLE directory_sources FORCE ROW LEVEL SECURITY;
+CREATE POLICY admin ON directory_sources AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT is_admin() AS is_admin))
+  WITH CHECK (( SELECT is_admin() AS is_admin));
+GRANT INSERT, SELECT ON directory_sources TO aman_app;
+
 CREATE TABLE disclosures (
   id text COLLATE "C" NOT NULL,
   case_id text COLLATE "C" NOT NULL,
@@ -1680,7 +1709,7 @@ CREATE TABLE services (
   eligibility text,
   schedules jsonb NOT NULL DEFAULT '[]'::jsonb,
   open_hours tstzmultirange,
-  hours_until timestamp with time zone,
+  open_hours_until timestamp with time zone,
   assured_at timestamp with time zone NOT NULL DEFAULT now(),
   asked integer NOT NULL DEFAULT 0,
   accepted integer NOT NULL DEFAULT 0,
@@ -1690,7 +1719,7 @@ CREATE TABLE services (
 );
 CREATE INDEX services_by_service ON services USING btree (service);
 CREATE INDEX services_follow_on ON services USING btree (agency_id, service) WHERE follow_on_since IS NOT NULL;
-CREATE INDEX services_hours ON services USING btree (hours_until) WHERE hours_until IS NOT NULL;
+CREATE INDEX services_hours ON services USING btree (open_hours_until) WHERE open_hours_until IS NOT NULL;
 ALTER TABLE services ENABLE ROW LEVEL SECURITY;
 ALTER TABLE services FORCE ROW LEVEL SECURITY;
 CREATE POLICY read_all ON services AS PERMISSIVE FOR SELECT TO PUBLIC

@@ -12,6 +12,8 @@ import Fastify, {
 import { createIdentify } from './access/identify.ts';
 import { networkOf } from './access/penalties.ts';
 import { accessRoutes } from './access/routes.ts';
+
+import { hsdsRoutes } from './agencies/hsds/routes.ts';
 import { agencyRoutes } from './agencies/routes.ts';
 import { createRefusalCounter } from './audit/counted.ts';
 import { findHead, haltOf } from './audit/log-store.ts';
@@ -132,6 +134,7 @@ export async function buildApi(services: Services): Promise<App> {
   });
   accessRoutes(app, services, refusals);
   agencyRoutes(app, services);
+  hsdsRoutes(app, services);
   codeRoutes(app, services);
   rulePackRoutes(app, services);
   crisisModeRoutes(app, services);

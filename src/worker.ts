@@ -1,5 +1,5 @@
 import { countLately } from './agencies/answers.ts';
-import { reckonHours } from './agencies/hours.ts';
+import { keepOpenHoursAhead } from './agencies/hours.ts';
 import { loopFailed } from './audit/failures.ts';
 import { startLogWatch } from './audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
@@ -66,7 +66,7 @@ export function startWorker(services: Services): Worker {
       async () => heartbeat.started && callForUndelivered(services),
     ),
     startLoop('crises', { every_ms: WARN_EVERY_MS, log, failed }, () => expireCrisisModes(services)),
-    startLoop('hours', { every_ms: HOURS_EVERY_MS, log, failed }, () => reckonHours(services)),
+    startLoop('hours', { every_ms: HOURS_EVERY_MS, log, failed }, () => keepOpenHoursAhead(services)),
     startLoop('digests', { every_ms: REACH_EVERY_MS, log, failed }, () => tellDigests(services)),
     startLoop('follow-ons', { every_ms: FOLLOW_EVERY_MS, log, failed }, async () => {
       await makeFollowOns(services);

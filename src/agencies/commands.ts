@@ -15,7 +15,6 @@ import { findCalendar } from '../rules/calendars/store.ts';
 import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { listChannels } from '../webhooks/reach/store.ts';
-import { hoursAhead } from './hours.ts';
 import {
   type AgencyFilter,
   type AgencyRow,
@@ -54,7 +53,7 @@ export type CapacityView =
 
 type AgencyInput = Partial<Omit<AgencyRow, 'id' | 'kind' | 'version' | 'created_at' | 'updated_at'>>;
 /** What the service keeps for itself. */
-type Kept = 'asked' | 'accepted' | 'open_hours' | 'hours_until' | 'assured_at' | 'follow_on_since';
+type Kept = 'asked' | 'accepted' | 'open_hours' | 'open_hours_until' | 'assured_at' | 'follow_on_since';
 type ServiceView = Omit<ServiceRow, Exclude<Kept, 'assured_at'> | 'located_in'> & Partial<Pick<ServiceRow, 'located_in'>>;
 type ServiceInput = Partial<Omit<ServiceRow, 'agency_id' | 'service' | 'version' | 'created_at' | 'updated_at' | Kept>>;
 
@@ -161,7 +160,7 @@ export const changeAgency = (
     expectVersion(actor, agency.version, { required: true });
 
     await saveAgency(tx, id, patch, now);
-    refreshFollowOns(tx, id, now);
+    refreshFollowOns(tx, [id], now);
     if (after.status === 'active' && after.operating_mode !== 'closed') {
       requestRouting(tx, { agency_id: id });
     }
@@ -222,7 +221,7 @@ async function requireCalendar(tx: Tx, id: string | null | undefined): Promise<v
 
 /** A service as the caller may know it: where a protected place lies is told to its agency alone. */
 const serviceView = (actor: AgencyActor, row: ServiceRow): ServiceView => {
-  const { asked: _, accepted: __, open_hours: ___, hours_until: ____, follow_on_since: _____, located_in, ...service } = row;
+  const { asked: _, accepted: __, open_hours: ___, open_hours_until: ____, follow_on_since: _____, located_in, ...service } = row;
   return row.location_protected && row.agency_id !== actor.agency_id ? service : { ...service, located_in };
 };
 
@@ -253,11 +252,9 @@ export async function setService(
     expectFirstOrVersion(actor, before);
 
     created = !before;
-    const schedules = JSON.stringify(after.schedules);
-    const stated = { agency_id, service, ...after, schedules, ...hoursAhead(after.schedules, now), assured_at: now };
-    if (before) await saveService(tx, stated, now);
-    else await insertService(tx, { ...stated, created_at: now, updated_at: now });
-    refreshFollowOns(tx, agency_id, now);
+    if (before) await saveService(tx, { agency_id, service, ...after }, now);
+    else await insertService(tx, { agency_id, service, ...after, created_at: now, updated_at: now });
+    refreshFollowOns(tx, [agency_id], now);
     // A place that must be hidden from now on is hidden in what is under way, too.
     if (before && before.location_protected !== after.location_protected) {
       await asSystem(tx, 'router', tx => refreshProtection(tx, now, { agency_id, service }));
@@ -368,7 +365,7 @@ async function requireOwn(tx: Tx, actor: AgencyActor, agency_id: string): Promis
 
 /** @throws Problem `unprocessable` */
 function requireHours(schedules: readonly Schedule[]): void {
-  const errors = checkSchedules(schedules, '/schedules');
+  const errors = checkSchedules(schedules).map(({ pointer, detail }) => ({ pointer: `/schedules${pointer}`, detail }));
   if (errors.length > 0) throw new Problem('unprocessable', { errors });
 }
 

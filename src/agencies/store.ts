@@ -1,5 +1,6 @@
 import { type ExpressionBuilder, type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { AgencyKind, Service } from '../core/codes.ts';
+import { openSpans, type Schedule } from '../core/opening.ts';
 import type { CandidateService } from '../core/routing.ts';
 import { Overtaken, post, type Tx } from '../platform/database.ts';
 import type { AgencyTable, CapacityTable, ServiceTable, Tables } from '../platform/tables.ts';
@@ -55,8 +56,10 @@ export const listAgencies = (
     .limit(limit)
     .execute();
 
-export async function insertAgency(tx: Tx, agency: Insertable<AgencyTable>): Promise<void> {
-  await tx.insertInto('agencies').values(agency).execute();
+export const insertAgency = (tx: Tx, agency: Insertable<AgencyTable>): Promise<void> => insertAgencies(tx, [agency]);
+
+export async function insertAgencies(tx: Tx, agencies: readonly Insertable<AgencyTable>[]): Promise<void> {
+  await tx.insertInto('agencies').values(agencies).execute();
 }
 
 export async function saveAgency(tx: Tx, id: string, change: Updateable<AgencyTable>, now: Date): Promise<void> {
@@ -91,59 +94,86 @@ export const listServices = (tx: Tx, agency_id: string, after: string | undefine
     .limit(limit)
     .execute();
 
-export async function insertService(tx: Tx, service: Insertable<ServiceTable>): Promise<void> {
-  await tx.insertInto('services').values(service).execute();
+type Hours = 'schedules' | 'open_hours' | 'open_hours_until';
+export type NewService = Omit<Insertable<ServiceTable>, Hours> & { schedules?: readonly Schedule[] };
+type ServiceChange = Omit<Updateable<ServiceTable>, Hours> & {
+  agency_id: string;
+  service: Service;
+  schedules: readonly Schedule[];
+};
+
+export const insertService = (tx: Tx, service: NewService): Promise<void> => insertServices(tx, [service]);
+
+/** Assured when they were made, unless something else is said. */
+export async function insertServices(tx: Tx, services: readonly NewService[]): Promise<void> {
+  const rows = services.map(({ schedules = [], ...service }) => ({
+    assured_at: service.created_at,
+    ...service,
+    ...hoursOf(schedules, service.created_at),
+  }));
+  await tx.insertInto('services').values(rows).execute();
 }
 
-export async function saveService(tx: Tx, { agency_id, service, ...change }: ServiceChange, now: Date): Promise<void> {
+/** What is said of a service is thereby assured. */
+export async function saveService(tx: Tx, { agency_id, service, schedules, ...change }: ServiceChange, now: Date): Promise<void> {
   await tx
     .updateTable('services')
-    .set({ ...change, updated_at: now })
+    .set({ assured_at: now, ...change, ...hoursOf(schedules, now), updated_at: now })
     .set('version', sql<number>`version + 1`)
     .where('agency_id', '=', agency_id)
     .where('service', '=', service)
     .execute();
 }
 
-/** The services whose hours are known no longer than until then, locked; those that another process reckons are passed by. */
-export const listHoursEnding = (
-  tx: Tx,
-  until: Date,
-  limit: number,
-): Promise<Pick<ServiceRow, 'agency_id' | 'service' | 'schedules'>[]> =>
+const DAY_MS = 86_400_000;
+/** For so long ahead the hours of a service are worked out; anew when half of it has gone by. */
+const HOURS_AHEAD_MS = 60 * DAY_MS;
+
+/** The schedules, and what follows from them for the time ahead. */
+function hoursOf(schedules: readonly Schedule[], now: Date) {
+  const until = new Date(now.getTime() + HOURS_AHEAD_MS);
+  const said = { schedules: JSON.stringify(schedules) };
+  if (schedules.length === 0) return { ...said, open_hours: null, open_hours_until: null };
+  const spans = openSpans(schedules, now, until).map(
+    ({ from, to }) => `[${new Date(from).toISOString()},${new Date(to).toISOString()})`,
+  );
+  return { ...said, open_hours: `{${spans.join()}}`, open_hours_until: until };
+}
+
+/** Services whose hours are known for less than half of the time ahead. */
+export const listHoursEnding = (tx: Tx, now: Date, limit: number): Promise<Pick<ServiceRow, 'agency_id' | 'service'>[]> =>
   tx
     .selectFrom('services')
-    .select(['agency_id', 'service', 'schedules'])
-    .where('hours_until', '<', until)
-    .orderBy('hours_until')
+    .select(['agency_id', 'service'])
+    .where('open_hours_until', '<', new Date(now.getTime() + HOURS_AHEAD_MS / 2))
+    .orderBy('open_hours_until')
     .limit(limit)
-    .forUpdate()
-    .skipLocked()
     .execute();
 
-/** The hours that follow from a service's schedules; its version stays, for nobody said anything new. */
-export async function saveHours(
-  tx: Tx,
-  agency_id: string,
-  service: Service,
-  hours: Pick<ServiceRow, 'open_hours' | 'hours_until'>,
-): Promise<void> {
-  await tx.updateTable('services').set(hours).where('agency_id', '=', agency_id).where('service', '=', service).execute();
+/** Works out its hours from `now` on. The version, which counts what the agency said, stays. */
+export async function saveOpenHours(tx: Tx, agency_id: string, service: Service, now: Date): Promise<void> {
+  const found = await lockService(tx, agency_id, service);
+  if (!found) return;
+  const { open_hours, open_hours_until } = hoursOf(found.schedules, now);
+  await tx
+    .updateTable('services')
+    .set({ open_hours, open_hours_until })
+    .where('agency_id', '=', agency_id)
+    .where('service', '=', service)
+    .execute();
 }
 
 /**
- * Brings up to date since when those served by the agency need a follow-on: while it is suspended or closed, or the service is.
+ * Brings up to date since when those served by the agencies need a follow-on: while one is suspended or closed, or the service is.
  * Called when any of that may have changed; who needs one is looked for after the commit.
  */
-export const refreshFollowOns = (tx: Tx, agency_id: string, now: Date): void => {
+export const refreshFollowOns = (tx: Tx, agency_ids: readonly string[], now: Date): void => {
   const refreshed = sql`
     update services s set follow_on_since = case
       when 'suspended' in (s.status, a.status) or a.operating_mode = 'closed' then coalesce(s.follow_on_since, ${now}) end
-    from agencies a where a.id = s.agency_id and s.agency_id = ${agency_id}`;
+    from agencies a where a.id = s.agency_id and s.agency_id = any (${[...agency_ids]})`;
   post(tx, refreshed.execute(tx));
 };
-
-type ServiceChange = Updateable<ServiceTable> & { agency_id: string; service: Service };
 
 export const findCapacity = (tx: Tx, agency_id: string, service: Service): Promise<CapacityRow | undefined> =>
   tx.selectFrom('capacities').selectAll().where('agency_id', '=', agency_id).where('service', '=', service).executeTakeFirst();
@@ -174,6 +204,14 @@ export async function insertCapacity(
     .values({ agency_id, service, total, held_elsewhere, held, assured_at: now })
     .returningAll()
     .executeTakeFirstOrThrow();
+}
+
+/** Of services that were made in this transaction: nobody holds a place there. */
+export async function insertCapacities(tx: Tx, capacities: readonly Omit<Insertable<CapacityTable>, 'held'>[]): Promise<void> {
+  await tx
+    .insertInto('capacities')
+    .values(capacities.map(capacity => ({ ...capacity, held: 0 })))
+    .execute();
 }
 
 export const saveCapacity = (
@@ -274,7 +312,13 @@ export async function listCandidates(
       'services.accepted',
     ])
     .select(PENDING.as('pending'))
-    .select(sql<boolean | null>`services.open_hours @> ${at}::timestamptz`.as('is_open'))
+    .select(
+      sql<
+        boolean | null
+      >`case when ${at}::timestamptz < services.open_hours_until then services.open_hours @> ${at}::timestamptz end`.as(
+        'is_open',
+      ),
+    )
     .$if(service !== undefined, query => query.where('services.service', '=', service!))
     .where('agencies.jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]::text[]`)
     .orderBy('services.agency_id')
@@ -297,9 +341,11 @@ export async function listOpenAt(
   tx: Tx,
   jurisdiction: string,
   times: readonly Date[],
-): Promise<{ agency_id: string; service: Service; open: boolean[] }[]> {
-  const open = times.map(at => sql`s.open_hours @> ${at}::timestamptz`);
-  const { rows } = await sql<{ agency_id: string; service: Service; open: boolean[] }>`
+): Promise<{ agency_id: string; service: Service; open: (boolean | null)[] }[]> {
+  const open = times.map(
+    at => sql`case when ${at}::timestamptz < s.open_hours_until then s.open_hours @> ${at}::timestamptz end`,
+  );
+  const { rows } = await sql<{ agency_id: string; service: Service; open: (boolean | null)[] }>`
     select s.agency_id, s.service, array[${sql.join(open)}] as open
     from services s join agencies a on a.id = s.agency_id
     where a.jurisdictions @> array[${jurisdiction}] and s.open_hours is not null`.execute(tx);

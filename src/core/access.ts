@@ -154,6 +154,7 @@ const PERMISSIONS = {
   'coverage.read': { relations: ['reader', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
   'agency.create': { relations: ['admin'], roles: [] },
   'agency.change': { relations: ['admin', 'self'], roles: SUPERVISOR },
+  'directory.import': { relations: ['admin'], roles: [] },
   'caseworker.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },
   'caseworker.change': { relations: ['self'], roles: SUPERVISOR },
   'client.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },

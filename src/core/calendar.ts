@@ -176,20 +176,23 @@ export function dayRules({ weeks, holidays, seasons, holiday_rules }: Calendar):
 function spansOf(hours: readonly Interval[], day: number, time_zone: string): Span[] {
   if (hours.length === 0) return [];
   const date = Temporal.PlainDate.from(dateOf(day));
-  const spans: Span[] = [];
-  const all = hours
-    .map(([open, close]) => ({
+  return merged(
+    hours.map(([open, close]) => ({
       from: readingOf(date, minutesOf(open), time_zone, true),
       to: readingOf(date, minutesOf(close), time_zone, false),
-    }))
-    .filter(({ from, to }) => from < to)
-    .sort((a, b) => a.from - b.from);
-  for (const span of all) {
-    const before = spans.at(-1);
-    if (before && span.from <= before.to) before.to = Math.max(before.to, span.to);
-    else spans.push(span);
+    })),
+  );
+}
+
+/** In order, those that touch or overlap as one, without empty ones. */
+export function merged(spans: readonly Span[]): Span[] {
+  const apart: Span[] = [];
+  for (const { from, to } of spans.filter(({ from, to }) => from < to).sort((a, b) => a.from - b.from)) {
+    const before = apart.at(-1);
+    if (before && from <= before.to) before.to = Math.max(before.to, to);
+    else apart.push({ from, to });
   }
-  return spans;
+  return apart;
 }
 
 /** The day on the wall, by the zone's offset where that does not change from one UTC midnight to the next. */
@@ -296,9 +299,10 @@ export function checkCalendar(calendar: Calendar): Fault[] {
   return faults;
 }
 
-function isZone(name: string): boolean {
-  // An offset is a zone to Temporal, and knows no law.
-  if (/^[+-]/.test(name)) return false;
+/** Whether it is the name of a zone in the IANA database. */
+export function isZone(name: string): boolean {
+  // To Temporal an offset is a zone, though it knows no law, and so is an instant that names one.
+  if (!/^[a-z]/i.test(name)) return false;
   try {
     Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(name);
     return true;
@@ -307,7 +311,8 @@ function isZone(name: string): boolean {
   }
 }
 
-const isDate = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text) && dateExists(text);
+/** Whether it is a day of ISO 8601 that there is. */
+export const isDate = (text: string): boolean => /^\d{4}-\d\d-\d\d$/.test(text) && dateExists(text);
 
 function dateExists(text: string): boolean {
   const day = dayNumber(text);

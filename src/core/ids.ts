@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto';
+
 /**
  * The names of things: TypeIDs for machines, references for people on the telephone. Pure; randomness is handed in
  * (`platform/ids.ts`).
@@ -31,6 +33,7 @@ export const PREFIXES = [
   'inq',
   'esc',
   'crm',
+  'imp',
 ] as const;
 
 export type Prefix = (typeof PREFIXES)[number];
@@ -62,6 +65,28 @@ export function typeId(prefix: Prefix, uuid: Uint8Array): string {
   }
   return id;
 }
+
+/** The UUID of a well-formed TypeID, as HSDS writes it. */
+export function uuidOf(id: string): string {
+  const bits = Array.from(id.slice(id.indexOf('_') + 1), symbol => ALPHABET.indexOf(symbol).toString(2).padStart(5, '0')).join(
+    '',
+  );
+  return hyphenated(BigInt(`0b${bits}`).toString(16).padStart(32, '0'));
+}
+
+/** A UUID (version 8) that anybody makes of the same name: of what has no id of its own. */
+export function uuidOfName(name: string): string {
+  const hex = hash('sha256', name, 'hex');
+  return hyphenated(`${hex.slice(0, 12)}8${hex.slice(13, 16)}8${hex.slice(17, 32)}`);
+}
+
+/** The TypeID of a UUID in its usual form; undefined for anything else. */
+export const idOfUuid = (prefix: Prefix, uuid: string): string | undefined =>
+  /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(uuid)
+    ? typeId(prefix, Buffer.from(uuid.replaceAll('-', ''), 'hex'))
+    : undefined;
+
+const hyphenated = (hex: string): string => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 
 /**
  * Check value of a reference: Damm's algorithm over GF(32), doubling modulo x⁵ + x² + 1. Luhn mod 32 misses 0Z against Z0,

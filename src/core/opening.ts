@@ -1,142 +1,140 @@
 import { RRuleTemporal } from 'rrule-temporal';
-import type { Fault } from './problem.ts';
-import { readingOf } from './wall-clock.ts';
+import { isDate, isZone, merged, minutesOf, type Span } from './calendar.ts';
+import type { Fault, Report } from './problem.ts';
+import { dayOf, readingOf } from './wall-clock.ts';
 
 /**
- * When a service is open, from its schedules in the words of HSDS 3, whose recurrence rules are those of RFC 5545. Hours that a change
- * to summer time skips begin after it; those that its end repeats begin with the first reading and end with the second. Pure.
+ * When a service is open: schedules in the words of the Human Services Data Specification (HSDS 3), whose fields are a recurrence
+ * rule (RFC 5545) of days and two readings of the clock on the wall. Pure. The rule chooses days; what a day with daylight saving
+ * makes of the readings is {@link readingOf}'s to say, as it is for calendars.
  */
-
-export const FREQUENCIES = ['WEEKLY', 'MONTHLY'] as const;
-
-/** One rule of opening: the days on which it falls, and from when to when on each of them by the clocks of its time zone. */
 export interface Schedule {
-  freq: (typeof FREQUENCIES)[number];
-  /** IANA. */
-  timezone: string;
-  /** `08:00`. */
-  opens_at: string;
-  /** Not later than `opens_at`: on the day after. `24:00` is the end of the day. */
-  closes_at: string;
-  /** `MO,TU`; of months also `1MO`, the first Monday, and `-1FR`. */
-  byday?: string;
-  /** Of months: `1,15`. */
-  bymonthday?: string;
-  /** Every so many weeks or months, counted from `dtstart`. */
-  interval?: number;
-  /** From which day it is counted; days are `YYYY-MM-DD`. */
-  dtstart?: string;
+  /** Dates are ISO 8601 and inclusive, also `until`. */
   valid_from?: string;
   valid_to?: string;
+  /** From which the rule counts; without it from `valid_from`. */
+  dtstart?: string;
+  /** An IANA name, or an offset such as `+03:00`. */
+  timezone: string;
+  freq: Frequency;
+  interval?: number;
+  /** `MO,TU`; of a month also `2MO` and `-1FR`. */
+  byday?: string;
+  /** `1,15`; `-1` is the last day of the month. */
+  bymonthday?: string;
   until?: string;
   count?: number;
+  /** `HH:MM`. */
+  opens_at: string;
+  /** `HH:MM`, or `24:00`; earlier than `opens_at`: on the next day. */
+  closes_at: string;
   description?: string;
 }
 
-/** From when to when, the end excluded. */
-export interface OpenSpan {
-  from: Date;
-  to: Date;
-}
+export const FREQUENCIES = ['WEEKLY', 'MONTHLY'] as const;
+export type Frequency = (typeof FREQUENCIES)[number];
 
-const TIME = /^([01]\d|2[0-3]):[0-5]\d$|^24:00$/;
 const DAYS = 'MO|TU|WE|TH|FR|SA|SU';
-const BYDAY = {
-  WEEKLY: new RegExp(`^(${DAYS})(,(${DAYS}))*$`),
-  MONTHLY: new RegExp(`^[+-]?[1-5]?(${DAYS})(,[+-]?[1-5]?(${DAYS}))*$`),
+const BYDAY: Readonly<Record<Frequency, RegExp>> = {
+  WEEKLY: new RegExp(`^(?:${DAYS})$`),
+  MONTHLY: new RegExp(`^(?:[+-]?[1-5])?(?:${DAYS})$`),
 };
-const BYMONTHDAY = /^-?([1-9]|[12]\d|3[01])(,-?([1-9]|[12]\d|3[01]))*$/;
-const DATES = ['dtstart', 'valid_from', 'valid_to', 'until'] as const;
+const BYMONTHDAY = /^[+-]?(?:[1-9]|[12]\d|3[01])$/;
+const OPENS = /^(?:[01]\d|2[0-3]):[0-5]\d$/;
+const CLOSES = /^(?:(?:[01]\d|2[0-3]):[0-5]\d|24:00)$/;
+const OFFSET = /^[+-](?:0\d|1[0-4]):[0-5]\d$/;
+/** What the rules count from lies within these years. */
+const YEARS = ['1970', '2199'] as const;
 
-/** What is wrong with schedules of the right shape: each fault by a pointer below `at`. */
-export function checkSchedules(schedules: readonly Schedule[], at: string): Fault[] {
-  return schedules.flatMap((schedule, i) => {
-    const faults: Fault[] = [];
-    const report = (field: keyof Schedule, detail: string) => faults.push({ pointer: `${at}/${i}/${field}`, detail });
-    const { freq, timezone, opens_at, closes_at, byday, bymonthday, interval = 1, dtstart, valid_from, valid_to } = schedule;
-    if (!isTimeZone(timezone)) report('timezone', 'is not a time zone');
-    if (!TIME.test(opens_at) || opens_at === '24:00') report('opens_at', 'is not a time of day');
-    if (!TIME.test(closes_at)) report('closes_at', 'is not a time of day');
-    if (byday !== undefined && !BYDAY[freq].test(byday)) report('byday', 'does not name days as this frequency does');
-    if (bymonthday !== undefined && (freq !== 'MONTHLY' || !BYMONTHDAY.test(bymonthday)))
-      report('bymonthday', 'does not name days of a month');
-    if (byday === undefined && bymonthday === undefined) report('byday', 'is missing: no day is named');
-    if (interval > 1 && dtstart === undefined) report('dtstart', 'is missing: from when it is counted');
-    if (schedule.count !== undefined && dtstart === undefined) report('dtstart', 'is missing: from when it is counted');
-    for (const name of DATES) if (schedule[name] !== undefined && !isDate(schedule[name])) report(name, 'is not a date');
-    if (valid_from !== undefined && valid_to !== undefined && valid_to < valid_from) report('valid_to', 'lies before valid_from');
-    return faults;
+/** What is wrong with them, by pointer into the list. */
+export function checkSchedules(schedules: readonly Schedule[]): Fault[] {
+  const faults: Fault[] = [];
+  const report: Report = (pointer, detail) => faults.push({ pointer, detail });
+  for (const [i, schedule] of schedules.entries()) {
+    const at = `/${i}`;
+    if (!isZone(schedule.timezone) && !OFFSET.test(schedule.timezone)) {
+      report(`${at}/timezone`, 'is neither a time zone of the IANA database nor an offset such as +03:00');
+    }
+    checkDates(at, schedule, report);
+    checkRule(at, schedule, report);
+    const opens = OPENS.test(schedule.opens_at);
+    const closes = CLOSES.test(schedule.closes_at);
+    if (!opens) report(`${at}/opens_at`, 'is not a time from 00:00 to 23:59');
+    if (!closes) report(`${at}/closes_at`, 'is not a time from 00:00 to 24:00');
+    if (opens && schedule.opens_at === schedule.closes_at) {
+      report(`${at}/closes_at`, 'is opens_at; the whole day is 00:00 to 24:00');
+    }
+  }
+  return faults;
+}
+
+function checkDates(at: string, schedule: Schedule, report: Report): void {
+  for (const field of ['valid_from', 'valid_to', 'dtstart', 'until'] as const) {
+    const date = schedule[field];
+    if (date === undefined) continue;
+    if (!isDate(date)) report(`${at}/${field}`, 'is not a date');
+    else if (date < YEARS[0] || date > `${YEARS[1]}-12-31`) report(`${at}/${field}`, `is not from ${YEARS[0]} to ${YEARS[1]}`);
+  }
+  const { valid_from, valid_to, until } = schedule;
+  if (valid_from && valid_to && valid_to < valid_from) report(`${at}/valid_to`, 'lies before valid_from');
+  const first = firstOf(schedule);
+  if (first && until && until < first) report(`${at}/until`, 'lies before the first day');
+}
+
+function checkRule(at: string, schedule: Schedule, report: Report): void {
+  const { freq, byday, bymonthday, interval = 1, count, until } = schedule;
+  if (byday !== undefined && !listOf(byday).every(day => BYDAY[freq].test(day))) {
+    report(`${at}/byday`, freq === 'WEEKLY' ? 'is not a list such as MO,TU' : 'is not a list such as MO,2TU,-1FR');
+  }
+  if (bymonthday !== undefined && freq === 'WEEKLY') report(`${at}/bymonthday`, 'belongs to a MONTHLY schedule');
+  else if (bymonthday !== undefined && !listOf(bymonthday).every(day => BYMONTHDAY.test(day))) {
+    report(`${at}/bymonthday`, 'is not a list such as 1,15,-1');
+  }
+  if (count !== undefined && until !== undefined) report(`${at}/count`, 'does not go with until');
+  const counts = interval > 1 || count !== undefined || (byday === undefined && bymonthday === undefined);
+  if (counts && firstOf(schedule) === undefined) report(`${at}/dtstart`, 'is missing: the rule counts from it');
+}
+
+/**
+ * When one of these is open, from one instant until before another: in order, those that touch or overlap as one; a span that has
+ * begun before, or ends behind, is told whole. Of schedules without fault ({@link checkSchedules}).
+ */
+export function openSpans(schedules: readonly Schedule[], from: Date, to: Date): Span[] {
+  const spans = schedules.flatMap(schedule => spansOf(schedule, from, to));
+  return merged(spans).filter(span => span.to > from.getTime() && span.from < to.getTime());
+}
+
+function spansOf(schedule: Schedule, from: Date, to: Date): Span[] {
+  const { timezone, valid_from = '', valid_to, opens_at, closes_at } = schedule;
+  // A night that began the day before may not be over.
+  const first = dayOf(from, timezone).subtract({ days: 1 });
+  const [opens, closes] = [minutesOf(opens_at), minutesOf(closes_at)];
+  return daysOf(schedule, first, dayOf(to, timezone))
+    .filter(day => day.toString() >= valid_from && (valid_to === undefined || day.toString() <= valid_to))
+    .map(day => ({
+      from: readingOf(day, opens, timezone, true),
+      to: readingOf(closes < opens ? day.add({ days: 1 }) : day, closes, timezone, false),
+    }));
+}
+
+/** In a zone without daylight saving: midnight is there on each of its days. */
+function daysOf(schedule: Schedule, first: Temporal.PlainDate, last: Temporal.PlainDate): Temporal.PlainDate[] {
+  const { freq, interval, count, until, byday, bymonthday } = schedule;
+  const rule = new RRuleTemporal({
+    freq,
+    dtstart: midnight(firstOf(schedule) ?? first),
+    ...(interval === undefined ? {} : { interval }),
+    ...(count === undefined ? {} : { count }),
+    ...(until === undefined ? {} : { until: midnight(until) }),
+    ...(byday === undefined ? {} : { byDay: listOf(byday) }),
+    ...(bymonthday === undefined ? {} : { byMonthDay: listOf(bymonthday).map(Number) }),
   });
+  return rule.between(midnight(first), midnight(last), true).map(at => Temporal.PlainDate.from(at.toPlainDate().toString()));
 }
 
-/** When a service with these schedules is open between two instants, in order and without overlaps. */
-export function openSpans(schedules: readonly Schedule[], from: Date, to: Date): OpenSpan[] {
-  const spans = schedules
-    .flatMap(schedule => spansOf(schedule, from, to))
-    .filter(span => span.to > from && span.from < to && span.from < span.to)
-    .sort((a, b) => a.from.getTime() - b.from.getTime());
-  const merged: OpenSpan[] = [];
-  for (const span of spans) {
-    const last = merged.at(-1);
-    if (last && span.from <= last.to) last.to = span.to > last.to ? span.to : last.to;
-    else merged.push({ ...span });
-  }
-  return merged;
-}
+const midnight = (day: Temporal.PlainDate | string): Temporal.ZonedDateTime =>
+  Temporal.PlainDate.from(day).toZonedDateTime({ timeZone: 'UTC' });
 
-/** Whether it is open at that instant; null: nobody knows its hours. */
-export const isOpenAt = (spans: readonly OpenSpan[] | null, at: Date): boolean | null =>
-  spans === null ? null : spans.some(({ from, to }) => from <= at && at < to);
+const firstOf = ({ dtstart, valid_from }: Schedule): string | undefined => dtstart ?? valid_from;
 
-const DAY_MS = 86_400_000;
-/** A rule that counts from no day in particular is looked at from this Monday on. */
-const ANY_MONDAY = '2024-01-01';
-
-function spansOf(schedule: Schedule, from: Date, to: Date): OpenSpan[] {
-  const { timezone, opens_at, closes_at, valid_from = '0000-01-01', valid_to = '9999-12-31' } = schedule;
-  // What began the day before may still be open.
-  return ruleOf(schedule)
-    .between(new Date(from.getTime() - 2 * DAY_MS), new Date(to.getTime() + DAY_MS), true)
-    .map(day => day.toPlainDate())
-    .filter(day => valid_from <= day.toString() && day.toString() <= valid_to)
-    .map(day => {
-      const closing = closes_at <= opens_at ? day.add({ days: 1 }) : day;
-      return {
-        from: new Date(readingOf(day, minutesOf(opens_at), timezone, true)),
-        to: new Date(readingOf(closing, minutesOf(closes_at), timezone, false)),
-      };
-    });
-}
-
-/** The days of a schedule: at noon, which no clock skips or repeats. */
-function ruleOf({ freq, timezone, byday, bymonthday, interval = 1, dtstart, until, count }: Schedule): RRuleTemporal {
-  const parts = [
-    `FREQ=${freq}`,
-    `INTERVAL=${interval}`,
-    ...(byday === undefined ? [] : [`BYDAY=${byday}`]),
-    ...(bymonthday === undefined ? [] : [`BYMONTHDAY=${bymonthday}`]),
-    ...(until === undefined ? [] : [`UNTIL=${until.replaceAll('-', '')}T235959Z`]),
-    ...(count === undefined ? [] : [`COUNT=${count}`]),
-  ];
-  const start = (dtstart ?? ANY_MONDAY).replaceAll('-', '');
-  return new RRuleTemporal({ rruleString: `DTSTART;TZID=${timezone}:${start}T120000\nRRULE:${parts.join(';')}` });
-}
-
-const minutesOf = (time: string): number => Number(time.slice(0, 2)) * 60 + Number(time.slice(3));
-
-function isTimeZone(name: string): boolean {
-  try {
-    Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function isDate(text: string): boolean {
-  try {
-    return Temporal.PlainDate.from(text, { overflow: 'reject' }).toString() === text;
-  } catch {
-    return false;
-  }
-}
+const listOf = (text: string): string[] => text.split(',').map(part => part.trim());

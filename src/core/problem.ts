@@ -7,7 +7,7 @@
 export const PROBLEMS = {
   invalid_request: ['The request is not valid', 'Correct the members that `errors` points at and send it again.'],
   malformed_body: ['The body cannot be read', 'Send one well-formed JSON document in UTF-8.'],
-  body_too_large: ['The body is too large', 'A body may hold 1 MiB.'],
+  body_too_large: ['The body is too large', 'A body may hold 1 MiB, that of a directory import 16 MiB.'],
   unsupported_media_type: ['The media type is not supported', 'Send `application/json`, or what the operation documents.'],
   acting_caseworker_required: [
     'The person behind the request is not named',

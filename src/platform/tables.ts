@@ -44,6 +44,8 @@ export interface Tables {
   services: ServiceTable;
   capacities: CapacityTable;
   crisis_modes: CrisisModeTable;
+  directory_sources: DirectorySourceTable;
+  directory_imports: DirectoryImportTable;
   idempotency_keys: IdempotencyKeyTable;
   rule_packs: RulePackTable;
   cases: CaseTable;
@@ -194,9 +196,9 @@ export interface ServiceTable extends Versioned {
   located_in: Generated<string | null>;
   eligibility: Generated<string | null>;
   schedules: ColumnType<Schedule[], string | undefined, string>;
-  /** A multirange: when it is open until `hours_until`. Null: nobody knows. */
+  /** A multirange: when it is open until `open_hours_until`. Null: nobody knows. */
   open_hours: Generated<string | null>;
-  hours_until: Generated<Date | null>;
+  open_hours_until: Generated<Date | null>;
   /** When its agency last said that all this is right. */
   assured_at: Generated<Date>;
   /** How often it was asked lately, and how often it said yes: counted by and by. */
@@ -237,6 +239,21 @@ export interface CapacityTable {
   /** How often a place came free here. */
   freed: Generated<number>;
   version: Generated<number>;
+}
+
+/** By which id another directory knows an agency of ours. */
+interface DirectorySourceTable {
+  source: string;
+  foreign_id: string;
+  agency_id: string;
+}
+
+interface DirectoryImportTable {
+  id: string;
+  source: string;
+  jurisdiction: string;
+  report: ColumnType<unknown, string, never>;
+  created_at: Date;
 }
 
 export interface IdempotencyKeyTable {

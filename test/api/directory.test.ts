@@ -1,111 +1,326 @@
-import { test } from 'tap';
-import { startTestApp } from '../support/app.ts';
-import { drain } from '../support/drain.ts';
+import { type Test, test } from 'tap';
+import type { DemoAgencyKey } from '../../src/demo.ts';
+import { startTestApp, type TestApp } from '../support/app.ts';
+import { BROKEN, directory, type Tables, TERMS } from '../support/hsds.ts';
 import { DAY, HOUR } from '../support/journey.ts';
-import { type Answer, mechanism } from '../support/mechanism.ts';
-import { consentBody, ok, startNight } from '../support/night.ts';
+import { mechanism } from '../support/mechanism.ts';
+import { ok } from '../support/night.ts';
+import { entriesOf, lookAsOwner } from '../support/trail.ts';
 
-/** What the directory says of a service beside whom it takes: where it lies, what it is good at, when it is open, how old that is. */
+const PATH = '/v1/directory/import';
+const TABLES = ['agencies', 'services', 'capacities', 'directory_sources', 'directory_imports', 'clients', 'caseworkers'];
 
-type Row = Answer['body'];
-
-const WORKDAYS = { freq: 'WEEKLY', timezone: 'Africa/Cairo', byday: 'SU,MO,TU,WE,TH', opens_at: '08:00', closes_at: '15:00' };
-
-test('a service says when it is open, and the router knows', async t => {
-  const it = await startTestApp(t);
-  const { as, agencies } = await mechanism(it);
-  const clinic = as('health', 'supervisor');
-  const sender = as('helpline_a');
-  const path = `/v1/agencies/${agencies.health.id}/services/medical`;
-  const set = (body: object) => clinic.put(path, body, { 'if-match': '*' });
-
-  const wrong = await set({ schedules: [WORKDAYS, { ...WORKDAYS, timezone: 'Mars/Olympus', byday: 'XX' }] });
-  t.match(wrong, { status: 422, body: { code: 'unprocessable' } });
-  t.strictSame(
-    wrong.body.errors.map(({ pointer }: Row) => pointer),
-    ['/schedules/1/timezone', '/schedules/1/byday'],
+/** Everything that the directory holds. */
+async function held({ services }: TestApp): Promise<Record<string, unknown[]>> {
+  const rows = TABLES.map(
+    async table => [table, await lookAsOwner(services, `select * from ${table} t order by t::text`)] as const,
   );
-  const said = ok(await set({ schedules: [WORKDAYS], specialities: ['trauma'], eligibility: 'everybody' }));
-  t.match(said, {
-    schedules: [WORKDAYS],
+  return Object.fromEntries(await Promise.all(rows));
+}
+
+async function start(t: Test) {
+  const it = await startTestApp(t);
+  const them = await mechanism(it);
+  const admin = them.as('committee', 'nobody');
+  const bodyOf = (tables: object, more: object = {}) => ({
+    jurisdiction: 'XA',
+    source: 'harbour',
+    ...TERMS,
+    directory: tables,
+    ...more,
+  });
+  const take = (tables: object, more: object = {}, headers = {}) => admin.post(PATH, bodyOf(tables, more), headers);
+  const exported = async (key: DemoAgencyKey, query = '') =>
+    ok(await them.as(key, 'nobody', ['directory.read']).get(`/v1/directory/export?jurisdiction=XA${query}`));
+  return { it, ...them, admin, take, exported, bodyOf };
+}
+
+const counts = (created: number, updated: number, unchanged: number) => ({ created, updated, unchanged });
+
+test('a directory is taken over, and can do nothing by itself', async t => {
+  const { it, take, as } = await start(t);
+  const before = await held(it);
+  const taken = await take(directory());
+  t.match(taken, {
+    status: 200,
+    headers: { 'audit-receipt': /^[0-9a-f]{64}$/ },
+    body: {
+      id: /^imp_/,
+      dry_run: false,
+      source: 'harbour',
+      agencies: counts(2, 0, 0),
+      services: counts(2, 0, 0),
+      capacities: counts(1, 0, 0),
+      not_mentioned: { total: 0, data: [] },
+      not_understood: { total: 0, data: [] },
+    },
+  });
+  t.ok(taken.body.left_out.some(({ table, rows }: { table: string; rows: number }) => table === 'contact' && rows === 1));
+
+  const { data } = ok(await as('health').get('/v1/agencies?kind=shelter&limit=1'));
+  const [shelter] = data;
+  t.match(shelter, {
+    name: 'Harbour House',
+    jurisdictions: ['XA'],
+    duty_contact: '+999 100 ext. 7',
+    competent_authority: false,
+    first_responder: false,
+  });
+  const service = `/v1/agencies/${shelter.id}/services/shelter_accommodation`;
+  t.match(ok(await as('health').get(service)), {
+    regions: ['XA-2'],
+    located_in: 'XA-1',
+    min_age: 18,
+    max_age: 60,
+    languages: ['ar'],
     specialities: ['trauma'],
-    eligibility: 'everybody',
-    assured_at: it.clock.now().toISOString(),
+    assured_at: '2026-11-20T00:00:00.000Z',
+    schedules: [{ timezone: '+02:00' }, { timezone: 'UTC' }],
   });
-  for (const kept of ['open_hours', 'hours_until', 'asked', 'accepted']) t.notOk(kept in said, `${kept} is the service’s own`);
-
-  const health = { recipient: { agency_kind: 'health' }, purposes: ['medical'] };
-  const { referral } = await startNight(sender, { consent: health, referral: { service: 'medical', urgency: 'routine' } });
-  const opening = async () => {
-    const { data } = ok(await sender.get(`/v1/referrals/${referral.id}/candidates`));
-    return data[0].reasons.find(({ rule }: Row) => rule === 'opening').text;
-  };
-  // The clock of the tests stands at a Saturday evening.
-  t.equal(await opening(), 'is closed at this hour');
-  it.clock.advance(12 * HOUR);
-  t.equal(await opening(), 'is open now', 'Sunday morning');
-  ok(await set({ schedules: [] }));
-  t.equal(await opening(), 'its hours are not known');
-
-  await t.test('for ever, by reckoning on', async t => {
-    ok(await set({ schedules: [WORKDAYS] }));
-    for (let week = 0; week < 14; week += 1) {
-      it.clock.advance(7 * DAY);
-      await drain(it.services);
-    }
-    const { version } = ok(await clinic.get(path));
-    const later = await startNight(sender, {
-      consent: consentBody(health),
-      referral: { service: 'medical', urgency: 'routine' },
-    });
-    const { data } = ok(await sender.get(`/v1/referrals/${later.referral.id}/candidates`));
-    t.equal(data[0].reasons.find(({ rule }: Row) => rule === 'opening').text, 'is open now');
-    it.clock.advance(7 * DAY);
-    await drain(it.services);
-    t.equal(ok(await clinic.get(path)).version, version, 'nobody said anything new');
+  t.match(ok(await as('health').get(`${service}/capacity`)), {
+    total: 8,
+    held_elsewhere: 5,
+    available: 3,
+    assured_at: '2026-11-21T08:00:00.000Z',
   });
+  const after = await held(it);
+  t.same([after.clients, after.caseworkers], [before.clients, before.caseworkers]);
+  t.notMatch(JSON.stringify(after), /canary/i, 'neither persons nor addresses');
+  t.match(await entriesOf(it.services, 'directory.import'), [{ outcome: 'done', caseworker: null }]);
 });
 
-test('where a protected place lies is told to its agency alone', async t => {
-  const it = await startTestApp(t);
-  const { as, agencies } = await mechanism(it);
+test('taken over again it changes what has changed, and makes nothing twice', async t => {
+  const { it, take, as } = await start(t);
+  ok(await take(directory()));
+  const before = await held(it);
+  it.clock.advance(DAY);
+  t.match(await take(directory()), {
+    body: { agencies: counts(0, 0, 2), services: counts(0, 0, 2), capacities: counts(0, 0, 1) },
+  });
+  const after = await held(it);
+  for (const table of TABLES.filter(name => name !== 'directory_imports')) t.same(after[table], before[table], table);
+
+  const next = directory();
+  next.organizations![0]!.name = 'Harbour House (new)';
+  Object.assign(next.services![0]!, { maximum_age: 65, assured_date: '2026-11-22' });
+  Object.assign(next.service_capacities![0]!, { available: 4, updated: '2026-11-22T08:00:00Z' });
+  next.services!.pop();
+  next.attributes = next.attributes!.filter(({ link_id }) => link_id !== 's2');
+  const { body } = await take(next);
+  t.match(body, {
+    agencies: counts(0, 1, 1),
+    services: counts(0, 1, 0),
+    capacities: counts(0, 1, 0),
+    not_mentioned: { total: 1, data: [{ service: 'legal_aid' }] },
+  });
+  const [gone] = body.not_mentioned.data;
+  t.match(ok(await as('health').get(`/v1/agencies/${gone.agency_id}/services/legal_aid`)), { suspended_reason: 'moving house' });
+
+  // Another directory knows them under other ids.
+  t.match(await take(directory(), { source: 'another' }), { body: { agencies: counts(2, 0, 0) } });
+});
+
+test('what the agency itself said later stays', async t => {
+  const { it, exported, take, as, agencies } = await start(t);
+  const own = as('shelter_c', 'supervisor');
+  const path = `/v1/agencies/${agencies.shelter_c.id}/services/shelter_accommodation`;
+  it.clock.advance(HOUR);
+  ok(await own.put(path, { min_age: 20, sexes: ['male'] }, { 'if-match': '*' }));
+  ok(await own.put(`${path}/capacity`, { total: 9 }));
+  const told = await exported('committee');
+  const all = told.organizations.flatMap((one: { services?: object[] }) => one.services ?? []);
+  const service = all.find((one: { minimum_age?: number }) => one.minimum_age === 20);
+  Object.assign(service, { minimum_age: 16, assured_date: '2026-11-01' });
+  Object.assign(service.capacities[0], { available: 1, updated: '2026-11-01T00:00:00Z' });
+  const { body } = await take(told);
+  t.match(body, { services: { updated: 0 }, capacities: { updated: 0 }, not_understood: { total: 2 } });
+  t.match(ok(await own.get(path)), { min_age: 20 });
+  t.match(ok(await own.get(`${path}/capacity`)), { total: 9, available: 9 });
+});
+
+test('a dry run tells the same and does nothing', async t => {
+  const { it, take } = await start(t);
+  const before = await held(it);
+  const told = await take(directory(), { dry_run: true });
+  t.match(told, { status: 200, body: { id: null, dry_run: true } });
+  t.same(await held(it), before);
+  const done = await take(directory());
+  t.same({ ...done.body, id: null, dry_run: true }, told.body);
+  t.match(await entriesOf(it.services, 'directory.import'), [{ outcome: 'read' }, { outcome: 'done' }]);
+});
+
+test('the same key again does nothing again', async t => {
+  const { take, it } = await start(t);
+  const first = await take(directory(), {}, { 'idempotency-key': 'harbour' });
+  const before = await held(it);
+  const again = await take(directory(), {}, { 'idempotency-key': 'harbour' });
+  t.match(again, { status: 200, headers: { 'idempotency-replayed': 'true' } });
+  t.same(again.body, first.body);
+  t.same(await held(it), before);
+});
+
+test('where a row is broken every one is named, and nothing is written', async t => {
+  const { it, take } = await start(t);
+  ok(await take(directory()));
+  const before = await held(it);
+  for (const [said, document, pointer] of BROKEN) {
+    for (const dry_run of [false, true]) {
+      const refused = await take(document, { dry_run });
+      t.match(refused, { status: 422, body: { code: 'unprocessable' } }, said);
+      t.ok(
+        refused.body.errors?.some((fault: { pointer: string }) => fault.pointer === `/directory${pointer}`),
+        said,
+      );
+    }
+  }
+  const all = directory();
+  Object.assign(all.services![0]!, { status: 'open', minimum_age: -1 });
+  all.languages = Array.from({ length: 300 }, (_, i) => ({ id: `g${i}`, service_id: 's9', code: 'ar' }));
+  const many = await take(all);
+  t.equal(many.body.errors.length, 200);
+  t.equal(many.body.errors_total, 302);
+  const nul = directory();
+  nul.organizations![1]!.name = 'a\0b';
+  t.match(await take(nul), { status: 400, body: { errors: [{ pointer: '/directory/organizations/1/name' }] } });
+  t.same(await held(it), before, 'nothing half-written');
+});
+
+test('an agency stays what it is', async t => {
+  const { take, it } = await start(t);
+  ok(await take(directory()));
+  const before = await held(it);
+  const faults = async (tables: Tables, more: object = {}) =>
+    (await take(tables, more)).body.errors?.map((fault: { pointer: string }) => fault.pointer);
+  const other = directory();
+  other.taxonomy_terms![0]!.code = 'police';
+  t.same(await faults(other), ['/directory/organizations/0']);
+  const nobody = directory();
+  nobody.attributes = nobody.attributes!.slice(1);
+  t.same(await faults(nobody, { source: 'another' }), ['/directory/organizations/0'], 'a new one must say what it is');
+  t.equal((await take(nobody)).status, 200, 'a known one need not');
+  t.same(await faults({ ...directory(), addresses: [], service_areas: [] }, { jurisdiction: 'XB' }), [
+    '/directory/organizations/0',
+    '/directory/organizations/1',
+  ]);
+  const { agencies, services } = await held(it);
+  t.same([agencies, services], [before.agencies, before.services]);
+});
+
+test('what is exported and imported again changes nothing', async t => {
+  const { it, exported, admin, as, agencies, take } = await start(t);
+  ok(await take(directory()));
+  const schedules = [
+    { timezone: 'Africa/Cairo', freq: 'WEEKLY', byday: 'SU,MO', opens_at: '20:00', closes_at: '02:00', description: 'the night' },
+    { timezone: '+05:30', freq: 'MONTHLY', bymonthday: '1,-1', opens_at: '08:00', closes_at: '24:00', valid_from: '2026-01-01' },
+  ];
+  const said = {
+    schedules,
+    located_in: 'XA-2',
+    regions: ['XA-2', 'XB-1'],
+    specialities: ['transport', 'accessible'],
+    sexes: ['male'],
+    protection_statuses: ['refugee'],
+    accepts_dependants: false,
+    languages: ['tr', 'ar'],
+    eligibility: 'by appointment',
+    status: 'suspended',
+  };
+  const path = `/v1/agencies/${agencies.health.id}/services/medical`;
+  ok(await as('health', 'supervisor').put(path, said, { 'if-match': '"1"' }));
+  const before = await held(it);
+  for (const format of ['json', 'datapackage']) {
+    const directory = await exported('civil_society', `&format=${format}`);
+    const taken = await admin.post(PATH, { jurisdiction: 'XA', source: 'ourselves', directory });
+    t.match(
+      taken,
+      {
+        status: 200,
+        body: {
+          agencies: { created: 0, updated: 0 },
+          services: { created: 0, updated: 0 },
+          capacities: { created: 0, updated: 0 },
+          not_understood: { total: 0 },
+          not_mentioned: { total: 0 },
+        },
+      },
+      format,
+    );
+  }
+  const after = await held(it);
+  for (const table of ['agencies', 'services', 'capacities']) t.same(after[table], before[table], table);
+
+  // Taken over where nobody is known, it says the same.
+  const flat = await exported('civil_society', '&format=datapackage');
+  const elsewhere = JSON.parse(JSON.stringify(flat).replaceAll(/"([0-9a-f]{8})-/g, (_, hex) => `"f${hex.slice(1)}-`));
+  const copied = ok(await admin.post(PATH, { jurisdiction: 'XA', source: 'elsewhere', directory: elsewhere }));
+  t.equal(copied.agencies.created, 13);
+  const { data } = ok(await as('health').get('/v1/agencies?kind=health&limit=1'));
+  t.match(ok(await as('health').get(`/v1/agencies/${data[0].id}/services/medical`)), { ...said, regions: ['XA-2'] });
+  const shelters = ok(await as('health').get('/v1/agencies?kind=shelter&limit=4')).data;
+  const hidden = await Promise.all(
+    shelters.map(async ({ id }: { id: string }) =>
+      ok(await as('health').get(`/v1/agencies/${id}/services/shelter_accommodation`)),
+    ),
+  );
+  t.equal(hidden.filter(({ location_protected }) => location_protected).length, 2, 'what must stay hidden stays so elsewhere');
+});
+
+test('an export tells nothing of protected places, not even to themselves', async t => {
+  const { it, exported, as, agencies } = await start(t);
   const path = `/v1/agencies/${agencies.shelter_a.id}/services/shelter_accommodation`;
   const own = as('shelter_a', 'supervisor');
-  const {
-    version: _,
-    agency_id: __,
-    service: ___,
-    created_at: ____,
-    updated_at: _____,
-    assured_at: ______,
-    ...before
-  } = ok(await own.get(path));
-  const outside = await own.put(path, { ...before, located_in: 'EG-C' }, { 'if-match': '*' });
-  t.match(outside, { status: 422 }, 'a region lies within the jurisdictions');
-  t.equal(ok(await own.put(path, { ...before, located_in: 'XA-2' }, { 'if-match': '*' })).located_in, 'XA-2');
-  t.equal(ok(await own.get(path)).located_in, 'XA-2');
-  for (const key of ['helpline_a', 'committee', 'shelter_b', 'audit_body'] as const) {
-    const directory = as(key, 'nobody');
-    t.notOk('located_in' in ok(await directory.get(path)), key);
-    const listed = ok(await directory.get(`/v1/agencies/${agencies.shelter_a.id}/services`)).data;
-    t.notMatch(JSON.stringify(listed), /XA-2"[^,\]]*,"sexes|located_in/, key);
+  ok(await own.patch(`/v1/agencies/${agencies.shelter_a.id}`, { duty_contact: 'CANARY-CALL' }, { 'if-match': '*' }));
+  ok(await own.put(path, { location_protected: true, located_in: 'XA-2' }, { 'if-match': '*' }));
+  for (const key of ['shelter_a', 'helpline_a', 'committee'] as const) {
+    const told = await exported(key, '&format=datapackage');
+    t.notMatch(JSON.stringify(told), /CANARY/, key);
+    const rows = (name: string) => told.resources.find((one: { name: string }) => one.name === name)?.data ?? [];
+    t.equal(rows('location').length, 0, 'nobody has said where it is');
+    t.equal(rows('service_capacity').length, 1, 'that of the one shelter which is not protected');
+    t.equal(rows('organization').length, 11);
   }
-  const open = `/v1/agencies/${agencies.shelter_c.id}/services/shelter_accommodation`;
-  t.ok('located_in' in ok(await as('helpline_a', 'nobody').get(open)), 'an open place hides nothing');
+  t.match(await entriesOf(it.services, 'directory.export'), [{ outcome: 'read' }, { outcome: 'read' }, { outcome: 'read' }]);
+  t.same((await as('helpline_a').get('/v1/directory/export?jurisdiction=EG')).body, { organizations: [] });
+  t.match(await as('helpline_a').get('/v1/directory/export'), { status: 400 });
 });
 
-test('how old the count of places is', async t => {
-  const it = await startTestApp(t);
-  const { as, agencies } = await mechanism(it);
-  const path = `/v1/agencies/${agencies.shelter_c.id}/services/shelter_accommodation/capacity`;
-  const own = as('shelter_c', 'supervisor');
-  ok(await own.put(path, { total: 4 }));
-  const stale = async () => ok(await as('helpline_a', 'nobody').get(path)).stale;
-  t.equal(await stale(), false);
-  it.clock.advance(7 * DAY);
-  t.equal(await stale(), false);
-  it.clock.advance(1);
-  t.equal(await stale(), true, 'a week, by the pack');
-  ok(await own.put(path, { total: 4 }));
-  t.equal(await stale(), false, 'whoever says the same again assures it');
+test('only an administrator imports', async t => {
+  const { as, bodyOf } = await start(t);
+  t.match(await as('health', 'supervisor').post(PATH, bodyOf(directory())), {
+    status: 403,
+    body: { code: 'insufficient_scope' },
+  });
+});
+
+test('a directory of five thousand services takes seconds', async t => {
+  const { it, take } = await start(t);
+  const size = 1_250;
+  const codes = ['medical', 'legal_aid', 'psychosocial', 'livelihood'];
+  const organizations = Array.from({ length: size }, (_, i) => ({
+    id: `o${i}`,
+    name: `Organisation ${i}`,
+    attributes: [{ value: 'civil_society' }],
+    services: codes.map(code => ({
+      id: `s${i}-${code}`,
+      name: `Service ${i}`,
+      status: 'active',
+      description: 'x'.repeat(500),
+      attributes: [{ value: code }],
+      schedules: [{ freq: 'WEEKLY', byday: 'MO,TU,WE', opens_at: '08:00', closes_at: '15:00', timezone: 2 }],
+      capacities: [{ available: 2, maximum: 4, updated: '2026-11-21T08:00:00Z' }],
+    })),
+  }));
+  const from = performance.now();
+  t.match(await take({ organizations }), {
+    status: 200,
+    body: { services: counts(5_000, 0, 0), capacities: counts(5_000, 0, 0) },
+  });
+  const first = performance.now() - from;
+  t.match(await take({ organizations }), { status: 200, body: { services: counts(0, 0, 5_000) } });
+  t.comment(`first ${Math.round(first)} ms, again ${Math.round(performance.now() - from - first)} ms`);
+  t.ok(first < 30_000);
+  const [{ n }] = (await lookAsOwner(it.services, 'select count(*)::int as n from services where open_hours is not null')) as [
+    { n: number },
+  ];
+  t.equal(n, 5_000);
 });

@@ -48,6 +48,7 @@ const OF_NO_CASE = [
   'listServices',
   'getService',
   'getCapacity',
+  'exportDirectory',
   'getRulePack',
   'listCrisisModes',
   'getCrisisMode',

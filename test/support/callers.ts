@@ -94,10 +94,11 @@ export async function startCalling(test: TestApp, them: Mechanism) {
 
   /** The request with these headers and no others. */
   async function ask(operation: Operation, ids: 'present' | 'absent', headers: Record<string, string>): Promise<Reply> {
-    const { method, path, params = {}, body } = operation;
-    const url = path.replaceAll(/\{([\w*]+)\}/g, (_, name) =>
+    const { method, path, params = {}, search, body } = operation;
+    const named = path.replaceAll(/\{([\w*]+)\}/g, (_, name) =>
       ids === 'absent' && name === 'id' ? absent(params.id!) : params[name]!,
     );
+    const url = search === undefined ? named : `${named}?${search}`;
     if (path.startsWith('/v1/audit/')) await sequence();
     const response = await app.inject({ method, url, headers, ...(body === undefined ? {} : { payload: body }) });
     const request_id = String(response.headers['request-id']);

@@ -1,5 +1,5 @@
 import { countLately } from '../../src/agencies/answers.ts';
-import { reckonHours } from '../../src/agencies/hours.ts';
+import { keepOpenHoursAhead } from '../../src/agencies/hours.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
 import { watchCoverage } from '../../src/figures/coverage/watch.ts';
 import { makeFollowOns } from '../../src/referrals/follow-ons.ts';
@@ -21,7 +21,7 @@ export async function drain(services: Services): Promise<void> {
   while (await warnExpiringConsents(services));
   while (await moveTimers(services));
   while (await fireDueTimers(services, effects));
-  while (await reckonHours(services));
+  while (await keepOpenHoursAhead(services));
   while (await expireCrisisModes(services));
   await makeFollowOns(services);
   while (await routeUnplaced(services));

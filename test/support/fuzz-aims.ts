@@ -409,6 +409,16 @@ const AIMS: Record<string, Aiming> = {
     );
     return found && { by: world.keyOf(found.view.agency_id)!, staff: 'supervisor', params: { id: found.id } };
   },
+  importDirectory: (_, chance) => ({
+    by: 'committee',
+    body: {
+      jurisdiction: 'XA',
+      source: 'fuzz',
+      agency_kinds: undefined,
+      service_codes: undefined,
+      directory: { organizations: [{ id: String(chance(9)), name: 'Somebody', attributes: [{ value: 'health' }] }] },
+    },
+  }),
   listServices: at_own_agency('worker'),
   getService: (world, chance) => ({
     by: world.keys[chance(world.keys.length)]!,
@@ -425,6 +435,8 @@ const AIMS: Record<string, Aiming> = {
     version: 1 + chance(3),
     body: {
       regions: ['XA-1'],
+      located_in: 'XA-1',
+      schedules: [],
       min_age: undefined,
       status: 'active',
       accepts_dependants: true,

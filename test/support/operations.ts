@@ -35,6 +35,8 @@ export interface Described {
 
 export interface Example {
   params?: Record<string, string>;
+  /** Of operations that cannot do without: `jurisdiction=XA`. */
+  search?: string;
   /** What is asked for instead while nothing shall come of it, where a version does not stop whoever may. */
   standing?: Pick<Example, 'params' | 'body'>;
   body?: object;
@@ -266,6 +268,17 @@ export const OPERATIONS: Record<string, Described> = {
     may: { health: SUPERVISOR, administrator: ANYBODY, others: NOT },
     example: ofHealth({ body: { languages: ['ar'] }, headers: MATCH }),
   },
+  importDirectory: {
+    ...ADMINISTRATOR,
+    example: nothingNamed({
+      jurisdiction: 'XA',
+      source: 'example',
+      directory: {
+        organizations: [{ id: '1', name: 'Example Clinic', attributes: [{ value: 'health' }], services: [] }],
+      },
+    }),
+  },
+  exportDirectory: { ...READ_DIRECTORY, example: () => ({ search: 'jurisdiction=XA' }) },
   listServices: { ...READ_DIRECTORY, example: ofHealth() },
   getService: { ...READ_DIRECTORY, example: ofHealth({}, { service: 'medical' }) },
   setService: {

@@ -17,6 +17,8 @@ declare module 'fastify' {
     caseworker?: true | 'unless_admin';
     /** May draw on the allowance that is kept for emergencies. */
     emergency?: true;
+    /** How many levels the body may have, where the usual does not suffice. */
+    deepest?: number;
   }
   interface FastifyRequest {
     /** Who is asking, once the token and the caseworker were checked. */

@@ -23,7 +23,7 @@ export function registerConventions(app: FastifyInstance): void {
     // An absent body is an empty one; what is required of it is the schema's to say.
     if (request.body === undefined && request.routeOptions.schema?.body) request.body = {};
     const faults: Fault[] = [];
-    collectMalformed(request.body, '', 0, faults);
+    collectMalformed(request.body, '', request.routeOptions.config.deepest ?? DEEPEST, faults);
     if (!request.routeOptions.schema?.body) collectUnexpected(request.body, faults);
     for (const [name, value] of Object.entries({ ...(request.query as object), ...(request.params as object) })) {
       if (typeof value === 'string' && !isClean(value))
@@ -63,17 +63,17 @@ const MALFORMED = 'holds a NUL character or a lone surrogate';
 const isClean = (text: string): boolean => text.isWellFormed() && !text.includes('\0');
 
 /** PostgreSQL cannot hold NUL, JSON in UTF-8 cannot hold lone surrogates, and nobody needs a body twelve levels deep. */
-function collectMalformed(value: unknown, pointer: string, depth: number, faults: Fault[]): void {
+function collectMalformed(value: unknown, pointer: string, levels: number, faults: Fault[]): void {
   if (typeof value === 'string') {
     if (!isClean(value)) faults.push({ pointer, detail: MALFORMED });
   } else if (typeof value === 'object' && value !== null) {
-    if (depth === DEEPEST) {
-      faults.push({ pointer, detail: `is nested deeper than ${DEEPEST} levels` });
+    if (levels === 0) {
+      faults.push({ pointer, detail: 'is nested too deep' });
       return;
     }
     for (const [name, member] of Object.entries(value)) {
       if (!isClean(name)) faults.push({ pointer, detail: 'has a member whose name is malformed' });
-      if (faults.length < MOST_FAULTS) collectMalformed(member, `${pointer}/${pointerStep(name)}`, depth + 1, faults);
+      if (faults.length < MOST_FAULTS) collectMalformed(member, `${pointer}/${pointerStep(name)}`, levels - 1, faults);
     }
   }
 }

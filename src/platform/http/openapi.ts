@@ -56,6 +56,7 @@ const ProblemDocument = Type.Object(
     code: Code(Object.keys(PROBLEMS) as ProblemCode[]),
     request_id: Type.String(),
     errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), detail: Type.String() }))),
+    errors_total: Type.Optional(Type.Integer({ description: 'Where `errors` holds the first of many' })),
     state: Type.Optional(Type.String({ description: '`wrong_state`: where it stands' })),
     allowed_actions: Type.Optional(Type.Array(Type.String(), { description: '`wrong_state`: what can be done now' })),
     categories: Type.Optional(Type.Array(Code(CATEGORIES), { description: '`consent_missing`: for what' })),
@@ -86,6 +87,8 @@ interface Operation extends Described {
   unversioned?: true;
   /** A read that leaves an entry in the trail, as every act does. */
   recorded?: true;
+  /** How many levels its body may have, where what others have agreed on needs more than the usual. */
+  deepest?: number;
   /** How it may be refused, beside what follows from the rest. */
   problems?: readonly ProblemCode[];
   params?: TObject;
@@ -129,12 +132,13 @@ export function operation<const T extends Operation>(
       default: { description: 'A problem document', content: { 'application/problem+json': { schema: Type.Ref('Problem#') } } },
     },
   };
-  const { action, scopes, caseworker, emergency, may_create, access_reason, unversioned, recorded, problems } = it;
+  const { action, scopes, caseworker, emergency, may_create, access_reason, unversioned, recorded, deepest, problems } = it;
   return {
     schema: schema as never,
     config: {
       action,
       problems,
+      deepest,
       ...(it.public ? { public: true } : { scopes, caseworker, emergency, may_create, access_reason, unversioned, recorded }),
     },
   };
