@@ -184,7 +184,7 @@ function missingHeaders(operation: Operation, { status, headers, text }: Answere
 }
 
 const MEMBERS = new Set(
-  'type title status detail code request_id errors state allowed_actions categories lawful_grounds scopes due_at error'.split(
+  'type title status detail code request_id errors errors_total state allowed_actions categories lawful_grounds scopes due_at error'.split(
     ' ',
   ),
 );

@@ -28,7 +28,17 @@ export class Slot {
 export type Template = unknown;
 
 /** Free words that name no person: everything else that somebody may write in a body is taken for personal. */
-const NOT_PERSONAL = ['name', 'duty_contact', 'intake_hours', 'suspended_reason', 'description', 'url', 'course', 'reference'];
+const NOT_PERSONAL = [
+  'name',
+  'duty_contact',
+  'intake_hours',
+  'eligibility',
+  'suspended_reason',
+  'description',
+  'url',
+  'course',
+  'reference',
+];
 const OF_TOKENS = ['grant_type', 'client_id', 'client_secret', 'client_assertion', 'client_assertion_type', 'scope'];
 const PERSONAL_DAYS = ['date_of_birth', 'from', 'to'];
 
