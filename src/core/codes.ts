@@ -137,6 +137,29 @@ export const DECLINE_REASONS = list(
   'missing_information',
   'service_suspended',
 );
+/** What an expert of a roster is asked for. */
+export const SKILLS = list(
+  'interpretation',
+  'cultural_mediation',
+  'forensic_medicine',
+  'psychology',
+  'child_interview',
+  'legal_counsel',
+  'guardian_ad_litem',
+  'document_examination',
+  'digital_evidence',
+  'social_work',
+  'other',
+);
+export const LANGUAGE_LEVELS = list('native', 'fluent', 'working');
+export const LANGUAGE_MODES = list('spoken', 'written', 'sign');
+/** What an expert is to somebody whom the expert must not meet at work. */
+export const TIE_KINDS = list('relative', 'employer', 'acquaintance', 'other');
+export const AGAINST_ROLES = list('suspect', 'employer', 'family', 'person');
+export const EXPERT_MODES = list('in_person', 'phone', 'remote');
+export const EXPERT_REQUEST_STATUSES = list('requested', 'confirmed', 'completed', 'declined', 'expired', 'cancelled');
+export const EXPERT_CANCEL_REASONS = list('no_longer_needed', 'rescheduled', 'person_declined', 'error', 'no_longer_available');
+export const EXPERT_RULES = list('language', 'certification', 'region', 'availability', 'load');
 export const FAIL_REASONS = list(
   'no_show',
   'left_service',
@@ -297,6 +320,13 @@ export type PauseCode = (typeof PAUSE_CODES)[number];
 export type Role = (typeof ROLES)[number];
 export type Scope = (typeof SCOPES)[number];
 export type OperatingMode = (typeof OPERATING_MODES)[number];
+export type Skill = (typeof SKILLS)[number];
+export type LanguageLevel = (typeof LANGUAGE_LEVELS)[number];
+export type LanguageMode = (typeof LANGUAGE_MODES)[number];
+export type TieKind = (typeof TIE_KINDS)[number];
+export type ExpertMode = (typeof EXPERT_MODES)[number];
+export type ExpertRequestStatus = (typeof EXPERT_REQUEST_STATUSES)[number];
+export type ExpertCancelReason = (typeof EXPERT_CANCEL_REASONS)[number];
 export type OfferStatus = (typeof OFFER_STATUSES)[number];
 export type ReferralStatus = (typeof REFERRAL_STATUSES)[number];
 
@@ -340,6 +370,15 @@ export const CODE_LISTS = {
   soft_rule: SOFT_RULES,
   coverage_time: COVERAGE_TIMES,
   coverage_gap: COVERAGE_GAPS,
+  skill: SKILLS,
+  language_level: LANGUAGE_LEVELS,
+  language_mode: LANGUAGE_MODES,
+  tie_kind: TIE_KINDS,
+  against_role: AGAINST_ROLES,
+  expert_mode: EXPERT_MODES,
+  expert_request_status: EXPERT_REQUEST_STATUSES,
+  expert_cancel_reason: EXPERT_CANCEL_REASONS,
+  expert_rule: EXPERT_RULES,
 } as const;
 
 /** A code in words: what a person reads where no better label is known (`no_capacity` → "No capacity"). */

@@ -13,6 +13,7 @@ const SYMBOL = '[0-9a-hjkmnp-tv-z]';
 export const PREFIXES = [
   'agy',
   'xpt',
+  'xrq',
   'cli',
   'cwk',
   'rpt',

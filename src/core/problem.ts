@@ -51,6 +51,10 @@ export const PROBLEMS = {
     'Consent is missing',
     'No live grant or ground covers it. Record a consent, or name one of `lawful_grounds` where the law allows.',
   ],
+  not_available: [
+    'The expert is not available',
+    'Look for experts again, and ask another one. It is not told why: it may be the time, the place, or anything else.',
+  ],
   no_capacity: ['No places are left', 'Decline, or accept over capacity with `over_capacity: true`.'],
   too_early: ['Not before a protected period ends', '`due_at` says when it ends.'],
   crisis_in_force: ['A crisis holds there already', 'End it, or say that it has entered another phase; or name other regions.'],

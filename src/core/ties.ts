@@ -1,0 +1,76 @@
+/**
+ * Whom an expert must not meet at work, found again although a name is written in another way. Of a person nothing is compared but
+ * composites: two parts of the name together, and each part together with the date of birth. One composite in common is a tie, for
+ * one expert too few is better than the suspect's brother as the interpreter. Pure; whoever keeps composites keeps keyed hashes of
+ * them (`experts/ties.ts`), never the words.
+ *
+ * Another script is not recognised: who declares a tie, or asks, gives each spelling that is known.
+ */
+
+export interface NamedPerson {
+  given_name?: string;
+  family_name?: string;
+  /** `YYYY-MM-DD` */
+  date_of_birth?: string;
+}
+
+/** Letters that are written for one another, once they stand without their marks. */
+const VARIANTS: Readonly<Record<string, string>> = {
+  ٱ: 'ا',
+  ى: 'ي',
+  ی: 'ي',
+  ې: 'ي',
+  ک: 'ك',
+  ڪ: 'ك',
+  ة: 'ه',
+  ە: 'ه',
+  ہ: 'ه',
+  ھ: 'ه',
+  ø: 'o',
+  ł: 'l',
+  đ: 'd',
+  ð: 'd',
+  ı: 'i',
+  ß: 'ss',
+  æ: 'ae',
+  œ: 'oe',
+  þ: 'th',
+};
+
+/** Marks on letters, lengthening, hamza, apostrophes, and what only steers the direction of writing. */
+const WITHOUT_MEANING = /[\p{Mark}\p{Format}\u0640\u0621\u02b0-\u02ff'’‘`´]/gu;
+/** What some write before a name and others leave out. */
+const PARTICLES = new Set(['al', 'el', 'ul', 'bin', 'ben', 'ibn', 'bint', 'de', 'van', 'von', 'بن', 'ابن', 'بنت', 'ال']);
+const ARTICLE = /^ال(?=.{3})/u;
+
+/** The parts of a name as they are compared: no case, no marks, no order, nothing twice. */
+export function namePartsOf({ given_name = '', family_name = '' }: NamedPerson): string[] {
+  const parts = `${given_name} ${family_name}`
+    .normalize('NFKD')
+    .toLowerCase()
+    .normalize('NFKD')
+    .replace(WITHOUT_MEANING, '')
+    .replace(/./gu, letter => VARIANTS[letter] ?? letter)
+    .split(/[^\p{Letter}]+/u)
+    .filter(part => part !== '' && !PARTICLES.has(part))
+    // Whether a letter is doubled is a matter of whoever writes a foreign name.
+    .map(part => part.replace(ARTICLE, '').replace(/(.)\1+/gu, '$1'));
+  return [...new Set(parts)].sort();
+}
+
+/**
+ * What of a person is compared. A single name without a date of birth says too little: it agrees with nobody who has more than it.
+ */
+export function compositesOf(person: NamedPerson): string[] {
+  const parts = namePartsOf(person);
+  const pairs = parts.flatMap((one, i) => parts.slice(i + 1).map(other => `name ${one} ${other}`));
+  const alone = parts.length === 1 ? [`name ${parts[0]}`] : [];
+  const dated = person.date_of_birth === undefined ? [] : parts.map(part => `born ${person.date_of_birth} ${part}`);
+  return [...pairs, ...alone, ...dated];
+}
+
+/** Whether two lists of composites, or of hashes of them, have one in common. */
+export const isTied = (declared: readonly string[], against: readonly string[]): boolean => {
+  const known = new Set(declared);
+  return against.some(composite => known.has(composite));
+};
