@@ -90,6 +90,16 @@ AS $function$
 REVOKE ALL ON ROUTINE erase_subject(bytea) FROM PUBLIC;
 GRANT EXECUTE ON ROUTINE erase_subject(bytea) TO aman_app;
 
+CREATE OR REPLACE FUNCTION public.has_confirmed(which text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE COST 1000
+AS $function$
+    begin
+      return exists (select from public.expert_requests r
+        where r.expert_id = which and r.requester_agency_id = me() and r.status = 'confirmed');
+    end $function$;
+
 CREATE OR REPLACE FUNCTION public.holds(which text)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -833,6 +843,8 @@ CREATE TABLE case_data (
 );
 ALTER TABLE case_data ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_data FORCE ROW LEVEL SECURITY;
+CREATE POLICY matcher ON case_data AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (category = 'identity'::text AND ( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as));
 CREATE POLICY owner ON case_data AS PERMISSIVE FOR ALL TO PUBLIC
   USING (owner_sees(case_id, category))
   WITH CHECK (owner_sees(case_id, category));
@@ -867,6 +879,8 @@ ALTER TABLE case_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY erasure ON case_keys AS PERMISSIVE FOR ALL TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['erasure'::text]) AS acting_as));
+CREATE POLICY matcher ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as));
 CREATE POLICY owner ON case_keys AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (owns(case_id));
 CREATE POLICY parties ON case_keys AS PERMISSIVE FOR SELECT TO PUBLIC
@@ -1404,6 +1418,119 @@ CREATE POLICY retention ON events AS PERMISSIVE FOR DELETE TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as));
 GRANT DELETE, INSERT, SELECT, UPDATE ON events TO aman_app;
 
+CREATE TABLE expert_contacts (
+  expert_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  sealed bytea NOT NULL,
+  CONSTRAINT expert_contacts_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT expert_contacts_expert_id_fkey FOREIGN KEY (expert_id) REFERENCES experts(id),
+  CONSTRAINT expert_contacts_pkey PRIMARY KEY (expert_id)
+);
+ALTER TABLE expert_contacts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE expert_contacts FORCE ROW LEVEL SECURITY;
+CREATE POLICY keeper ON expert_contacts AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)))
+  WITH CHECK (agency_id = (( SELECT me() AS me)));
+CREATE POLICY requester ON expert_contacts AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (has_confirmed(expert_id));
+GRANT INSERT, SELECT, UPDATE ON expert_contacts TO aman_app;
+
+CREATE TABLE expert_request_details (
+  request_id text COLLATE "C" NOT NULL,
+  requester_agency_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C",
+  sealed bytea NOT NULL,
+  CONSTRAINT expert_request_details_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT expert_request_details_pkey PRIMARY KEY (request_id),
+  CONSTRAINT expert_request_details_request_id_fkey FOREIGN KEY (request_id) REFERENCES expert_requests(id),
+  CONSTRAINT expert_request_details_requester_agency_id_fkey FOREIGN KEY (requester_agency_id) REFERENCES agencies(id)
+);
+CREATE INDEX expert_request_details_case ON expert_request_details USING btree (case_id) WHERE case_id IS NOT NULL;
+ALTER TABLE expert_request_details ENABLE ROW LEVEL SECURITY;
+ALTER TABLE expert_request_details FORCE ROW LEVEL SECURITY;
+CREATE POLICY matcher ON expert_request_details AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as));
+CREATE POLICY requester ON expert_request_details AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (requester_agency_id = (( SELECT me() AS me)))
+  WITH CHECK (requester_agency_id = (( SELECT me() AS me)));
+GRANT INSERT, SELECT ON expert_request_details TO aman_app;
+
+CREATE TABLE expert_requests (
+  id text COLLATE "C" NOT NULL,
+  expert_id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  requester_agency_id text COLLATE "C" NOT NULL,
+  staff_code text NOT NULL,
+  skill text NOT NULL,
+  language text,
+  jurisdiction text NOT NULL,
+  region text,
+  "from" timestamp with time zone NOT NULL,
+  "to" timestamp with time zone NOT NULL,
+  mode text NOT NULL,
+  urgency text NOT NULL,
+  status text NOT NULL,
+  reason_code text,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT expert_requests_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT expert_requests_expert_id_fkey FOREIGN KEY (expert_id) REFERENCES experts(id),
+  CONSTRAINT expert_requests_pkey PRIMARY KEY (id),
+  CONSTRAINT expert_requests_requester_agency_id_fkey FOREIGN KEY (requester_agency_id) REFERENCES agencies(id)
+);
+CREATE INDEX expert_requests_keeper ON expert_requests USING btree (agency_id, id);
+CREATE INDEX expert_requests_open ON expert_requests USING btree (expert_id) WHERE status = ANY (ARRAY['requested'::text, 'confirmed'::text]);
+CREATE INDEX expert_requests_requester ON expert_requests USING btree (requester_agency_id, id);
+ALTER TABLE expert_requests ENABLE ROW LEVEL SECURITY;
+ALTER TABLE expert_requests FORCE ROW LEVEL SECURITY;
+CREATE POLICY matcher ON expert_requests AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as));
+CREATE POLICY parties ON expert_requests AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING ((( SELECT me() AS me)) = agency_id OR (( SELECT me() AS me)) = requester_agency_id);
+CREATE POLICY parties_change ON expert_requests AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING ((( SELECT me() AS me)) = agency_id OR (( SELECT me() AS me)) = requester_agency_id)
+  WITH CHECK ((( SELECT me() AS me)) = agency_id OR (( SELECT me() AS me)) = requester_agency_id);
+CREATE POLICY requester ON expert_requests AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (requester_agency_id = (( SELECT me() AS me)));
+GRANT INSERT, SELECT, UPDATE ON expert_requests TO aman_app;
+
+CREATE TABLE experts (
+  id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  status text NOT NULL,
+  skills text[] NOT NULL,
+  languages jsonb NOT NULL,
+  sex text NOT NULL,
+  jurisdictions text[] NOT NULL,
+  regions text[] NOT NULL,
+  remote boolean NOT NULL,
+  availability jsonb NOT NULL,
+  unavailable jsonb NOT NULL,
+  certifications jsonb NOT NULL,
+  employer_agency_ids text[] NOT NULL,
+  ties bytea NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  CONSTRAINT experts_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT experts_pkey PRIMARY KEY (id)
+);
+CREATE INDEX experts_agency ON experts USING btree (agency_id, id);
+CREATE INDEX experts_skills ON experts USING gin (skills);
+ALTER TABLE experts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE experts FORCE ROW LEVEL SECURITY;
+CREATE POLICY keeper ON experts AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)))
+  WITH CHECK (agency_id = (( SELECT me() AS me)));
+CREATE POLICY matcher ON experts AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as));
+CREATE POLICY matcher_locks ON experts AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as))
+  WITH CHECK (false);
+GRANT INSERT, SELECT, UPDATE ON experts TO aman_app;
+
 CREATE TABLE heartbeats (
   role text NOT NULL,
   beat_at timestamp with time zone NOT NULL,
@@ -1736,7 +1863,7 @@ CREATE TABLE timers (
   clock text NOT NULL,
   subject_type text NOT NULL,
   subject_id text COLLATE "C" NOT NULL,
-  case_id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C",
   referral_id text COLLATE "C",
   offer_id text COLLATE "C",
   owner_agency_id text COLLATE "C" NOT NULL,
@@ -1779,8 +1906,11 @@ CREATE TABLE timers (
   acknowledged_at timestamp with time zone,
   acknowledged_by_agency_id text COLLATE "C",
   acknowledged_by_staff_code text,
+  expert_request_id text COLLATE "C",
   CONSTRAINT timers_calendar_id_fkey FOREIGN KEY (calendar_id) REFERENCES calendars(id),
   CONSTRAINT timers_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT timers_expert_request_id_fkey FOREIGN KEY (expert_request_id) REFERENCES expert_requests(id),
+  CONSTRAINT timers_matter CHECK (num_nonnulls(case_id, expert_request_id) = 1),
   CONSTRAINT timers_offer_id_fkey FOREIGN KEY (offer_id) REFERENCES offers(id),
   CONSTRAINT timers_pkey PRIMARY KEY (id),
   CONSTRAINT timers_referral_id_fkey FOREIGN KEY (referral_id) REFERENCES referrals(id)
@@ -1790,6 +1920,7 @@ CREATE INDEX timers_called ON timers USING btree (jurisdiction, due_at) WHERE ca
 CREATE INDEX timers_case ON timers USING btree (case_id);
 CREATE INDEX timers_due ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL;
 CREATE INDEX timers_due_emergency ON timers USING btree (next_step_at) WHERE next_step_at IS NOT NULL AND urgency = 'emergency'::text;
+CREATE INDEX timers_expert_request ON timers USING btree (expert_request_id) WHERE expert_request_id IS NOT NULL;
 CREATE INDEX timers_jurisdiction_rest ON timers USING btree (jurisdiction, due_at) WHERE state <> 'running'::text;
 CREATE INDEX timers_jurisdiction_running ON timers USING btree (jurisdiction, due_at, referral_id) WHERE state = 'running'::text;
 CREATE INDEX timers_offer ON timers USING btree (offer_id) WHERE offer_id IS NOT NULL;

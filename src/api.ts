@@ -24,6 +24,7 @@ import { caseRoutes } from './cases/routes.ts';
 import { screeningRoutes } from './cases/screenings/routes.ts';
 import { systemActor } from './core/access.ts';
 import { Problem } from './core/problem.ts';
+import { expertRoutes } from './experts/routes.ts';
 import { coverageRoutes } from './figures/coverage/routes.ts';
 import { registerAuth } from './platform/http/auth.ts';
 import { registerConventions } from './platform/http/conventions.ts';
@@ -145,6 +146,7 @@ export async function buildApi(services: Services): Promise<App> {
   referralRoutes(app, services);
   candidateRoutes(app, services);
   messageRoutes(app, services);
+  expertRoutes(app, services);
   timerRoutes(app, services, timerEffects(services));
   webhookRoutes(app, services);
   undeliveredRoutes(app, services);

@@ -29,7 +29,7 @@ const imports: Import[] = files.flatMap(from =>
 );
 
 const ROOT_FILES = ['src/main.ts', 'src/api.ts', 'src/worker.ts', 'src/services.ts', 'src/restore.ts', 'src/demo.ts'];
-const CAPABILITIES = ['access', 'agencies', 'rules', 'cases', 'referrals', 'timers', 'webhooks', 'audit', 'figures'];
+const CAPABILITIES = ['access', 'agencies', 'rules', 'cases', 'referrals', 'timers', 'webhooks', 'audit', 'figures', 'experts'];
 
 const capabilityOf = (file: string): string | undefined => CAPABILITIES.find(name => file.startsWith(`src/${name}/`));
 const isFile = (to: string) => to.startsWith('src/');
@@ -37,6 +37,7 @@ const told = (found: Import[]) => found.map(({ from, to }) => `${from} → ${to}
 
 /** What a capability offers to others beside its store: the act and the record, and the consequences that acts have elsewhere. */
 const DOORS = [
+  'src/agencies/schema.ts',
   'src/audit/act.ts',
   'src/audit/counted.ts',
   'src/audit/failures.ts',
@@ -48,6 +49,8 @@ const DOORS = [
   'src/cases/clocks.ts',
   'src/cases/schema.ts',
   'src/cases/view.ts',
+  'src/experts/clocks.ts',
+  'src/experts/notices.ts',
   'src/referrals/coverage.ts',
   'src/referrals/disclosures.ts',
   'src/referrals/follow-up.ts',

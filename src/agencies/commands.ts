@@ -365,7 +365,7 @@ async function requireOwn(tx: Tx, actor: AgencyActor, agency_id: string): Promis
 
 /** @throws Problem `unprocessable` */
 function requireHours(schedules: readonly Schedule[]): void {
-  const errors = checkSchedules(schedules).map(({ pointer, detail }) => ({ pointer: `/schedules${pointer}`, detail }));
+  const errors = checkSchedules(schedules, '/schedules');
   if (errors.length > 0) throw new Problem('unprocessable', { errors });
 }
 

@@ -336,10 +336,14 @@ export async function findNamedSubject(tx: Tx, id: string): Promise<SubjectRecor
         : { subject_id: id, exists: false };
     }
     case 'tmr': {
-      const found = await tx.selectFrom('timers').select(['case_id', 'referral_id']).where('id', '=', id).executeTakeFirst();
+      const found = await tx
+        .selectFrom('timers')
+        .select(['case_id', 'subject_id', 'referral_id'])
+        .where('id', '=', id)
+        .executeTakeFirst();
       if (!found) return { subject_id: id, exists: false };
-      const { case_id, referral_id } = found;
-      return { subject_id: case_id, resource_id: id, ...(referral_id ? { referral_id } : {}) };
+      const { case_id, subject_id, referral_id } = found;
+      return { subject_id: case_id ?? subject_id, resource_id: id, ...(referral_id ? { referral_id } : {}) };
     }
     case 'dsc': {
       // In one statement, so that finding nothing takes as long.

@@ -47,7 +47,8 @@ export type SystemRole =
   | 'timeline'
   | 'tree'
   | 'sequencer'
-  | 'erasure';
+  | 'erasure'
+  | 'matcher';
 
 export interface SystemActor {
   type: 'system';
@@ -159,6 +160,16 @@ const PERMISSIONS = {
   'caseworker.change': { relations: ['self'], roles: SUPERVISOR },
   'client.manage': { relations: ['admin', 'self'], roles: SUPERVISOR },
   'client.enable': { relations: ['self'], roles: SUPERVISOR },
+  'expert.manage': { relations: ['self'], roles: SUPERVISOR },
+  'expert.read': { relations: ['self'], roles: FOR_RECEIVER },
+  'expert.match': { relations: ['self', 'owner', 'holder'], roles: FOR_SENDER },
+  'expert_request.make': { relations: ['self', 'owner', 'holder'], roles: FOR_SENDER },
+  'expert_request.read': { relations: ['sender', 'receiver'], roles: CASE_ROLES },
+  'expert_request.list': { relations: ['self'], roles: CASE_ROLES },
+  'expert_request.confirm': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'expert_request.decline': { relations: ['receiver'], roles: FOR_RECEIVER },
+  'expert_request.cancel': { relations: ['sender', 'receiver'], roles: FOR_SENDER },
+  'expert_request.complete': { relations: ['sender'], roles: FOR_SENDER },
   'service.manage': { relations: ['self'], roles: SUPERVISOR },
   'calendar.manage': { relations: ['admin'], roles: [] },
   'rule_pack.put': { relations: ['admin'], roles: [] },

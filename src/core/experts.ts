@@ -12,7 +12,7 @@ export interface SpokenLanguage {
   /** BCP 47. */
   tag: string;
   level: LanguageLevel;
-  modes: readonly LanguageMode[];
+  modes: LanguageMode[];
 }
 
 export interface Span {

@@ -46,12 +46,12 @@ const OFFSET = /^[+-](?:0\d|1[0-4]):[0-5]\d$/;
 /** What the rules count from lies within these years. */
 const YEARS = ['1970', '2199'] as const;
 
-/** What is wrong with them, by pointer into the list. */
-export function checkSchedules(schedules: readonly Schedule[]): Fault[] {
+/** What is wrong with them, by pointer into the list, which stands at `where`. */
+export function checkSchedules(schedules: readonly Schedule[], where = ''): Fault[] {
   const faults: Fault[] = [];
   const report: Report = (pointer, detail) => faults.push({ pointer, detail });
   for (const [i, schedule] of schedules.entries()) {
-    const at = `/${i}`;
+    const at = `${where}/${i}`;
     if (!isZone(schedule.timezone) && !OFFSET.test(schedule.timezone)) {
       report(`${at}/timezone`, 'is neither a time zone of the IANA database nor an offset such as +03:00');
     }

@@ -9,6 +9,8 @@ import type {
   CrisisPhase,
   DecisionKind,
   DecisionOutcome,
+  ExpertMode,
+  ExpertRequestStatus,
   LawfulGround,
   OfferStatus,
   OperatingMode,
@@ -20,12 +22,14 @@ import type {
   Scope,
   Service,
   Sex,
+  Skill,
   Stage,
   Urgency,
 } from '../core/codes.ts';
 import type { GapLine } from '../core/coverage.ts';
 import type { DutyEntry } from '../core/duty-roster.ts';
 import type { EventType } from '../core/events.ts';
+import type { SpokenLanguage } from '../core/experts.ts';
 import type { Schedule } from '../core/opening.ts';
 import type { BreachEffect, GuardedAct } from '../core/policy.ts';
 import type { ClockRule } from '../core/reckoning.ts';
@@ -65,6 +69,10 @@ export interface Tables {
   routing_requests: RoutingRequestTable;
   disclosures: DisclosureTable;
   messages: MessageTable;
+  experts: ExpertTable;
+  expert_contacts: ExpertContactTable;
+  expert_requests: ExpertRequestTable;
+  expert_request_details: ExpertRequestDetailTable;
   timers: TimerTable;
   duty_rosters: DutyRosterTable;
   calendars: CalendarTable;
@@ -532,14 +540,79 @@ export interface MessageTable {
   created_at: Date;
 }
 
+export interface ExpertTable extends Versioned {
+  id: string;
+  /** On whose roster. */
+  agency_id: string;
+  status: 'active' | 'suspended';
+  skills: Skill[];
+  /** JSON, like the four below. */
+  languages: ColumnType<SpokenLanguage[], string, string>;
+  sex: Sex;
+  jurisdictions: string[];
+  /** Empty: all of the jurisdictions. */
+  regions: string[];
+  remote: boolean;
+  availability: ColumnType<Schedule[], string, string>;
+  unavailable: ColumnType<{ from: string; to: string }[], string, string>;
+  certifications: ColumnType<Certification[], string, string>;
+  /** Agencies for which the expert works. */
+  employer_agency_ids: string[];
+  /** Whom the expert must not meet: hashes, under the deployment's key (experts/ties.ts). */
+  ties: Buffer;
+}
+
+interface Certification {
+  course: string;
+  completed_on: string;
+  expires_on: string | null;
+}
+
+export interface ExpertContactTable {
+  expert_id: string;
+  agency_id: string;
+  /** Name and how to reach the expert, under the deployment's key. */
+  sealed: Buffer;
+}
+
+export interface ExpertRequestTable extends Versioned {
+  id: string;
+  expert_id: string;
+  /** That keeps the expert on its roster, and answers. */
+  agency_id: string;
+  requester_agency_id: string;
+  /** Who asked. */
+  staff_code: string;
+  skill: Skill;
+  language: string | null;
+  jurisdiction: string;
+  region: string | null;
+  from: Date;
+  to: Date;
+  mode: ExpertMode;
+  urgency: Urgency;
+  status: ExpertRequestStatus;
+  reason_code: string | null;
+}
+
+export interface ExpertRequestDetailTable {
+  request_id: string;
+  requester_agency_id: string;
+  case_id: string | null;
+  /** Whom it is against, as hashes, and a note: under the case's key, or the deployment's where there is no case. */
+  sealed: Buffer;
+}
+
 export interface TimerTable {
   id: string;
   name: string;
   kind: 'deadline' | 'floor';
   clock: ClockRule['clock'];
-  subject_type: 'case' | 'referral' | 'offer';
+  subject_type: 'case' | 'referral' | 'offer' | 'expert_request';
   subject_id: string;
-  case_id: string;
+  /** Null of a request for an expert, whose keeper knows of no case. */
+  case_id: string | null;
+  expert_request_id: string | null;
   referral_id: string | null;
   offer_id: string | null;
   owner_agency_id: string;

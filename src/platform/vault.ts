@@ -33,6 +33,8 @@ export interface Vault {
   openOwn(place: Place, sealed: Uint8Array): string;
   /** The keyed blind index under which a trail record of `subject_id` is found. */
   subjectIndex(subject_id: string): Buffer;
+  /** A keyed hash by which a person is known again without keeping who it is. */
+  personIndex(composite: string): Buffer;
   /** A keyed hash by which a request is known again without keeping what it said. */
   requestFingerprint(content: string): Buffer;
 }
@@ -108,6 +110,7 @@ export function openVault(path: string, { create }: { create: boolean }): Vault 
       throw new Error('sealed value does not open');
     },
     subjectIndex: subject_id => createHmac('sha256', index_key).update(subject_id).digest(),
+    personIndex: composite => createHmac('sha256', index_key).update('person\n').update(composite).digest(),
     requestFingerprint: content => createHmac('sha256', index_key).update('request\n').update(content).digest(),
   };
 }

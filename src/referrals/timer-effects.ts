@@ -3,6 +3,7 @@ import { listAuthorities } from '../cases/decisions/store.ts';
 import { findCase, lockCase } from '../cases/store.ts';
 import { systemActor } from '../core/access.ts';
 import { decide, isAwaitingAnswer } from '../core/referral.ts';
+import { expertSubject } from '../experts/clocks.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { resumeAnswered, startTimers } from '../timers/apply.ts';
@@ -14,9 +15,10 @@ import { goOn } from './router.ts';
 import { listCoordinators } from './store.ts';
 import { caseTimerNotice, noticesOf, referralTimerNotice } from './timer-notices.ts';
 
-/** What timers of cases, referrals and offers do when they fall due, and who is told. */
+/** What timers of cases, referrals, offers and requests for experts do when they fall due, and who is told. */
 export const timerEffects = (services: Services): TimerEffects => ({
-  async lock(tx, { case_id, referral_id }) {
+  async lock(tx, { case_id, subject_id, referral_id }) {
+    if (case_id === null) return expertSubject(services, tx, subject_id);
     await lockCase(tx, case_id, 'share');
     return referral_id
       ? referralSubject(services, await loadLocked(services, tx, referral_id))
@@ -30,7 +32,7 @@ const referralSubject = (services: Services, locked: LockedReferral): Subject =>
   outage_grace: locked.pack.outage_grace.duration,
   on_breach: (tx, timer, now) => onBreach(services, tx, locked, timer, now),
   async start_again(tx, timer, now) {
-    const { stage } = (await findCase(tx, timer.case_id))!;
+    const { stage } = (await findCase(tx, timer.case_id!))!;
     if (stage !== 'closed') await startTimers(tx, referralTimerContext(locked, now), [timer.name]);
   },
   notice: (type, timer, step) => referralTimerNotice(locked, type, timer, step),

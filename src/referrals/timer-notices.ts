@@ -3,6 +3,7 @@ import { type Identification, listAuthorities } from '../cases/decisions/store.t
 import type { TimerStep } from '../core/clock.ts';
 import type { Role } from '../core/codes.ts';
 import type { EventType } from '../core/events.ts';
+import { expertTimerNotice } from '../experts/notices.ts';
 import type { Tx } from '../platform/database.ts';
 import type { TimerRow } from '../timers/store.ts';
 import type { Subject } from '../timers/sweep.ts';
@@ -52,7 +53,7 @@ export function caseTimerNotice(
   const told = new Set([timer.owner_agency_id, ...toldBeside(type, timer, step, coordinators), ...deciding]);
   return {
     type,
-    subject_id: timer.case_id,
+    subject_id: timer.case_id!,
     case_id: timer.case_id,
     urgent: timer.urgency === 'emergency',
     recipients: [...told].map(agency_id => {
@@ -80,13 +81,14 @@ export function caseTimerNotice(
  * no act on its referral or case is half done.
  */
 export async function noticesOf(tx: Tx, timers: readonly TimerRow[]): Promise<Subject['notice']> {
-  const of_cases = timers.filter(({ referral_id }) => referral_id === null).map(({ case_id }) => case_id);
+  const of_cases = timers.filter(({ referral_id }) => referral_id === null).flatMap(({ case_id }) => case_id ?? []);
   const { referrals, offers, agencies, coordinatorsOf } = await listNoticeFacts(tx, timers);
   const authorities = Map.groupBy(await listAuthorities(tx, of_cases), ({ case_id }) => case_id);
   return (type, timer, step) => {
     const coordinators = coordinatorsOf(timer.jurisdiction);
+    if (timer.expert_request_id !== null) return expertTimerNotice(coordinators, type, timer, step);
     if (timer.referral_id === null) {
-      return caseTimerNotice({ coordinators, authorities: authorities.get(timer.case_id) ?? [] }, type, timer, step);
+      return caseTimerNotice({ coordinators, authorities: authorities.get(timer.case_id!) ?? [] }, type, timer, step);
     }
     const referral = referrals.get(timer.referral_id)!;
     const offer = offers.get(timer.offer_id ?? '');

@@ -21,7 +21,9 @@ export interface TimerContext {
   started_at?: Date;
   /** The timers of the referral that may still change, locked; those that start are added. */
   open: TimerRow[];
-  case_id: string;
+  /** Null of a request for an expert. */
+  case_id: string | null;
+  expert_request_id?: string;
   referral_id: string | null;
   offer_id: string | null;
   owner_agency_id: string;
@@ -137,11 +139,14 @@ async function timerRow(tx: Tx, context: TimerContext, name: string, policy: Pol
     receiver: context.receiver_agency_id,
     coordinator: coordinator_agency_id,
   };
-  const [subject_type, subject_id] = OF_CASE.includes(name)
-    ? (['case', context.case_id] as const)
-    : OF_REFERRAL.includes(name)
-      ? (['referral', context.referral_id!] as const)
-      : (['offer', context.offer_id!] as const);
+  const { expert_request_id = null } = context;
+  const [subject_type, subject_id] = expert_request_id
+    ? (['expert_request', expert_request_id] as const)
+    : OF_CASE.includes(name)
+      ? (['case', context.case_id!] as const)
+      : OF_REFERRAL.includes(name)
+        ? (['referral', context.referral_id!] as const)
+        : (['offer', context.offer_id!] as const);
   const responsible_agency_id = responsible[partyResponsible(name)] ?? context.owner_agency_id;
   const calendar = due_at ? null : await calendarOf(tx, { pack, calendars, responsible_agency_id }, policy);
   return {
@@ -155,7 +160,10 @@ async function timerRow(tx: Tx, context: TimerContext, name: string, policy: Pol
     guards: policy.guards ? [...policy.guards] : null,
     subject_type,
     subject_id,
-    ...(subject_type === 'offer' ? {} : { offer_id: null, receiver_agency_id: null, location_protected: false }),
+    expert_request_id,
+    ...(subject_type === 'offer' || subject_type === 'expert_request'
+      ? {}
+      : { offer_id: null, receiver_agency_id: null, location_protected: false }),
     responsible_agency_id,
     on_breach: policy.on_breach?.[0] ?? null,
     rule: { pack: pack.name, version: pack.version, source: policy.source },

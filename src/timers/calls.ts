@@ -6,7 +6,7 @@ import type { Tx } from '../platform/database.ts';
 import { listCoordinators } from '../referrals/store.ts';
 import type { Services } from '../services.ts';
 import { listDuty } from './duty-roster/store.ts';
-import { saveTimer, type TimerRow } from './store.ts';
+import { matterOf, saveTimer, type TimerRow } from './store.ts';
 import { findWhereabouts, responsibleAs } from './view.ts';
 
 /**
@@ -37,7 +37,7 @@ export async function callNext(services: Services, tx: Tx, timer: TimerRow, now:
     code: timer.name,
     subjects: [
       {
-        subject_id: timer.case_id,
+        subject_id: matterOf(timer),
         resource_id: timer.id,
         ...(timer.referral_id ? { referral_id: timer.referral_id } : {}),
         ...(person ? { called_agency_id: person.agency_id, called_staff_code: person.staff_code } : {}),

@@ -14,7 +14,7 @@ import type { Services } from '../services.ts';
 import { partyResponsible, setMet, setPaused, setRunning, setWaived } from './apply.ts';
 import { listDuty } from './duty-roster/store.ts';
 import { findTimer, type ShownTimer } from './list-store.ts';
-import { lockTimer, saveTimer, type TimerRow } from './store.ts';
+import { lockTimer, matterOf, saveTimer, type TimerRow } from './store.ts';
 import type { Subject, TimerEffects } from './sweep.ts';
 import { isOnlyCalled, knowsCase, timerRelations, viewTimer } from './view.ts';
 
@@ -134,7 +134,7 @@ const actOn = (
       const duty = await listDuty(tx, seen.jurisdiction);
       authorise(actor, ...standingFor(actor, verb, seen, duty));
       // Whoever is woken at night is told nothing of the case, and asked for no reason.
-      if (verb !== 'acknowledge_escalation') await requireAssigned(services, tx, actor, seen.case_id);
+      if (verb !== 'acknowledge_escalation' && seen.case_id !== null) await requireAssigned(services, tx, actor, seen.case_id);
       // A timer belongs to no one agency: what is done to it is done as the router.
       const { code, events } = await asSystem(tx, 'router', async tx => {
         const subject = await effects.lock(tx, seen);
@@ -156,13 +156,13 @@ const actOn = (
           code,
           subjects: [
             {
-              subject_id: seen.case_id,
+              subject_id: matterOf(seen),
               resource_id: id,
               timer: seen.name,
               ...(seen.referral_id ? { referral_id: seen.referral_id } : {}),
             },
           ],
-          subjects_withheld: is_only_called || (knowsCase(actor, seen) ? [] : [seen.case_id]),
+          subjects_withheld: is_only_called || (knowsCase(actor, seen) ? [] : [matterOf(seen)]),
           events,
         }),
       );

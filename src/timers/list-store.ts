@@ -134,6 +134,7 @@ const selectTimers = (
         eb.or([
           eb('t.offer_id', '=', filter.subject_id!),
           eb('t.referral_id', '=', filter.subject_id!),
+          eb('t.expert_request_id', '=', filter.subject_id!),
           isOfCase(eb, whose, filter.subject_id!),
         ]),
       ),

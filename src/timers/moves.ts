@@ -6,7 +6,7 @@ import { listCoordinators } from '../referrals/store.ts';
 import { type CurrentCalendar, calendarsOf } from '../rules/calendars/store.ts';
 import type { Services } from '../services.ts';
 import { countMoves, findStaleCalendars, findUntoldMoves, lockStaleTimers, type Moves, saveMovesTold } from './moves-store.ts';
-import type { TimerRow } from './store.ts';
+import { matterOf, type TimerRow } from './store.ts';
 import { saveTimers } from './sweep-store.ts';
 
 /**
@@ -83,7 +83,7 @@ async function moveAlong(
     timer.version++;
     moved.push(timer);
     subjects.push({
-      subject_id: timer.case_id,
+      subject_id: matterOf(timer),
       resource_id: timer.id,
       timer: timer.name,
       due_from: due_from.toISOString(),

@@ -32,7 +32,7 @@ export const TimerView = Named('Timer', {
   kind: Code(['deadline', 'floor']),
   clock: Code(['elapsed', 'calendar_days', 'calendar_months', 'working_days', 'working_time']),
   subject: Closed({
-    type: Code(['case', 'referral', 'offer']),
+    type: Code(['case', 'referral', 'offer', 'expert_request']),
     id: Type.Optional(Type.String({ description: UNTOLD })),
   }),
   referral_id: Type.Optional(Type.Union([Id('ref'), Type.Null()], { description: UNTOLD })),

@@ -6,6 +6,9 @@ import type { TimerTable } from '../platform/tables.ts';
 
 export type TimerRow = Selectable<TimerTable>;
 
+/** What a timer is about in the end: its case, or a request that is of none. Those of one matter fire one after another. */
+export const matterOf = ({ case_id, subject_id }: Pick<TimerRow, 'case_id' | 'subject_id'>): string => case_id ?? subject_id;
+
 /** What of a timer is not the same for every new one. */
 type NewTimer = Omit<TimerRow, keyof typeof BEGINS>;
 
@@ -40,6 +43,7 @@ const TIMERS = gatheredRows('timers', 3, {
   subject_type: false,
   subject_id: false,
   case_id: false,
+  expert_request_id: false,
   referral_id: false,
   offer_id: false,
   owner_agency_id: false,
@@ -90,12 +94,12 @@ export const insertTimers = (tx: Tx, timers: readonly NewTimer[]): TimerRow[] =>
     return row;
   });
 
-/** The timers of one offer, of a referral with its offers, or of a case itself, that may still change, locked by their ids. */
+/** The timers of one offer, of a referral with its offers, of a case itself or of a request for an expert, that may still change, locked by their ids. */
 export const lockOpenTimers = (
   tx: Tx,
-  subject: { offer_id: string } | { referral_id: string } | { case_id: string },
+  subject: { offer_id: string } | { referral_id: string } | { case_id: string } | { expert_request_id: string },
 ): Promise<TimerRow[]> => {
-  const [column, id] = Object.entries(subject)[0] as ['offer_id' | 'referral_id' | 'case_id', string];
+  const [column, id] = Object.entries(subject)[0] as ['offer_id' | 'referral_id' | 'case_id' | 'expert_request_id', string];
   return tx
     .selectFrom('timers')
     .selectAll()

@@ -34,7 +34,8 @@ export function saveTimers(tx: Tx, timers: readonly TimerRow[]): void {
 
 export interface DueTimer {
   id: string;
-  case_id: string;
+  case_id: string | null;
+  subject_id: string;
   referral_id: string | null;
 }
 
@@ -68,12 +69,12 @@ export async function claimDueTimers(tx: Tx, now: Date, limit: number): Promise<
 const WAITS_MS = 250;
 
 /**
- * Before anything is locked that one of the case's timers is about; from then on the transaction waits but a moment for each lock.
- * @returns false where another sweep has the timers of this case; else none will before the transaction ends
+ * Before anything is locked that one of the matter's timers is about; from then on the transaction waits but a moment for each lock.
+ * @returns false where another sweep has the timers of this matter; else none will before the transaction ends
  */
-export async function claimCase(tx: Tx, case_id: string): Promise<boolean> {
+export async function claimMatter(tx: Tx, matter: string): Promise<boolean> {
   const { rows } = await sql<{ mine: boolean }>`
-    select pg_try_advisory_xact_lock(hashtextextended(${`sweep ${case_id}`}, 0)) as mine,
+    select pg_try_advisory_xact_lock(hashtextextended(${`sweep ${matter}`}, 0)) as mine,
       set_config('lock_timeout', ${String(WAITS_MS)}, true), set_config('plan_cache_mode', 'force_generic_plan', true)`.execute(
     tx,
   );

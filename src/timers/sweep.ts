@@ -11,8 +11,8 @@ import { readUptime } from '../platform/heartbeat.ts';
 import type { Services } from '../services.ts';
 import { callNext } from './calls.ts';
 import { moveStale } from './moves.ts';
-import { saveTimer, type TimerRow } from './store.ts';
-import { claimCase, claimDueTimers, type DueTimer, findFirstExpiry, putOff, saveTimers } from './sweep-store.ts';
+import { matterOf, saveTimer, type TimerRow } from './store.ts';
+import { claimDueTimers, claimMatter, type DueTimer, findFirstExpiry, putOff, saveTimers } from './sweep-store.ts';
 
 /**
  * Fires what is due. The rows say what that is; any number of sweeps may run at once: each timer is locked, looked at again and
@@ -24,10 +24,13 @@ import { claimCase, claimDueTimers, type DueTimer, findFirstExpiry, putOff, save
 
 export interface TimerEffects {
   /** Locks what the timer is about, in the one order (case, referral, offers), before the timer itself. */
-  lock(tx: Tx, timer: { case_id: string; referral_id: string | null }): Promise<Subject>;
+  lock(tx: Tx, timer: About): Promise<Subject>;
   /** Who is told of steps of timers that are locked by themselves, read for all of them at once. */
   notices(tx: Tx, timers: readonly TimerRow[]): Promise<Subject['notice']>;
 }
+
+/** By what it is known what a timer is about. */
+export type About = Pick<TimerRow, 'case_id' | 'subject_id' | 'referral_id'>;
 
 /** What a timer is about, as whoever owns it presents it to the sweep and to those who act on it. */
 export interface Subject {
@@ -95,7 +98,7 @@ const hasEffect = ({ timer, steps }: Due): boolean => (timer.on_breach !== null 
 
 /**
  * Claims what is due first, and fires what of it changes nothing but itself.
- * @returns how many were found, and those that are to fire alone: what belongs to one case keeps its order; all, where something
+ * @returns how many were found, and those that are to fire alone: what belongs to one matter keeps its order; all, where something
  *   went wrong with one
  */
 async function fireTogether(services: Services, effects: TimerEffects): Promise<{ found: number; alone: TimerRow[] }> {
@@ -105,9 +108,9 @@ async function fireTogether(services: Services, effects: TimerEffects): Promise<
       const now = services.now();
       claimed = await claimDueTimers(tx, now, BATCH);
       const due = await decideDue(services, tx, claimed, now);
-      const of_others = new Set(due.filter(hasEffect).map(({ timer }) => timer.case_id));
-      const alone = due.filter(({ timer }) => of_others.has(timer.case_id)).map(({ timer }) => timer);
-      const together = due.filter(({ timer }) => !of_others.has(timer.case_id));
+      const of_others = new Set(due.filter(hasEffect).map(({ timer }) => matterOf(timer)));
+      const alone = due.filter(({ timer }) => of_others.has(matterOf(timer))).map(({ timer }) => timer);
+      const together = due.filter(({ timer }) => !of_others.has(matterOf(timer)));
       if (together.length > 0) await fireAll(services, effects, tx, together);
       return { fired: together, alone };
     });
@@ -122,7 +125,7 @@ async function fireTogether(services: Services, effects: TimerEffects): Promise<
 
 async function fireAll(services: Services, effects: TimerEffects, tx: Tx, due: readonly Due[]): Promise<void> {
   const timers = due.map(({ timer }) => timer);
-  const case_ids = timers.map(({ case_id }) => case_id);
+  const case_ids = timers.flatMap(({ case_id }) => case_id ?? []);
   const [notice] = await Promise.all([effects.notices(tx, timers), findDataKeys(services, tx, case_ids)]);
   for (const { timer, steps, left } of due) {
     Object.assign(timer, stateAfter(timer, steps, left), { version: timer.version + 1 });
@@ -131,24 +134,24 @@ async function fireAll(services: Services, effects: TimerEffects, tx: Tx, due: r
   saveTimers(tx, timers);
 }
 
-/** Timers of one case fire one after another, those of different cases side by side. */
+/** Timers of one matter fire one after another, those of different ones side by side. */
 async function fireEachAlone(services: Services, effects: TimerEffects, alone: readonly TimerRow[]): Promise<void> {
-  const cases = Map.groupBy(alone, ({ case_id }) => case_id).values();
-  const fireCases = async () => {
-    // One iterator for all: each takes the next case that none has taken.
-    for (const timers of cases)
+  const matters = Map.groupBy(alone, matterOf).values();
+  const fireMatters = async () => {
+    // One iterator for all: each takes the next matter that none has taken.
+    for (const timers of matters)
       for (const timer of timers) {
         const is_free = await tryToFire(services, effects, timer);
         if (!is_free) break;
       }
   };
-  const rounds = await Promise.allSettled(Array.from({ length: AT_A_TIME }, fireCases));
+  const rounds = await Promise.allSettled(Array.from({ length: AT_A_TIME }, fireMatters));
   for (const round of rounds) if (round.status === 'rejected') throw round.reason;
 }
 
-/** @returns false where somebody else is at its case: then it is looked at again by the next sweep */
+/** @returns false where somebody else is at its matter: then it is looked at again by the next sweep */
 async function tryToFire(services: Services, effects: TimerEffects, wanted: DueTimer): Promise<boolean> {
-  const { id, case_id } = wanted;
+  const { id } = wanted;
   try {
     const fired = await fireTimer(services, effects, wanted);
     if (fired && fired !== 'busy') tellFired(services, fired);
@@ -160,7 +163,7 @@ async function tryToFire(services: Services, effects: TimerEffects, wanted: DueT
     await recordFailure(services, error, {
       role: 'clock',
       action: 'timer.fire',
-      subject: { subject_id: case_id, resource_id: id },
+      subject: { subject_id: matterOf(wanted), resource_id: id },
     });
     const again_at = new Date(services.now().getTime() + TRY_AGAIN_MS);
     await transact(services, CLOCK, async tx => putOff(tx, id, again_at));
@@ -174,10 +177,10 @@ function tellFired(services: Services, { timer, steps, due_at }: Due): void {
   services.log.info({ timer_id: timer.id, steps: steps.map(({ kind }) => kind), lag_ms }, 'timer fired');
 }
 
-/** @returns null where there is nothing to do any more, `busy` where another sweep is at the timers of its case */
+/** @returns null where there is nothing to do any more, `busy` where another sweep is at the timers of its matter */
 const fireTimer = (services: Services, effects: TimerEffects, wanted: DueTimer): Promise<Due | null | 'busy'> =>
   transact(services, CLOCK, async tx => {
-    if (!(await claimCase(tx, wanted.case_id))) return 'busy';
+    if (!(await claimMatter(tx, matterOf(wanted)))) return 'busy';
     const subject = await effects.lock(tx, wanted);
     const now = services.now();
     const timers = subject.timers.filter(({ id }) => id === wanted.id);
@@ -200,9 +203,9 @@ const fireTimer = (services: Services, effects: TimerEffects, wanted: DueTimer):
   });
 
 async function keptOpen(tx: Tx, subject: Subject, timer: TimerRow, now: Date): Promise<Date | null> {
-  if (timer.on_breach !== 'expire_offer' || timer.offer_id === null) return null;
+  if (timer.on_breach !== 'expire_offer') return null;
   // The offer is kept open, not the clock: another of its clocks may fall due while it is.
-  const first = await findFirstExpiry(tx, timer.offer_id);
+  const first = timer.offer_id === null ? null : await findFirstExpiry(tx, timer.offer_id);
   const fell_due = first && first < timer.due_at ? first : timer.due_at;
   return keptOpenUntil(fell_due, await readUptime(tx, now), durationMs(subject.outage_grace), now);
 }
@@ -226,7 +229,7 @@ async function tell(services: Services, tx: Tx, notice: Subject['notice'], timer
     resource_type: 'timer',
     code: timer.name,
     subjects: [
-      { subject_id: timer.case_id, resource_id: timer.id, ...(timer.referral_id ? { referral_id: timer.referral_id } : {}) },
+      { subject_id: matterOf(timer), resource_id: timer.id, ...(timer.referral_id ? { referral_id: timer.referral_id } : {}) },
     ],
     events: told.type ? [notice(told.type, timer, step)] : [],
   });

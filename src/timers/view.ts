@@ -8,7 +8,7 @@ import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../pla
 import type { Services } from '../services.ts';
 import { findTimer, listTimers, type ShownTimer, type TimerFilter } from './list-store.ts';
 import type { TimerView } from './schema.ts';
-import { listWhereabouts, type TimerRow, type Whereabouts } from './store.ts';
+import { listWhereabouts, matterOf, type TimerRow, type Whereabouts } from './store.ts';
 
 /** Region and duty contact of the protected receivers among these timers. */
 export async function findWhereabouts(tx: Tx, viewer_id: string, timers: readonly TimerRow[]): Promise<Whereabouts> {
@@ -74,7 +74,7 @@ function shown(timer: ShownTimer, actor: AgencyActor, whereabouts: Whereabouts):
     ...view,
     ...personsOf(timer, actor),
     ...(isOnlyCalled(actor, timer) ? { subject: { type: subject.type } } : { subject, referral_id }),
-    ...(knowsCase(actor, timer) ? { case_id: timer.case_id } : {}),
+    ...(timer.case_id !== null && knowsCase(actor, timer) ? { case_id: timer.case_id } : {}),
   };
 }
 
@@ -124,7 +124,7 @@ export const knowsCase = (actor: AgencyActor, timer: ShownTimer): boolean =>
     relation =>
       ['owner', 'sender', 'coordinator', 'supporter'].includes(relation) ||
       (relation === 'receiver' && timer.receiver_accepted_at !== null) ||
-      (relation === 'responsible' && timer.subject_type === 'case'),
+      (relation === 'responsible' && ['case', 'expert_request'].includes(timer.subject_type)),
   );
 
 /** The timers that concern the caller, the next due first. */
@@ -157,16 +157,16 @@ export const listOwnTimers = (services: Services, actor: AgencyActor, query: Tim
       row => encodeCursor(row.due_at.toISOString(), row.id),
       row => shown(row, actor, whereabouts),
     );
-    const case_ids = new Set(rows.slice(0, limit).map(row => row.case_id));
+    const matters = new Set(rows.slice(0, limit).map(matterOf));
     // As the trail, which finds the key of a case also where somebody is only called.
     const receipt = await asSystem(tx, 'trail', tx =>
       record(services, tx, actor, {
         action: 'timer.list',
         outcome: 'read',
         resource_type: 'timer',
-        subjects: [...case_ids].map(subject_id => ({ subject_id })),
+        subjects: [...matters].map(subject_id => ({ subject_id })),
         // A receiver sees its clocks before it may know the case.
-        subjects_withheld: [...case_ids.difference(new Set(rows.filter(row => knowsCase(actor, row)).map(row => row.case_id)))],
+        subjects_withheld: [...matters.difference(new Set(rows.filter(row => knowsCase(actor, row)).map(matterOf)))],
       }),
     );
     return { view, receipt };

@@ -1,5 +1,16 @@
 import { type Static, type TProperties, type TSchema, Type } from 'typebox';
-import { CATEGORIES, CRISIS_KINDS, CRISIS_PHASES, DECISION_KINDS, PAUSE_CODES, ROLES, STAGES, URGENCIES } from '../core/codes.ts';
+import {
+  CATEGORIES,
+  CRISIS_KINDS,
+  CRISIS_PHASES,
+  DECISION_KINDS,
+  DECLINE_REASONS,
+  EXPERT_CANCEL_REASONS,
+  PAUSE_CODES,
+  ROLES,
+  STAGES,
+  URGENCIES,
+} from '../core/codes.ts';
 import { COVERED_SERVICES } from '../core/coverage.ts';
 import { EVENT_TYPES, type EventType } from '../core/events.ts';
 import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode } from '../platform/http/openapi.ts';
@@ -65,7 +76,7 @@ const AboutOffer = shared('AboutOffer', IN_OFFER);
 const AboutAnswer = shared('AboutAnswer', { ...IN_OFFER, ...BY_TELEPHONE });
 const AboutReferral = shared('AboutReferral', IN_ANY_OFFER);
 
-/** Of a clock of a referral, or of a case. */
+/** Of a clock of a referral, of a case, or of a request for an expert. */
 const OF_CLOCK = {
   timer_id: Id('tmr'),
   timer: Type.String({ description: 'The name of the clock' }),
@@ -73,12 +84,24 @@ const OF_CLOCK = {
   case_id: Optional(CaseId()),
   referral_id: Optional(Id('ref')),
   offer_id: Optional(Id('off')),
+  expert_request_id: Optional(Id('xrq')),
   urgency: Optional(Code(URGENCIES)),
   notify: Optional(Notify),
 };
 const CLOCK_DUE = { due_at: Instant() };
 const LEVEL = { escalation_level: Optional(Count('How far it has been escalated')) };
 const AboutClock = shared('AboutClock', { ...OF_CLOCK, ...CLOCK_DUE, ...LEVEL });
+
+/** Of a request for an expert; nothing of a case. */
+const OF_EXPERT = {
+  expert_request_id: Id('xrq'),
+  expert_id: Id('xpt'),
+  agency_id: Type.String({ ...Id('agy'), description: 'The other side: who asked, or who keeps the expert on its roster' }),
+  urgency: Code(URGENCIES),
+  due_at: Optional(Type.String({ ...Instant(), description: 'Until when an answer is waited for' })),
+  notify: Notify,
+};
+const AboutExpert = shared('AboutExpert', OF_EXPERT);
 
 const OF_CASE = { case_id: Id('cas') };
 const AboutCase = shared('AboutCase', OF_CASE);
@@ -210,6 +233,18 @@ export const EVENTS = {
 
   'decision.made': event('The competent authority has decided', data(IN_DECISION)),
   'decision.served': event('The person was told of a decision', data({ ...IN_DECISION, due_at: Optional(Instant()) })),
+
+  'expert.requested': event('An agency is asked for an expert on its roster', AboutExpert),
+  'expert.confirmed': event('The expert will come: how to reach them is read with the request', AboutExpert),
+  'expert.declined': event(
+    'The agency that keeps the expert has said no',
+    data({ ...OF_EXPERT, reason_code: Code(DECLINE_REASONS) }),
+  ),
+  'expert.expired': event('Nobody answered in time whether the expert can come', AboutExpert),
+  'expert.cancelled': event(
+    'A request for an expert is over; with `no_longer_available` the expert can come no longer',
+    data({ ...OF_EXPERT, reason_code: Code(EXPERT_CANCEL_REASONS) }),
+  ),
 
   'timer.warned': event('A clock is about to fall due', AboutClock),
   'timer.breached': event('A clock has fallen due, and nobody did what it asked for', AboutClock),

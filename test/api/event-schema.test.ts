@@ -10,6 +10,7 @@ import { startTestApp } from '../support/app.ts';
 import { startCalling } from '../support/callers.ts';
 import { drain } from '../support/drain.ts';
 import { emittedEvents, faultsOfEvent } from '../support/events.ts';
+import { experts } from '../support/experts.ts';
 import { clinic, DAY, eventsOf, HOUR, MEDICAL } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
@@ -100,6 +101,10 @@ test('every act, and the time after it, emits what the document says', async t =
   const left = await nights.at(it, 'accepted');
   ok(await helpline.post(`/v1/referrals/${left.referral.id}/messages`, { text: 'Is she well?' }));
   ok(await as('health').post(`/v1/referrals/${left.referral.id}/fail`, { reason_code: 'service_ended' }));
+
+  const { enter, request } = experts(it, them);
+  const expert = await enter();
+  await request(expert.id, { urgency: 'emergency' });
 
   const gone = await startReceiver(t);
   gone.replies.push({ status: 410 });

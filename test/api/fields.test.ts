@@ -54,6 +54,11 @@ const OF_NO_CASE = [
   'getCrisisMode',
   'listCodes',
   'getCoverage',
+  'listExperts',
+  'getExpert',
+  // Who sees which of their fields stands in experts.test.ts.
+  'listExpertRequests',
+  'getExpertRequest',
   'listWebhookEndpoints',
   'getWebhookEndpoint',
   'listEndpointDeliveries',

@@ -42,7 +42,7 @@ interface Row {
 }
 
 /** Asks with a body, and changes nothing. */
-const READ_BY_POST = ['previewClock'];
+const READ_BY_POST = ['previewClock', 'matchExperts'];
 
 t.test('every operation leaves its entry', async t => {
   /** What the process's own log says of each request. */

@@ -60,6 +60,11 @@ const TOLD: Record<EventType, { about: readonly About[]; until: Until; of_referr
   'safety.changed': { about: ['referral'], until: 'always' },
   'decision.made': { about: ['case', 'referral'], until: 'known', of_referral: 'taken' },
   'decision.served': { about: ['case', 'referral'], until: 'known', of_referral: 'taken' },
+  'expert.requested': { about: ['nothing'], until: 'known' },
+  'expert.confirmed': { about: ['nothing'], until: 'known' },
+  'expert.declined': { about: ['nothing'], until: 'known' },
+  'expert.expired': { about: ['nothing'], until: 'known' },
+  'expert.cancelled': { about: ['nothing'], until: 'known' },
   'timer.warned': { about: ['case', 'referral'], until: 'known' },
   'timer.breached': { about: ['case', 'referral'], until: 'known' },
   // About nothing: a call to somebody on duty, and how many a changed calendar moved.

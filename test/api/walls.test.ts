@@ -101,6 +101,10 @@ const OTHER_TABLES = [
   'client_keys',
   'client_assertions',
   'idempotency_keys',
+  'experts',
+  'expert_contacts',
+  'expert_requests',
+  'expert_request_details',
 ];
 
 /** What the relay or the router alone looks at. */
@@ -281,6 +285,12 @@ t.test('row-level security alone', async t => {
       for (const table of CASE_TABLES.filter(table => !/^(audit_|case_keys)/.test(table))) {
         t.equal(await count(tx, table), 0, `and no ${table}`);
       }
+    });
+    await as(systemActor('matcher'), async tx => {
+      t.equal(await count(tx, 'case_data', sql`category = 'identity'`), 1, 'who compares names reads them');
+      t.equal(await count(tx, 'case_data', sql`category <> 'identity'`), 0, 'and nothing else');
+      for (const table of CASE_TABLES.filter(table => !['case_data', 'case_keys'].includes(table)))
+        t.equal(await count(tx, table), 0, `and no ${table}`);
     });
     for (const role of ['access', 'retention', 'setup'] as const) {
       await as(systemActor(role), async tx => {

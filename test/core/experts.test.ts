@@ -39,7 +39,7 @@ const wanted = (more: Partial<Wanted> = {}): Wanted => ({
 const span = (from: string, to: string) => ({ from: new Date(`2026-11-24T${from}Z`), to: new Date(`2026-11-24T${to}Z`) });
 
 t.test('a language is spoken in any script, and written in its own', async t => {
-  const knows = (tag: string, modes: readonly ('spoken' | 'written' | 'sign')[]) => ({ tag, level: 'native' as const, modes });
+  const knows = (tag: string, modes: ('spoken' | 'written' | 'sign')[]) => ({ tag, level: 'native' as const, modes });
   const rows: [string, string, ('spoken' | 'written' | 'sign')[], boolean][] = [
     ['ku-Latn', 'ku-Arab', ['spoken'], true],
     ['ku-Latn', 'ku-Arab', ['written'], false],

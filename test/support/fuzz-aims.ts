@@ -217,6 +217,22 @@ const at_service: Aiming = (world, chance, now) => {
   return { ...aim, params: { ...aim.params, service: service_of(chance) } };
 };
 
+/** One who can be found: what else is said of experts is as it comes. */
+const anExpert = () => ({
+  skills: ['interpretation'],
+  jurisdictions: ['XA'],
+  regions: undefined,
+  availability: undefined,
+  unavailable: undefined,
+  languages: undefined,
+  conflicts: undefined,
+});
+const inTwoDays = (chance: Chance, now: Date) => {
+  const from = now.getTime() + (48 + chance(500)) * 3_600_000;
+  return { from: new Date(from).toISOString(), to: new Date(from + 3_600_000).toISOString() };
+};
+const answering = (verb: string): Aiming => about('xrq', ({ allowed_actions }) => allowed_actions?.includes(verb) ?? false);
+
 const AIMS: Record<string, Aiming> = {
   getProblem: (_, chance) => ({ by: 'health', params: { code: ['not_found', 'consent_missing', 'wrong_state'][chance(3)]! } }),
   openCase: (_, chance) => ({
@@ -451,6 +467,42 @@ const AIMS: Record<string, Aiming> = {
     params: { id: world.agencies.health.id, service: 'medical' },
     body: { total: 50 + chance(9) },
   }),
+  createExpert: at_own_agency('supervisor', () => anExpert()),
+  listExperts: at_own_agency(),
+  getExpert: about('xpt', is_own, 'supervisor'),
+  changeExpert: about('xpt', is_own, 'supervisor', () => ({ ...anExpert(), status: 'active' })),
+  matchExperts: (_, chance, now) => ({
+    by: FIRST_RESPONDERS[chance(FIRST_RESPONDERS.length)]!,
+    body: { ...inTwoDays(chance, now), skill: 'interpretation', jurisdiction: 'XA', case_id: undefined, languages: undefined },
+  }),
+  makeExpertRequest: (world, chance, now) => {
+    const found = one(
+      world.seen('xpt', ({ status }) => status === 'active'),
+      chance,
+    );
+    return (
+      found && {
+        by: FIRST_RESPONDERS[chance(FIRST_RESPONDERS.length)]!,
+        body: {
+          ...inTwoDays(chance, now),
+          expert_id: found.id,
+          skill: 'interpretation',
+          jurisdiction: 'XA',
+          mode: 'in_person',
+          case_id: undefined,
+          language: undefined,
+          region: undefined,
+          against: undefined,
+        },
+      }
+    );
+  },
+  listExpertRequests: at_own_agency(),
+  getExpertRequest: about('xrq', () => true),
+  confirmExpertRequest: answering('confirm'),
+  declineExpertRequest: answering('decline'),
+  cancelExpertRequest: answering('cancel'),
+  completeExpertRequest: answering('complete'),
   createWebhookEndpoint: at_own_agency('supervisor', chance => ({
     event_types: chance(2) ? ['*'] : ['referral.offered'],
     // No nonsense is a certificate.

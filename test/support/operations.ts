@@ -8,6 +8,7 @@ import { callForUndelivered } from '../../src/webhooks/undelivered/calls.ts';
 import type { TestApp } from './app.ts';
 import { bodyOf, calendar, holiday } from './calendars.ts';
 import { drain } from './drain.ts';
+import { expertBody, experts } from './experts.ts';
 import { identification, SCREENING } from './identification.ts';
 import { clinic } from './journey.ts';
 import type { Answer, Mechanism } from './mechanism.ts';
@@ -81,6 +82,11 @@ const AUDITORS = { scopes: ['audit.read'], may: { helpline_a: ['auditor'], other
 const INQUIRY = { scopes: AUDITORS.scopes, may: { audit_body: ['auditor'] } } as const;
 const ENDPOINT = { scopes: ['webhooks'], may: { health: SUPERVISOR } } as const;
 
+const ROSTER = { scopes: ['directory'], may: { health: SUPERVISOR, others: SUPERVISOR } } as const;
+const READ_ROSTER = { scopes: ['directory', 'directory.read'], may: { health: FOR_RECEIVER } } as const;
+const ASKS_FOR_EXPERTS = { helpline_a: FOR_SENDER, health: FOR_SENDER, committee: NOT };
+const KEEPER = { scopes: ['referrals'], may: { health: FOR_RECEIVER, helpline_a: NOT } } as const;
+
 const calendarBody = (more: Partial<Calendar> = {}) => bodyOf(calendar(more));
 
 /** What the operations are done to, made when the first of them asks for it. */
@@ -129,6 +135,17 @@ export function prepared(test: TestApp, them: Mechanism) {
       return [`XB-${++regions}`];
     },
   });
+  const newExpert = async () => ok(await health.post('/v1/experts', expertBody())) as { id: string };
+  const expert = once(newExpert);
+  const held = once(() => night('accepted'));
+  const expertRequest = async (state: 'requested' | 'confirmed', body?: object): Promise<Example> => {
+    const { kase } = await held();
+    const asked = experts(test, them).requestBody((await newExpert()).id, { case_id: kase.id });
+    const { id } = ok(await sender.post('/v1/expert-requests', asked));
+    if (state === 'confirmed') ok(await health.post(`/v1/expert-requests/${id}/confirm`, {}));
+    return { params: { id }, body, case_id: kase.id };
+  };
+
   return {
     test,
     them,
@@ -138,6 +155,9 @@ export function prepared(test: TestApp, them: Mechanism) {
     verb,
     timerOf,
     newClient,
+    expert,
+    /** Of its own, so that something can be done to it; for the case that is held. */
+    expertRequest,
     /** Opened by a supervisor, so that anybody else confirms it. */
     newInquiry: async () =>
       ok(await as('audit_body', 'supervisor').post('/v1/audit/inquiries', { reference: 'INQ-7' })).id as string,
@@ -146,7 +166,7 @@ export function prepared(test: TestApp, them: Mechanism) {
       ok(await as('committee', 'nobody').post('/v1/calendars', calendarBody({ holidays: [holiday('2026-11-24')] }))).id as string,
     disclosureOf,
     /** Accepted, and left so: what is only read, and what is refused. */
-    held: once(() => night('accepted')),
+    held,
     endpoint: once(newEndpoint),
     newEndpoint,
     ask,
@@ -294,6 +314,49 @@ export const OPERATIONS: Record<string, Described> = {
     scopes: ['directory'],
     may: { health: SUPERVISOR, others: NOT },
     example: ofHealth({ body: { total: 90 } }, { service: 'medical' }),
+  },
+  createExpert: { ...ROSTER, example: nothingNamed(expertBody()) },
+  listExperts: { ...READ_ROSTER, may: { health: FOR_RECEIVER, others: FOR_RECEIVER }, example: nothingNamed() },
+  getExpert: { ...READ_ROSTER, example: async ({ expert }) => ({ params: { id: (await expert()).id } }) },
+  changeExpert: {
+    scopes: ['directory'],
+    may: { health: SUPERVISOR },
+    example: async ({ expert }) => ({ params: { id: (await expert()).id }, body: { remote: true }, headers: MATCH }),
+  },
+  matchExperts: {
+    scopes: READ_REFERRALS,
+    may: ASKS_FOR_EXPERTS,
+    example: async ({ test, them, held }) => {
+      const { kase } = await held();
+      return { body: experts(test, them).matchBody({ case_id: kase.id }), case_id: kase.id };
+    },
+  },
+  makeExpertRequest: {
+    scopes: ['referrals'],
+    may: ASKS_FOR_EXPERTS,
+    example: async ({ test, them, held, expert }) => {
+      const { kase } = await held();
+      const body = experts(test, them).requestBody((await expert()).id, { case_id: kase.id });
+      return { body, case_id: kase.id };
+    },
+  },
+  listExpertRequests: { scopes: READ_REFERRALS, may: { helpline_a: READERS, others: READERS }, example: nothingNamed() },
+  getExpertRequest: {
+    scopes: READ_REFERRALS,
+    may: { helpline_a: READERS, health: READERS },
+    example: w => w.expertRequest('requested'),
+  },
+  confirmExpertRequest: { ...KEEPER, example: w => w.expertRequest('requested', {}) },
+  declineExpertRequest: { ...KEEPER, example: w => w.expertRequest('requested', { reason_code: 'unsafe' }) },
+  cancelExpertRequest: {
+    scopes: ['referrals'],
+    may: { helpline_a: FOR_SENDER, health: FOR_SENDER },
+    example: w => w.expertRequest('confirmed', { reason_code: 'rescheduled' }),
+  },
+  completeExpertRequest: {
+    scopes: ['referrals'],
+    may: { helpline_a: FOR_SENDER, health: NOT },
+    example: w => w.expertRequest('confirmed', {}),
   },
   createCalendar: { ...ADMINISTRATOR, example: nothingNamed(calendarBody()) },
   listCalendars: { ...CALENDARS, example: nothingNamed() },
