@@ -1,7 +1,7 @@
 import { act } from '../audit/act.ts';
 import { read } from '../audit/read.ts';
 import { record } from '../audit/record.ts';
-import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
+import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
 import { isLanguageTag, type SpokenLanguage } from '../core/experts.ts';
 import { checkSchedules, type Schedule } from '../core/opening.ts';
 import { type Fault, Problem, raise } from '../core/problem.ts';
@@ -68,7 +68,7 @@ export const createExpert = (services: Services, actor: AgencyActor, body: NewEx
 export const changeExpert = (services: Services, actor: AgencyActor, id: string, patch: ExpertPatch) =>
   act(services, actor, 'expert.change', viewExpert(services, actor), async (tx, now) => {
     const expert = (await lockExpert(tx, id, 'update')) ?? raise('not_found');
-    authorise(actor, 'expert.manage', ['self']);
+    authorise(actor, 'expert.manage', expertRelations(actor, expert));
     const { contact, conflicts, languages, availability, unavailable, certifications, ...stated } = patch;
     requireSense({ ...expert, ...patch });
     expectVersion(actor, expert.version, { required: true });
@@ -120,12 +120,16 @@ export const listExperts = (
     );
   });
 
+/** Whoever keeps the expert, and nobody else. */
+const expertRelations = (actor: AgencyActor, { agency_id }: ExpertRow): Relation[] =>
+  agency_id === actor.agency_id ? ['self'] : [];
+
 /** @throws Problem `not_found` also of what another agency keeps */
 const viewExpert =
   (services: Services, actor: AgencyActor) =>
   async (tx: Tx, id: string): Promise<ExpertView> => {
-    const expert = await findExpert(tx, id);
-    if (expert?.agency_id !== actor.agency_id) throw new Problem('not_found');
+    const expert = (await findExpert(tx, id)) ?? raise('not_found');
+    if (expertRelations(actor, expert).length === 0) throw new Problem('not_found');
     return { ...expertView(services, expert), contact: await openContact(services, tx, id) };
   };
 

@@ -22,6 +22,8 @@ const CHECKS: Record<string, Record<string, string>> = {
     referralRelations: "() => ['owner', 'sender', 'receiver', 'coordinator']",
     ownOffer: '(_, offers) => offers.at(-1)',
   },
+  'src/experts/roster.ts': { expertRelations: "() => ['self']" },
+  'src/experts/request-view.ts': { partiesOf: "() => ['requester', 'keeper']" },
   'src/referrals/disclosures.ts': { disclosureRelations: "async () => ['owner', 'holder', 'coordinator']" },
   'src/timers/view.ts': { timerRelations: "() => ['responsible', 'owner', 'sender', 'receiver', 'supporter', 'coordinator']" },
   'src/access/commands.ts': { relationsTo: "() => ['self', 'admin']" },
