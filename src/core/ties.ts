@@ -1,6 +1,6 @@
 /**
  * Whom an expert must not meet at work, found again although a name is written in another way. Of a person nothing is compared but
- * composites: two parts of the name together, and each part together with the date of birth. One composite in common is a tie, for
+ * composites: two parts of the name together, each part together with the date of birth, and all letters. One composite in common is a tie, for
  * one expert too few is better than the suspect's brother as the interpreter. Pure; whoever keeps composites keeps keyed hashes of
  * them (`experts/ties.ts`), never the words.
  *
@@ -64,9 +64,10 @@ export function namePartsOf({ given_name = '', family_name = '' }: NamedPerson):
 export function compositesOf(person: NamedPerson): string[] {
   const parts = namePartsOf(person);
   const pairs = parts.flatMap((one, i) => parts.slice(i + 1).map(other => `name ${one} ${other}`));
-  const alone = parts.length === 1 ? [`name ${parts[0]}`] : [];
   const dated = person.date_of_birth === undefined ? [] : parts.map(part => `born ${person.date_of_birth} ${part}`);
-  return [...pairs, ...alone, ...dated];
+  // Where one writer sets a space, another sets none.
+  const joined = parts.length > 0 ? [`letters ${[...parts.join('')].sort().join('')}`] : [];
+  return [...pairs, ...joined, ...dated];
 }
 
 /** Whether two lists of composites, or of hashes of them, have one in common. */

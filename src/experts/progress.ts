@@ -11,8 +11,8 @@ import { setCancelled, setMet, startTimers } from '../timers/apply.ts';
 import { lockOpenTimers } from '../timers/store.ts';
 import { openDetails } from './details.ts';
 import { requestNotice } from './notices.ts';
-import { sidesOf } from './sides.ts';
-import { type ExpertRequestRow, findDetails, findExpert, lockOpenRequests, saveRequestStatus } from './store.ts';
+import { personOf, sidesOf } from './sides.ts';
+import { type ExpertRequestRow, type ExpertRow, findDetails, findExpert, lockOpenRequests, saveRequestStatus } from './store.ts';
 import { hashesIn, openTies } from './ties.ts';
 
 /** What follows from a step of a request: its status, its clock, its entry in the trail, and who is told. */
@@ -102,18 +102,25 @@ export async function stepAside(
 }
 
 /**
- * Ends what is asked of an expert and not over, where it has become known that the expert must not meet those concerned; also what
- * cannot be compared any more, for its case is forgotten. Runs as the matcher, with the expert locked.
+ * Whether the expert must not meet those concerned, as both are known now: the person of the case may have got another name since.
+ * Also where it cannot be compared any more, for the case is forgotten. Runs as the matcher.
+ */
+export async function mustNotMeet(services: Services, tx: Tx, expert: ExpertRow, request: ExpertRequestRow): Promise<boolean> {
+  const kept = (await findDetails(tx, request.id))!;
+  const details = await openDetails(services, tx, kept);
+  if (!details) return true;
+  const person = kept.case_id === null ? [] : await personOf(services, tx, kept.case_id);
+  const against = hashesIn([...details.against, ...person]);
+  const agency_ids = await sidesOf(tx, request.requester_agency_id, kept.case_id);
+  return isConflicted({ ...expert, ties: hashesIn(openTies(services.vault, expert)) }, { agency_ids, against });
+}
+
+/**
+ * Ends what is asked of an expert and not over, where it has become known that the expert must not meet those concerned. Runs as the
+ * matcher, with the expert locked.
  */
 export async function endConflicted(services: Services, tx: Tx, expert_id: string, now: Date): Promise<void> {
   const expert = (await findExpert(tx, expert_id))!;
-  const ties = hashesIn(openTies(services.vault, expert));
-  for (const request of await lockOpenRequests(tx, expert_id)) {
-    const kept = (await findDetails(tx, request.id))!;
-    const details = await openDetails(services, tx, kept);
-    const agency_ids = await sidesOf(tx, request.requester_agency_id, kept.case_id);
-    const against = details && hashesIn(details.against);
-    if (!against || isConflicted({ ...expert, ties }, { agency_ids, against }))
-      await stepAside(services, tx, request, 'become_conflicted', now);
-  }
+  for (const request of await lockOpenRequests(tx, expert_id))
+    if (await mustNotMeet(services, tx, expert, request)) await stepAside(services, tx, request, 'become_conflicted', now);
 }

@@ -12,13 +12,14 @@ import type { Services } from '../services.ts';
 import { sealDetails } from './details.ts';
 import { againstOf, expertOf, requireCase, requireTags, requireTime } from './matching.ts';
 import { requestNotice } from './notices.ts';
-import { carryOut, startAnswering, subjectsOf } from './progress.ts';
+import { carryOut, mustNotMeet, startAnswering, subjectsOf } from './progress.ts';
 import { partiesOf, viewRequest } from './request-view.ts';
 import type { NewExpertRequest } from './schema.ts';
 import { sidesOf } from './sides.ts';
 import {
   type ExpertRequestRow,
   findDetails,
+  findExpert,
   findOnRoster,
   findRequest,
   insertRequest,
@@ -88,14 +89,19 @@ const NO_JURISDICTION = { errors: [{ pointer: '/jurisdiction', detail: 'is missi
 
 /**
  * The expert will come: the time is theirs from now on.
- * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`, `not_available` where the time is taken by now
+ * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`, `not_available` where the time is taken or over by
+ *   now, or the expert must not be the one
  */
 export const confirmExpertRequest = (services: Services, actor: AgencyActor, id: string) =>
-  answer(services, actor, id, 'confirm', null, async (tx, request) => {
-    const open = await asSystem(tx, 'matcher', tx => lockOpenRequests(tx, request.expert_id));
-    if (open.some(other => other.id !== id && other.status === 'confirmed' && overlaps(other, request)))
-      throw new Problem('not_available');
-  });
+  answer(services, actor, id, 'confirm', null, (tx, request, now) =>
+    asSystem(tx, 'matcher', async tx => {
+      const expert = (await findExpert(tx, request.expert_id))!;
+      const open = await lockOpenRequests(tx, request.expert_id);
+      const is_taken = open.some(other => other.id !== id && other.status === 'confirmed' && overlaps(other, request));
+      if (is_taken || expert.status !== 'active' || request.to <= now || (await mustNotMeet(services, tx, expert, request)))
+        throw new Problem('not_available');
+    }),
+  );
 
 /** @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state` */
 export const declineExpertRequest = (
@@ -126,7 +132,7 @@ const answer = (
   id: string,
   action: ExpertAction,
   reason_code: string | null,
-  check: (tx: Tx, request: ExpertRequestRow) => Promise<void> = async () => {},
+  check: (tx: Tx, request: ExpertRequestRow, now: Date) => Promise<void> = async () => {},
 ) =>
   act(services, actor, `expert_request.${action}`, viewRequest(services, actor), async (tx, now) => {
     const seen = (await findRequest(tx, id)) ?? raise('not_found');
@@ -142,7 +148,7 @@ const answer = (
     if (by === 'requester' && case_id !== null) await requireAssigned(services, tx, actor, case_id);
     expectVersion(actor, request.version);
     const rule = decideExpert(action, by, request.status);
-    await check(tx, request);
+    await check(tx, request, now);
     const step = { ...rule, action: `expert_request.${action}`, by };
     const receipt = await carryOut(services, tx, actor, request, step, reason_code, now, case_id);
     return { id, receipt };

@@ -343,6 +343,26 @@ t.test('a conflict that becomes known later ends what is open', async t => {
   t.match(await look(as('health'), free), { status: 'cancelled' });
 });
 
+t.test('what is confirmed is looked at again', async t => {
+  const { enter, request, answer, keeper, requester, clock, time } = await start(t);
+  const path = async (more: Record<string, unknown>) => `/v1/cases/${ok(await requester.post('/v1/cases', caseBody(more))).id}`;
+  const case_path = await path({ person: { given_name: 'Unknown', family_name: 'Somebody' } });
+  const expert = await enter({ conflicts: { relations: [RELATIVE] } });
+  const made = await request(expert.id, { case_id: case_path.split('/').at(-1), ...time(60) });
+  const person = { given_name: 'Suspect', family_name: 'Testbrother' };
+  ok(await requester.patch(case_path, { person }, { 'if-match': '*' }));
+  const refused = { status: 409, body: { code: 'not_available' } };
+  t.match(await answer(keeper, made, 'confirm'), refused, 'the person has got a name since');
+
+  const other = await enter();
+  const soon = await request(other.id, time(1, 1));
+  const later = await request(other.id, time(80));
+  clock.advance(2 * HOUR);
+  t.match(await answer(keeper, soon, 'confirm'), refused, 'it is over');
+  ok(await keeper.patch(`/v1/experts/${other.id}`, { status: 'suspended' }, { 'if-match': '*' }));
+  t.match(await answer(keeper, later, 'confirm'), refused, 'the expert was suspended');
+});
+
 t.test('nothing of anybody is told or kept in clear', async t => {
   const it = await start(t);
   const { enter, request, answer, keeper, requester, as, services, look, lines, declare } = it;
