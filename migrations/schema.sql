@@ -737,6 +737,24 @@ CREATE TABLE audit_tiles (
 GRANT SELECT ON audit_tiles TO aman_app;
 GRANT INSERT, SELECT ON audit_tiles TO aman_sequencer;
 
+CREATE TABLE batches (
+  id text COLLATE "C" NOT NULL,
+  agency_id text COLLATE "C" NOT NULL,
+  group_id text COLLATE "C" NOT NULL,
+  sealed bytea NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT batches_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT batches_group_id_fkey FOREIGN KEY (group_id) REFERENCES groups(id),
+  CONSTRAINT batches_pkey PRIMARY KEY (id)
+);
+CREATE INDEX batches_age ON batches USING btree (created_at);
+ALTER TABLE batches ENABLE ROW LEVEL SECURITY;
+ALTER TABLE batches FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON batches AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (agency_id = (( SELECT me() AS me)) OR ( SELECT acting_as(VARIADIC ARRAY['retention'::text]) AS acting_as))
+  WITH CHECK (agency_id = (( SELECT me() AS me)));
+GRANT DELETE, INSERT, SELECT ON batches TO aman_app;
+
 CREATE TABLE calendar_moves (
   calendar_id text COLLATE "C" NOT NULL,
   version integer NOT NULL,
@@ -902,6 +920,27 @@ CREATE POLICY owner ON case_reopenings AS PERMISSIVE FOR ALL TO PUBLIC
   WITH CHECK (owns(case_id));
 GRANT INSERT, SELECT ON case_reopenings TO aman_app;
 
+CREATE TABLE case_separations (
+  id text COLLATE "C" NOT NULL,
+  case_id text COLLATE "C" NOT NULL,
+  from_case_id text COLLATE "C" NOT NULL,
+  until timestamp with time zone,
+  created_at timestamp with time zone NOT NULL,
+  CONSTRAINT case_separations_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
+  CONSTRAINT case_separations_case_id_from_case_id_key UNIQUE (case_id, from_case_id),
+  CONSTRAINT case_separations_check CHECK (case_id <> from_case_id),
+  CONSTRAINT case_separations_from_case_id_fkey FOREIGN KEY (from_case_id) REFERENCES cases(id),
+  CONSTRAINT case_separations_pkey PRIMARY KEY (id)
+);
+CREATE INDEX case_separations_from ON case_separations USING btree (from_case_id);
+ALTER TABLE case_separations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE case_separations FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON case_separations AS PERMISSIVE FOR ALL TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR owns(case_id))
+  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR owns(case_id));
+GRANT DELETE, INSERT, SELECT ON case_separations TO aman_app;
+GRANT UPDATE (until) ON case_separations TO aman_app;
+
 CREATE TABLE cases (
   id text COLLATE "C" NOT NULL,
   reference text NOT NULL,
@@ -923,12 +962,16 @@ CREATE TABLE cases (
   owned_by_referral_id text COLLATE "C",
   owner_withheld text[] NOT NULL DEFAULT '{}'::text[],
   crisis_mode_id text COLLATE "C",
+  family smallint,
+  CONSTRAINT cases_check CHECK (family IS NULL OR group_id IS NOT NULL),
+  CONSTRAINT cases_group_id_fkey FOREIGN KEY (group_id) REFERENCES groups(id),
   CONSTRAINT cases_opened_by_agency_id_fkey FOREIGN KEY (opened_by_agency_id) REFERENCES agencies(id),
   CONSTRAINT cases_owned_by_referral_id_fkey FOREIGN KEY (owned_by_referral_id) REFERENCES referrals(id),
   CONSTRAINT cases_owner_agency_id_fkey FOREIGN KEY (owner_agency_id) REFERENCES agencies(id),
   CONSTRAINT cases_pkey PRIMARY KEY (id),
   CONSTRAINT cases_reference_key UNIQUE (reference)
 );
+CREATE INDEX cases_group ON cases USING btree (group_id) WHERE group_id IS NOT NULL;
 CREATE INDEX cases_jurisdiction ON cases USING btree (jurisdiction, id);
 CREATE INDEX cases_owner ON cases USING btree (owner_agency_id, id);
 ALTER TABLE cases ENABLE ROW LEVEL SECURITY;
@@ -1530,6 +1573,24 @@ CREATE POLICY matcher_locks ON experts AS PERMISSIVE FOR UPDATE TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as))
   WITH CHECK (false);
 GRANT INSERT, SELECT, UPDATE ON experts TO aman_app;
+
+CREATE TABLE groups (
+  id text COLLATE "C" NOT NULL,
+  opened_by_agency_id text COLLATE "C" NOT NULL,
+  region text,
+  opened_at timestamp with time zone NOT NULL,
+  CONSTRAINT groups_opened_by_agency_id_fkey FOREIGN KEY (opened_by_agency_id) REFERENCES agencies(id),
+  CONSTRAINT groups_pkey PRIMARY KEY (id)
+);
+ALTER TABLE groups ENABLE ROW LEVEL SECURITY;
+ALTER TABLE groups FORCE ROW LEVEL SECURITY;
+CREATE POLICY opener ON groups AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (opened_by_agency_id = (( SELECT me() AS me)));
+CREATE POLICY own ON groups AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (opened_by_agency_id = (( SELECT me() AS me)) OR (EXISTS ( SELECT
+   FROM cases c
+  WHERE c.group_id = groups.id AND c.owner_agency_id = (( SELECT me() AS me)))));
+GRANT INSERT, SELECT ON groups TO aman_app;
 
 CREATE TABLE heartbeats (
   role text NOT NULL,

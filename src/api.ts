@@ -20,6 +20,7 @@ import { findHead, haltOf } from './audit/log-store.ts';
 import { recordRefusal } from './audit/refusals.ts';
 import { auditRoutes } from './audit/routes.ts';
 import { decisionRoutes } from './cases/decisions/routes.ts';
+import { groupRoutes } from './cases/groups/routes.ts';
 import { caseRoutes } from './cases/routes.ts';
 import { screeningRoutes } from './cases/screenings/routes.ts';
 import { systemActor } from './core/access.ts';
@@ -141,6 +142,7 @@ export async function buildApi(services: Services): Promise<App> {
   crisisModeRoutes(app, services);
   calendarRoutes(app, services);
   caseRoutes(app, services);
+  groupRoutes(app, services);
   screeningRoutes(app, services);
   decisionRoutes(app, services);
   referralRoutes(app, services);

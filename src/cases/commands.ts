@@ -26,7 +26,8 @@ import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
 import { endAtClose, requireServed, startAtOpening, startAtReopening } from './clocks.ts';
-import type { CaseBody, CasePatch } from './schema.ts';
+import { findGroup } from './groups/store.ts';
+import type { CaseBody, CasePatch, MemberBody } from './schema.ts';
 import { waysOf } from './stages.ts';
 import {
   type CaseRow,
@@ -43,42 +44,66 @@ import { caseRelations, viewCase } from './view.ts';
 
 /**
  * A first responder opens a case: one person's way through the mechanism, owned by the agency that opens it.
- * @throws Problem `agency_suspended`, `forbidden`, `unprocessable` for a jurisdiction in which the agency does not work
+ * @throws Problem `agency_suspended`, `forbidden`, `unprocessable` for a jurisdiction in which the agency does not work, or a group
+ *   that it does not know
  */
 export const openCase = (services: Services, actor: AgencyActor, body: CaseBody) =>
   act(services, actor, 'case.open', viewOf(services, actor), async (tx, now) => {
-    if (actor.suspended) throw new Problem('agency_suspended');
-    authorise(actor, 'case.open', ['self']);
-    if (!actor.first_responder) throw new Problem('forbidden', { detail: 'only a first responder opens cases' });
-    if (!actor.jurisdictions.includes(body.jurisdiction)) throw outsideJurisdiction('/jurisdiction');
-    requireRegionOf(body.jurisdiction, body.region);
-    requireNameless(body.track, body as CaseDocument);
-
-    const id = newId('cas');
-    const { track, jurisdiction, region, risk, group_id, ...document } = body as CaseBody & CaseDocument;
-    const facts = { id, owner_agency_id: actor.agency_id, jurisdiction, region: region ?? null, stage: 'reported' as const };
-    const { crisis } = await getCurrentRulePack(services, tx, jurisdiction, facts.region);
-    insertCase(tx, {
-      ...facts,
-      reference: newReference(),
-      crisis_mode_id: crisis?.id ?? null,
-      track,
-      risk,
-      group_id: group_id ?? null,
-      opened_at: now,
-      updated_at: now,
-    });
-    insertDataKey(services, tx, id);
-    await saveCaseData(services, tx, id, 1, { ...toCategories(document), profile: routingProfile(document, now) }, now);
-    await startAtOpening(services, tx, facts, now);
-    const receipt = await record(services, tx, actor, {
-      action: 'case.open',
-      resource_type: 'case',
-      subjects: [{ subject_id: id, changed: Object.keys(toCategories(document)) }],
-      events: [ownerNotice('case.opened', id, actor.agency_id, risk)],
-    });
-    return { id, receipt };
+    requireOpener(actor);
+    requireOpenable(actor, body);
+    await requireGroup(tx, body.group_id);
+    requireFamilyInGroup(body);
+    return writeCase(services, tx, actor, body, now);
   });
+
+/** @throws Problem `agency_suspended`, `forbidden` */
+export function requireOpener(actor: AgencyActor): void {
+  if (actor.suspended) throw new Problem('agency_suspended');
+  authorise(actor, 'case.open', ['self']);
+  if (!actor.first_responder) throw new Problem('forbidden', { detail: 'only a first responder opens cases' });
+}
+
+/** Holds a case to what is known beside its shape. @throws Problem `unprocessable` */
+export function requireOpenable(actor: AgencyActor, body: MemberBody): void {
+  if (!actor.jurisdictions.includes(body.jurisdiction)) throw outsideJurisdiction('/jurisdiction');
+  requireRegionOf(body.jurisdiction, body.region);
+  requireNameless(body.track, body as CaseDocument);
+}
+
+/** Writes a case that may be opened, with a data key of its own, its clocks and its entry. */
+export async function writeCase(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  body: CaseBody,
+  now: Date,
+): Promise<{ id: string; receipt: string }> {
+  const id = newId('cas');
+  const { track, jurisdiction, region, risk, group_id, family, ...document } = body as CaseBody & CaseDocument;
+  const facts = { id, owner_agency_id: actor.agency_id, jurisdiction, region: region ?? null, stage: 'reported' as const };
+  const { crisis } = await getCurrentRulePack(services, tx, jurisdiction, facts.region);
+  insertCase(tx, {
+    ...facts,
+    reference: newReference(),
+    crisis_mode_id: crisis?.id ?? null,
+    track,
+    risk,
+    group_id: group_id ?? null,
+    family: family ?? null,
+    opened_at: now,
+    updated_at: now,
+  });
+  insertDataKey(services, tx, id);
+  await saveCaseData(services, tx, id, 1, { ...toCategories(document), profile: routingProfile(document, now) }, now);
+  await startAtOpening(services, tx, facts, now);
+  const receipt = await record(services, tx, actor, {
+    action: 'case.open',
+    resource_type: 'case',
+    subjects: [{ subject_id: id, changed: Object.keys(toCategories(document)) }],
+    events: [ownerNotice('case.opened', id, actor.agency_id, risk)],
+  });
+  return { id, receipt };
+}
 
 /**
  * The owner corrects or completes a case (RFC 7396). What is replaced is kept, sealed; whoever holds a changed category is told
@@ -90,7 +115,9 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
   act(services, actor, 'case.amend', viewOf(services, actor), async (tx, now) => {
     const found = await lockOwnCase(services, tx, actor, id, 'case.amend');
     requireRegionOf(found.jurisdiction, patch.region ?? undefined);
-    const { track, region, risk, group_id, ...content } = patch;
+    const { track, region, risk, group_id, family: _family, ...content } = patch;
+    const grouping = regrouped(found, patch);
+    await requireGroup(tx, group_id);
     const kept_back = await withheldNow(tx, found, now);
     const shown = CATEGORIES.filter(category => !kept_back.includes(category));
     const before = (await findSealed(services, tx, { case_id: id }, shown)).open(shown);
@@ -106,7 +133,7 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     const earlier = (await findProfile(services, tx, { case_id: id }))();
     const profile = routingProfile(document, now, earlier);
     const routed = earlier ? { ...profile, ...keptBackOf(earlier, kept_back) } : profile;
-    const columns = withoutUndefined({ track, risk, region, group_id });
+    const columns = withoutUndefined({ track, risk, region, ...grouping });
 
     saveCase(tx, id, columns, now);
     await saveCaseData(services, tx, id, found.version + 1, { ...pick(after, changed), profile: routed }, now);
@@ -175,17 +202,33 @@ export const reopenCase = (services: Services, actor: AgencyActor, id: string, b
 
 const stateOf = ({ stage, stage_before_close }: CaseRow): CaseState => ({ stage, stage_before_close, reconsiders: null });
 
+/** Whoever goes to another group, or to none, leaves the family behind unless a new one is named. @throws Problem `unprocessable` */
+function regrouped(found: CaseRow, { group_id, family }: CasePatch): Pick<CasePatch, 'group_id' | 'family'> {
+  requireFamilyInGroup({ group_id: group_id === undefined ? found.group_id : group_id, family });
+  const leaves = group_id !== undefined && group_id !== found.group_id;
+  return { group_id, family: leaves ? (family ?? null) : family };
+}
+
+/** @throws Problem `unprocessable` for a group that the caller does not know */
+async function requireGroup(tx: Tx, group_id: string | null | undefined): Promise<void> {
+  if (group_id && !(await findGroup(tx, group_id))) throw fault('/group_id', 'is not a group that you know');
+}
+
+function requireFamilyInGroup({ group_id, family }: { group_id?: string | null; family?: number | null }): void {
+  if (typeof family === 'number' && !group_id) throw fault('/family', 'is one of a group, and none is named');
+}
+
 /** What an owner amends without seeing all of it leaves what routing knows of the rest as it was. */
 function keptBackOf(earlier: RoutingProfile, kept_back: readonly Category[]): Partial<RoutingProfile> {
-  const { sex, languages, estimated_age, date_of_birth, needs, danger_flags, dependants, protection_status, complainant } =
-    earlier;
+  const { sex, languages, estimated_age, date_of_birth, needs, danger_flags, dependants, protection_status } = earlier;
+  const { complainant, suspected } = earlier;
   return {
     ...(kept_back.includes('identity') ? { date_of_birth } : {}),
     ...(kept_back.includes('demographics') ? { sex, languages, estimated_age } : {}),
     ...(kept_back.includes('health') ? { needs, danger_flags } : {}),
     ...(kept_back.includes('family') ? { dependants } : {}),
     ...(kept_back.includes('protection_status') ? { protection_status } : {}),
-    ...(kept_back.includes('source') ? { complainant } : {}),
+    ...(kept_back.includes('source') ? { complainant, suspected } : {}),
   };
 }
 

@@ -76,14 +76,25 @@ const Complainant = () =>
   Type.Boolean({
     description: 'Whether the person is who complained of what was found: never told, and some agencies never receive them',
   });
+const Suspected = () =>
+  Type.Boolean({
+    description: 'Whether the person is suspected of having taken part: never told, and kept apart from the rest of the family',
+  });
 const GroupId = () => Id('grp');
+export const MOST_MEMBERS = 100;
+const Family = () =>
+  Type.Integer({
+    minimum: 1,
+    maximum: MOST_MEMBERS,
+    description: 'Of the group: those with the same number are one family, and stay together',
+  });
 
 const optional = <T extends TProperties>(fields: T) => Type.Partial(Type.Object(fields)).properties;
 /** For a merge patch: each field may be set, or removed by null. */
 const removable = (fields: TProperties): TProperties =>
   Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, Optional(Nullable(schema))]));
 
-export const CaseBody = Named('NewCase', {
+const NewCase = {
   track: Code(TRACKS),
   jurisdiction: Jurisdiction(),
   region: Optional(Region()),
@@ -96,9 +107,14 @@ export const CaseBody = Named('NewCase', {
   }),
   person: Optional(Closed(optional(person))),
   ...optional(content),
-  group_id: Optional(GroupId()),
-});
+  suspected: Optional(Suspected()),
+};
+export const CaseBody = Named('NewCase', { ...NewCase, group_id: Optional(GroupId()), family: Optional(Family()) });
 export type CaseBody = Static<typeof CaseBody>;
+
+/** One of a group that is opened with its members. */
+export const MemberBody = Named('NewGroupMember', NewCase);
+export type MemberBody = Static<typeof MemberBody>;
 
 export const CasePatch = Closed(
   {
@@ -114,8 +130,9 @@ export const CasePatch = Closed(
       }),
     ),
     person: Optional(Nullable(Closed(removable({ ...person, safe_contact: Closed(removable(SafeContact.properties)) })))),
-    ...removable({ ...content, exploitation: Closed(removable(Exploitation.properties)) }),
+    ...removable({ ...content, exploitation: Closed(removable(Exploitation.properties)), suspected: Suspected() }),
     group_id: Optional(Nullable(GroupId())),
+    family: Optional(Nullable(Family())),
   },
   { minProperties: 1 },
 );
@@ -124,6 +141,7 @@ export type CasePatch = Record<string, unknown> & {
   region?: string | null;
   risk?: string;
   group_id?: string | null;
+  family?: number | null;
 };
 
 /** `{category: {fields}}`, as case reads and disclosures show it. */
@@ -149,6 +167,7 @@ export const CategoryData = Named('CategoryData', {
   source: Optional(
     Closed({
       intake: Optional(Closed({ channel: Code(CHANNELS), received_at: Instant(), complainant: Optional(Complainant()) })),
+      suspected: Optional(Suspected()),
     }),
   ),
 });
@@ -173,6 +192,7 @@ export const CaseView = Named('Case', {
   region: Optional(Nullable(Region())),
   owner_agency_id: Optional(Id('agy')),
   group_id: Optional(Nullable(GroupId())),
+  family: Optional(Nullable(Family())),
   opened_at: Optional(Instant()),
   closed_at: Optional(Nullable(Instant())),
   close_reason: Optional(Nullable(Code(CLOSE_REASONS))),
@@ -215,6 +235,7 @@ export const CaseQuery = {
       description: 'Whether a service was asked for that nobody provides; other needs are sealed, and not looked for',
     }),
   ),
+  group_id: Optional(GroupId()),
 };
 
 export const CloseBody = Closed({ reason_code: Code(CLOSE_REASONS) });

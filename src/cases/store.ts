@@ -49,7 +49,7 @@ export function insertCase(
 export function saveCase(
   tx: Tx,
   id: string,
-  change: Partial<Pick<CaseRow, 'region' | 'risk' | 'track' | 'group_id'>>,
+  change: Partial<Pick<CaseRow, 'region' | 'risk' | 'track' | 'group_id' | 'family'>>,
   now: Date,
 ): void {
   post(
@@ -98,6 +98,8 @@ export interface CaseFilter {
   status?: 'open' | 'closed';
   /** Whether a service was asked for that nobody provides: what else the person needs is sealed, and not looked for. */
   unmet?: boolean;
+  /** Those of its members that the agency itself owns: whom else a group has is nobody's to know. */
+  group_id?: string;
 }
 
 /** As core/unmet.ts says it of what is asked for. */
@@ -129,6 +131,15 @@ export const listCases = (
     .$if(filter.reference !== undefined, query => query.where('reference', '=', filter.reference!))
     .$if(filter.status !== undefined, query => query.where('closed_at', filter.status === 'open' ? 'is' : 'is not', null))
     .$if(filter.unmet !== undefined, query => query.where(UNMET, '=', filter.unmet!))
+    .$if(filter.group_id !== undefined, query =>
+      query.where('id', 'in', eb =>
+        eb
+          .selectFrom('cases')
+          .select('id')
+          .where('group_id', '=', filter.group_id!)
+          .where('owner_agency_id', '=', sql<string>`me()`),
+      ),
+    )
     .$if(before_id !== undefined, query => query.where('id', '<', before_id!))
     .orderBy('id', 'desc')
     .limit(limit)

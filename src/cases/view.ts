@@ -87,7 +87,7 @@ export async function viewCase(
   if (relations.includes('owner')) {
     const withheld = await withheldNow(tx, found, services.now());
     const shown = CATEGORIES.filter(category => !withheld.includes(category));
-    const { close_reason, group_id, owned_since } = found;
+    const { close_reason, group_id, family, owned_since } = found;
     const pack = await packInForce(services, tx, found, rules);
     // Why is said in free words: those of an owner before are a narrative, and told as one.
     const reopenings = all_reopenings.filter(
@@ -97,6 +97,7 @@ export async function viewCase(
       ...instants(masked(found)),
       close_reason,
       group_id,
+      family,
       ...(reopenings.length > 0 ? { reopenings } : {}),
       unmet: unmetFor(found, asked, needsOf(found, sealed, withheld, pack, services.now())),
       data: sealed.open(shown),
@@ -150,7 +151,10 @@ function needsOf(found: CaseRow, sealed: SealedData, withheld: readonly Category
 
 const without = (shown: readonly Category[]): Category[] => CATEGORIES.filter(category => !shown.includes(category));
 
-type MaskedCase = Omit<CaseRow, 'stage_before_close' | 'close_reason' | 'group_id' | 'crisis_mode_id' | keyof Ownership>;
+type MaskedCase = Omit<
+  CaseRow,
+  'stage_before_close' | 'close_reason' | 'group_id' | 'family' | 'crisis_mode_id' | keyof Ownership
+>;
 
 /** What everybody who may know of a case sees of it: nothing of the person, and not who else was found with them. */
 const masked = ({

@@ -104,6 +104,7 @@ const PERMISSIONS = {
     relations: ['owner', 'sender', 'holder', 'former_holder', 'coordinator'],
     roles: [...CASE_ROLES, 'coordinator'],
   },
+  'group.read': { relations: ['owner'], roles: CASE_ROLES },
   'disclosure.list': {
     relations: ['owner', 'holder', 'former_holder', 'coordinator'],
     roles: [...CASE_ROLES, 'coordinator'],

@@ -36,12 +36,15 @@ export interface CaseDocument {
   danger_flags?: DangerFlag[];
   needs?: Service[];
   exploitation?: { forms?: string[]; sectors?: string[]; from?: string; to?: string };
+  /** Of having taken part in the exploitation. */
+  suspected?: boolean;
 }
 
 export type CaseData = Partial<Record<Category, Record<string, unknown>>>;
 
 /** The fields of each category; `criminal_justice` is filled by later acts. */
-export function toCategories({ intake, person = {}, dependants, danger_flags, needs, exploitation }: CaseDocument): CaseData {
+export function toCategories(document: CaseDocument): CaseData {
+  const { intake, person = {}, dependants, danger_flags, needs, exploitation, suspected } = document;
   const {
     given_name,
     family_name,
@@ -62,7 +65,8 @@ export function toCategories({ intake, person = {}, dependants, danger_flags, ne
     protection_status: { protection_status },
     labour: { exploitation },
     family: { dependants },
-    source: { intake: sourceOf(intake) },
+    // Like who complained: never told to whoever helps the person, nor to the next owner.
+    source: { intake: sourceOf(intake), suspected },
   });
 }
 
@@ -88,6 +92,7 @@ export function toDocument(data: CaseData): CaseDocument {
     ...health,
     ...labour,
     ...family,
+    ...(source?.suspected === undefined ? {} : { suspected: source.suspected as boolean }),
     intake: { ...(source?.intake as CaseDocument['intake']), ...narrative },
     person: { ...identity, ...contact, ...demographics, ...protection_status },
   };
@@ -142,13 +147,15 @@ export interface RoutingProfile extends Omit<Profile, 'age_band'> {
   protection_status: ProtectionStatus;
   /** Whether the person complained of what was found. */
   complainant: boolean;
+  /** Whether the person is suspected of having taken part in the exploitation. */
+  suspected: boolean;
 }
 
 export const AGE_BANDS = ['0-11', '12-17', '18-24', '25-59', '60+'] as const;
 
 /** @param earlier what it is made anew from: an estimate of age that stands goes on from the day on which it was made */
 export function routingProfile(
-  { intake, person = {}, dependants = [], needs = [], danger_flags = [] }: CaseDocument,
+  { intake, person = {}, dependants = [], needs = [], danger_flags = [], suspected = false }: CaseDocument,
   now: Date,
   earlier?: Pick<RoutingProfile, 'estimated_age'>,
 ): RoutingProfile {
@@ -169,6 +176,7 @@ export function routingProfile(
     danger_flags,
     protection_status: person.protection_status ?? 'unknown',
     complainant: intake.complainant ?? false,
+    suspected,
   };
 }
 

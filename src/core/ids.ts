@@ -35,6 +35,8 @@ export const PREFIXES = [
   'esc',
   'crm',
   'imp',
+  'sep',
+  'bat',
 ] as const;
 
 export type Prefix = (typeof PREFIXES)[number];

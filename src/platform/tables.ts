@@ -59,6 +59,9 @@ export interface Tables {
   case_data_history: CaseDataHistoryTable;
   case_reopenings: CaseReopeningTable;
   case_assignees: CaseAssigneesTable;
+  groups: GroupTable;
+  case_separations: CaseSeparationTable;
+  batches: BatchTable;
   screenings: ScreeningTable;
   decisions: DecisionTable;
   decision_reasons: DecisionReasonsTable;
@@ -303,13 +306,43 @@ export interface CaseTable {
   group_id: string | null;
   /** Under which crisis it was opened. */
   crisis_mode_id: Generated<string | null>;
+  /** Of the group: those with the same number are one family. */
+  family: number | null;
   opened_at: Date;
   closed_at: Date | null;
   version: Generated<number>;
   updated_at: Date;
 }
 
-type MaskedCaseView = Omit<CaseTable, 'stage_before_close' | 'close_reason' | 'group_id' | 'crisis_mode_id'>;
+type MaskedCaseView = Omit<CaseTable, 'stage_before_close' | 'close_reason' | 'group_id' | 'family' | 'crisis_mode_id'>;
+
+/** People who were found together: one inspection, one house. */
+export interface GroupTable {
+  id: string;
+  opened_by_agency_id: string;
+  /** Where they were found. */
+  region: string | null;
+  opened_at: Date;
+}
+
+/** That two persons are kept apart, said from the side of the one and holding for both. */
+export interface CaseSeparationTable {
+  id: string;
+  case_id: string;
+  from_case_id: string;
+  /** null: until it is lifted. */
+  until: Date | null;
+  created_at: Date;
+}
+
+/** What one call for many came to, one by one: sealed, for whoever asks again with the same key. */
+export interface BatchTable {
+  id: string;
+  agency_id: string;
+  group_id: string;
+  sealed: Buffer;
+  created_at: Date;
+}
 
 export interface CaseKeyTable {
   case_id: string;

@@ -26,6 +26,8 @@ const KEPT = [
   },
   { table: 'events', since: 'occurred_at', days: EVENTS_KEPT_DAYS, unless: sql<boolean>`position is null` },
   { table: 'idempotency_keys', since: 'created_at', days: 3, unless: sql<boolean>`false` },
+  // A day later than the keys by which they are asked for again.
+  { table: 'batches', since: 'created_at', days: 4, unless: sql<boolean>`false` },
   // A day later than needed: the clocks of the processes may differ.
   { table: 'client_assertions', since: 'expires_at', days: 1, unless: sql<boolean>`false` },
 ];

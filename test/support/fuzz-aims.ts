@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import type { DemoAgencyKey } from '../../src/demo.ts';
 import type { Seen, View, World } from './fuzz-world.ts';
+import { caseBody } from './night.ts';
 import { shipped } from './rule-packs.ts';
 
 /**
@@ -237,8 +238,19 @@ const AIMS: Record<string, Aiming> = {
   getProblem: (_, chance) => ({ by: 'health', params: { code: ['not_found', 'consent_missing', 'wrong_state'][chance(3)]! } }),
   openCase: (_, chance) => ({
     by: FIRST_RESPONDERS[chance(FIRST_RESPONDERS.length)]!,
-    body: { track: 'named', jurisdiction: 'XA', region: 'XA-1', group_id: undefined },
+    body: { track: 'named', jurisdiction: 'XA', region: 'XA-1', group_id: undefined, family: undefined },
   }),
+  openGroup: (_, chance) => ({
+    by: FIRST_RESPONDERS[chance(FIRST_RESPONDERS.length)]!,
+    body: { cases: Array.from({ length: 1 + chance(3) }, () => caseBody()), families: [[0]] },
+  }),
+  getGroup: (world, chance) => {
+    const found = one(
+      world.seen('cas', (view, by) => is_owner(view, by, world) && typeof view.group_id === 'string'),
+      chance,
+    );
+    return found && { ...of(found), params: { id: String(found.view.group_id) } };
+  },
   getCase: about('cas', () => true),
   getCaseTimeline: about('cas', () => true),
   listDisclosures: about('cas', () => true),
@@ -246,7 +258,7 @@ const AIMS: Record<string, Aiming> = {
     'cas',
     (view, by, world) => is_owner(view, by, world) && view.stage !== 'closed',
     undefined,
-    () => ({ track: undefined, region: undefined }),
+    () => ({ track: undefined, region: undefined, group_id: undefined, family: undefined }),
   ),
   closeCase: about(
     'cas',

@@ -170,6 +170,7 @@ export function prepared(test: TestApp, them: Mechanism) {
     endpoint: once(newEndpoint),
     newEndpoint,
     ask,
+    group: once(async () => ok(await sender.post('/v1/groups', { cases: [caseBody(), caseBody()], families: [[0, 1]] }))),
     /** Of the jurisdiction in which nothing else happens. */
     roster: once(async () => {
       const entries = [{ agency_id: agencies.health.id, staff_code: agencies.health.caseworkers[0].staff_code }];
@@ -395,6 +396,16 @@ export const OPERATIONS: Record<string, Described> = {
     // First responders, and nobody else.
     may: { helpline_a: FOR_SENDER, helpline_b: FOR_SENDER, labour_inspection: FOR_SENDER, health: FOR_SENDER, others: NOT },
     example: nothingNamed(caseBody()),
+  },
+  openGroup: {
+    scopes: ['cases'],
+    may: { helpline_a: FOR_SENDER, helpline_b: FOR_SENDER, labour_inspection: FOR_SENDER, health: FOR_SENDER, others: NOT },
+    example: nothingNamed({ cases: [caseBody(), caseBody()], families: [[0, 1]] }),
+  },
+  getGroup: {
+    scopes: READ_CASES,
+    may: { helpline_a: READERS },
+    example: async ({ group }) => ({ params: { id: (await group()).group_id } }),
   },
   listCases: { scopes: READ_CASES, may: LISTS, example: nothingNamed() },
   getCase: { scopes: READ_CASES, may: PARTIES, example: onCase() },
