@@ -23,6 +23,7 @@ import { decisionRoutes } from './cases/decisions/routes.ts';
 import { groupRoutes } from './cases/groups/routes.ts';
 import { caseRoutes } from './cases/routes.ts';
 import { screeningRoutes } from './cases/screenings/routes.ts';
+import { separationRoutes } from './cases/separations/routes.ts';
 import { systemActor } from './core/access.ts';
 import { Problem } from './core/problem.ts';
 import { expertRoutes } from './experts/routes.ts';
@@ -143,6 +144,7 @@ export async function buildApi(services: Services): Promise<App> {
   calendarRoutes(app, services);
   caseRoutes(app, services);
   groupRoutes(app, services);
+  separationRoutes(app, services);
   screeningRoutes(app, services);
   decisionRoutes(app, services);
   referralRoutes(app, services);

@@ -3,7 +3,7 @@ import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from
 import { ageAt } from '../core/case.ts';
 import { CATEGORIES, type Category } from '../core/codes.ts';
 import { parseReference } from '../core/ids.ts';
-import { raise } from '../core/problem.ts';
+import { Problem, raise } from '../core/problem.ts';
 import { demandedServices } from '../core/routes.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
 import { type AskedFor, type Needs, unmetNeeds } from '../core/unmet.ts';
@@ -45,6 +45,30 @@ export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow):
   else if (disclosed.length > 0) relations.push('former_holder');
   if (coordinates(actor, found.jurisdiction)) relations.push('coordinator');
   return relations;
+}
+
+/**
+ * Holds whoever names cases from which a person shall be kept apart to those that it knows.
+ * @throws Problem `unprocessable`
+ */
+export async function requireKnown(
+  tx: Tx,
+  actor: AgencyActor,
+  case_id: string,
+  others: readonly string[],
+  pointer: string,
+): Promise<void> {
+  for (const other of others) {
+    if (other === case_id) throw new Problem('unprocessable', { errors: [{ pointer, detail: 'is the case itself' }] });
+    if (!(await isKnown(tx, actor, other)))
+      throw new Problem('unprocessable', { errors: [{ pointer, detail: 'is not a case that you know' }] });
+  }
+}
+
+/** Whether the caller may know of the case. */
+export async function isKnown(tx: Tx, actor: AgencyActor, case_id: string): Promise<boolean> {
+  const found = await findCase(tx, case_id);
+  return found !== undefined && (await caseRelations(tx, actor, found)).length > 0;
 }
 
 /**

@@ -104,7 +104,11 @@ const PERMISSIONS = {
     relations: ['owner', 'sender', 'holder', 'former_holder', 'coordinator'],
     roles: [...CASE_ROLES, 'coordinator'],
   },
+  'group.refer': { relations: ['owner'], roles: FOR_SENDER },
   'group.read': { relations: ['owner'], roles: CASE_ROLES },
+  'case.separate': { relations: ['owner'], roles: FOR_SENDER },
+  'case.separations': { relations: ['owner'], roles: CASE_ROLES },
+  'case.lift_separation': { relations: ['owner'], roles: FOR_SENDER },
   'disclosure.list': {
     relations: ['owner', 'holder', 'former_holder', 'coordinator'],
     roles: [...CASE_ROLES, 'coordinator'],

@@ -14,6 +14,7 @@ export const EVENT_TYPES = [
   'referral.expired',
   'referral.rerouted',
   'referral.unplaced',
+  'referral.parted',
   'referral.handover_confirmed',
   'referral.no_show',
   'referral.reviewed',

@@ -56,6 +56,10 @@ export const PROBLEMS = {
     'Look for experts again, and ask another one. It is not told why: it may be the time, the place, or anything else.',
   ],
   no_capacity: ['No places are left', 'Decline, or accept over capacity with `over_capacity: true`.'],
+  may_not_take: [
+    'The agency may not take this person',
+    'Decline, and another agency is asked. What speaks against it cannot be told.',
+  ],
   too_early: ['Not before a protected period ends', '`due_at` says when it ends.'],
   crisis_in_force: ['A crisis holds there already', 'End it, or say that it has entered another phase; or name other regions.'],
   already_exists: ['It exists already', 'Read what exists, or choose another name.'],

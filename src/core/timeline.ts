@@ -36,8 +36,15 @@ export interface HistoryReader {
 /** How an agency's own endpoint answers is no part of the person's way. */
 const isTransport = ({ action }: HistoryAct): boolean => action.startsWith('delivery.');
 
-/** Whom an agency assigns, and who looks without being assigned, is that agency's own matter. */
-const INTERNAL: ReadonlySet<string> = new Set(['case.assign', 'case.access_unassigned']);
+/** Whom an agency assigns, who looks without being assigned, and who must not meet whom, is that agency's own matter. */
+const INTERNAL: ReadonlySet<string> = new Set([
+  'case.assign',
+  'case.access_unassigned',
+  'case.separate',
+  'case.separations',
+  'case.lift_separation',
+  'group.read',
+]);
 
 const referralsOf = ({ referral_id, referral_ids = [] }: HistoryAct): string[] =>
   referral_id === undefined ? [...referral_ids] : [referral_id, ...referral_ids];

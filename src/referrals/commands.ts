@@ -20,6 +20,7 @@ import {
 } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
+import { requireApart } from './companions.ts';
 import { arrivedElsewhere } from './follow-ons.ts';
 import { type LockedReferral, lockReferral, namedOffer, ownOffer, referralRelations } from './locked.ts';
 import { requireProvider } from './make.ts';
@@ -88,7 +89,7 @@ export const waitlistReferral = (services: Services, actor: AgencyActor, id: str
 
 /**
  * The receiving agency takes the referral: its places are held, other live offers end, what consent covers opens to it.
- * @throws Problem `consent_missing` where consent ended meanwhile, `no_capacity` unless `over_capacity`
+ * @throws Problem `consent_missing` where consent ended meanwhile, `no_capacity` unless `over_capacity`, `may_not_take`
  */
 export const acceptReferral = (
   services: Services,
@@ -103,7 +104,7 @@ export const acceptReferral = (
     'accept',
     async (tx, { locked, offer, now }) => {
       requireConsent(locked, offer!, now);
-      const held = await holdPlaces(tx, locked, offer!, body.over_capacity ?? false);
+      const held = await holdPlaces(services, tx, locked, offer!, body.over_capacity ?? false, now);
       return { change: { ...held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
     },
     { telephone: body },
@@ -182,7 +183,7 @@ export const confirmHandover = (
       return {
         notices: await arrivedElsewhere(tx, locked),
         change: {
-          ...(accepts ? await holdPlaces(tx, locked, offer!, body.over_capacity ?? false) : {}),
+          ...(accepts ? await holdPlaces(services, tx, locked, offer!, body.over_capacity ?? false, now) : {}),
           ...(await exchanged(services, tx, offer, exchange => ({ ...exchange, handover: { arrived_at, accompanied_by } }))),
         },
       };
@@ -360,18 +361,21 @@ function requireConsent(locked: LockedReferral, offer: OfferRow, now: Date): voi
 const consentMissing = ({ referral }: LockedReferral) =>
   new Problem('consent_missing', { members: { categories: referral.categories, lawful_grounds: [] } });
 
-/** Takes as many places as are needed now; `places_held`: those that a counted capacity has to get back. */
+/** Takes as many places as are needed now, where nobody is there who must not be met; `places_held`: those that a counted capacity has to get back. */
 async function holdPlaces(
+  services: Services,
   tx: Tx,
   locked: LockedReferral,
   offer: OfferRow,
   over_capacity: boolean,
+  now: Date,
 ): Promise<Pick<OfferRow, 'places' | 'places_held'>> {
   const places = placesNeeded(locked);
   const taken = await asSystem(tx, 'router', tx =>
     takePlaces(tx, offer.agency_id, offer.service, places, { over_capacity, known: locked.capacity }),
   );
   if (taken === 'none_left') throw new Problem('no_capacity');
+  await requireApart(services, tx, locked, offer, now);
   return { places, places_held: taken === 'taken' ? places : 0 };
 }
 

@@ -14,7 +14,7 @@ import { noticeOf } from './notices.ts';
 import { cancelNeedless, finish, ROUTER, referralTimerContext, subjectOf } from './progress.ts';
 import { goOn, placesNeeded } from './router.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
-import { findReferral, insertReferral } from './store.ts';
+import { findReferral, insertReferral, newReferral } from './store.ts';
 
 /**
  * Handover without a gap: when a service is suspended, or its agency leaves, another is asked for each person served there, while
@@ -72,7 +72,7 @@ async function makeFollowOn(services: Services, tx: Tx, followed: LockedReferral
   const id = newId('ref');
   const key = await getDataKey(services, tx, asked.case_id);
   const request = open<Sealed>(key, sealedPlace(asked.id), asked.sealed);
-  const referral = insertReferral(tx, {
+  const referral = newReferral({
     ...asked,
     ...followOn(asked),
     id,
@@ -80,9 +80,11 @@ async function makeFollowOn(services: Services, tx: Tx, followed: LockedReferral
     follows_referral_id: asked.id,
     sealed: seal(key, sealedPlace(id), request),
     places: placesNeeded(followed),
+    crisis_mode_id: followed.pack.crisis?.id ?? null,
     created_at: now,
     updated_at: now,
   });
+  insertReferral(tx, referral);
   const locked: LockedReferral = { ...followed, referral, offers: [], timers: [], follow_on: null, freed: new Set() };
   if (referral.lawful_ground) await startTimers(tx, referralTimerContext(locked, now), ['ground_review']);
   await record(services, tx, ROUTER, {

@@ -4,6 +4,7 @@ import type { AgencyActor, Relation } from '../core/access.ts';
 import { coordinates } from '../core/access.ts';
 import type { RoutingProfile } from '../core/case.ts';
 import type { Stage } from '../core/codes.ts';
+import type { Companion } from '../core/companions.ts';
 import type { Grant } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
@@ -12,6 +13,7 @@ import { type Calendars, calendarsOf } from '../rules/calendars/store.ts';
 import { packInForce } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { lockOpenTimers, type TimerRow } from '../timers/store.ts';
+import { listCompanions } from './companions-store.ts';
 import {
   type AgencyFacts,
   type FollowOnState,
@@ -43,6 +45,10 @@ export interface LockedReferral {
   follow_on: FollowOnState | null;
   /** Those who offer the service, once somebody has looked. */
   providers?: CandidateRow[];
+  /** Who was found with the person, or is kept apart, where the act may bring them to one place. */
+  companions?: Companion[];
+  /** From whom the referral that is being made keeps the person apart. */
+  separate_from?: readonly string[];
   /** What the agency that acts has for this service, locked, where the act may take of it. */
   capacity?: CapacityRow;
   /** Agencies to which this act gave places back: who waits for one is looked at again when the act ends. */
@@ -51,7 +57,7 @@ export interface LockedReferral {
 
 /**
  * Locks a referral for an act of `actor`, which must be able to see it: the wall of the database is asked first, as the agency.
- * @param places whether the act may take of the agency's capacity
+ * @param places whether the act may bring the person to the agency, and take of its capacity
  * @returns beside: whom the agency assigned to the case
  * @throws Problem `not_found`
  */
@@ -63,13 +69,14 @@ export async function lockReferral(
   { places = false } = {},
 ): Promise<{ locked: LockedReferral; assigned: AssigneesRow | null }> {
   // All said at once: where the first is refused, the server refuses the rest.
-  const [, assigned = null, locked, capacity] = await Promise.all([
+  const [, assigned = null, locked, capacity, companions] = await Promise.all([
     lockCaseOfReferral(tx, id),
     findAssignees(tx, { referral_id: id }, actor.agency_id),
     asSystem(tx, 'router', tx => loadLocked(services, tx, id)),
     places ? asSystem(tx, 'router', tx => lockCapacityAsked(tx, id, actor.agency_id)) : undefined,
+    places ? asSystem(tx, 'router', tx => listCompanions(services, tx, { referral_id: id }, services.now())) : undefined,
   ]);
-  return { locked: { ...locked, capacity }, assigned };
+  return { locked: { ...locked, capacity, companions }, assigned };
 }
 
 /** The same for the service itself, which runs as a system role and has locked the case. */

@@ -2,21 +2,14 @@ import { type CandidateRow, listCandidates } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
-import {
-  type AssigneesRow,
-  type CaseRow,
-  findAssignees,
-  findCase,
-  findProfile,
-  listGrants,
-  lockVisibleCase,
-} from '../cases/store.ts';
-import { caseRelations } from '../cases/view.ts';
+import { saveSeparation } from '../cases/separations/store.ts';
+import { type AssigneesRow, type CaseRow, findAssignees, findProfile, listGrants, lockVisibleCase } from '../cases/store.ts';
+import { caseRelations, requireKnown } from '../cases/view.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { type Category, LAWFUL_GROUNDS, type LawfulGround } from '../core/codes.ts';
 import { mayBeAsked, missingCategories, NOT_BY_GROUND } from '../core/consent.ts';
 import { Problem } from '../core/problem.ts';
-import { type CandidateService, lacksMandate } from '../core/routing.ts';
+import { type Candidate, type CandidateService, lacksMandate } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
@@ -31,7 +24,7 @@ import { finish, referralTimerContext } from './progress.ts';
 import { goOn, makeOffer, placesNeeded, rank, requireMayBeNamed } from './router.ts';
 import type { ReferralBody, ReferralView } from './schema.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
-import { insertReferral, listParties } from './store.ts';
+import { insertReferral, listParties, newReferral } from './store.ts';
 import { viewReferral } from './view.ts';
 
 /**
@@ -45,79 +38,116 @@ export const makeReferral = (services: Services, actor: AgencyActor, case_id: st
     actor,
     'referral.make',
     (tx, id) => viewReferral(services, tx, actor, id),
-    async (tx, now, { found, ...known }) => {
-      const relations = await caseRelations(tx, actor, found);
-      authorise(actor, 'referral.make', relations);
-      if (body.service === 'case_management' && !relations.includes('owner'))
-        throw new Problem('forbidden', { detail: 'only its owner hands a case over' });
-      await requireAssigned(services, tx, actor, case_id, known.assigned);
-      requireRouting(body);
-      requireGroundInFull(body);
-      if (found.track === 'anonymous' && body.service !== 'identification') {
-        throw new Problem('unprocessable', { detail: 'only an identification offer leaves an anonymous record' });
-      }
-      const named =
-        body.recipient_agency_id === undefined ? undefined : requireProvider(known.providers, body.recipient_agency_id);
-      for (const id of body.requirements?.separate_from ?? []) {
-        const other = await findCase(tx, id);
-        if (!other || (await caseRelations(tx, actor, other)).length === 0) {
-          throw new Problem('unprocessable', {
-            errors: [{ pointer: '/requirements/separate_from', detail: 'is not a case that you know' }],
-          });
-        }
-      }
-      expectVersion(actor, found.version);
-      if (found.stage === 'closed')
-        throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
-
-      const { pack } = known;
-      const grounds = LAWFUL_GROUNDS.filter(code => pack.lawful_grounds[code].includes(actor.agency_kind));
-      if (body.lawful_ground && !grounds.includes(body.lawful_ground.code)) throw consentMissing(body.categories, grounds);
-      if (!relations.includes('owner')) await requireHeld(tx, actor, found, body, grounds, now);
-
-      const id = newId('ref');
-      const locked = await insertWithNeed(services, tx, actor, found, known, id, body, now);
-      const { ranked, providers } = await rank(services, tx, locked, now);
-      if (named) requireMayBeNamed(ranked, named.agency_id);
-      const possible = named
-        ? [named]
-        : providers.filter(({ agency_id }) => !barred(ranked.find(it => it.agency_id === agency_id)!.excluded_by));
-      const missing = leastMissing(locked, possible.length > 0 ? possible : providers, now);
-      if (missing) throw consentMissing(missing, groundsFor(missing, grounds));
-
-      if (body.lawful_ground)
-        await asSystem(tx, 'router', tx => startTimers(tx, referralTimerContext(locked, now), ['ground_review']));
-      const receipt = await record(services, tx, actor, {
-        action: 'referral.make',
-        resource_type: 'referral',
-        lawful_ground: body.lawful_ground?.code,
-        subjects: [{ subject_id: case_id, referral_id: id, categories: body.categories }],
-      });
-      if (named) await makeOffer(services, tx, actor, locked, named, now);
-      else await goOn(services, tx, actor, locked, now);
-      finish(tx, locked, now);
-      return { id, receipt };
+    async (tx, now, known) =>
+      beginReferral(services, tx, actor, await prepareReferral(services, tx, actor, known, body, now), now),
+    tx => {
+      if (actor.suspended) throw new Problem('agency_suspended');
+      // All said at once: where the first is refused, the server refuses the rest.
+      return lookAt(services, tx, actor, case_id, body, lockVisibleCase(tx, case_id, 'share'));
     },
-    tx => lockAndLook(services, tx, actor, case_id, body),
   );
 
+/** A referral that may be made, and was not yet. */
+export interface Prepared {
+  body: ReferralBody;
+  locked: LockedReferral;
+  named: CandidateRow | undefined;
+  ranked: Candidate[];
+  providers: CandidateRow[];
+  /** The cases from which the person is kept apart. */
+  apart_from: string[];
+}
+
+/**
+ * Looks whether a referral may be made. Changes nothing.
+ * @throws Problem `not_found`, `forbidden`, `unprocessable`, `not_offered`, `consent_missing`, `wrong_state`
+ */
+export async function prepareReferral(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  { found, ...known }: Known,
+  body: ReferralBody,
+  now: Date,
+): Promise<Prepared> {
+  const relations = await caseRelations(tx, actor, found);
+  authorise(actor, 'referral.make', relations);
+  if (body.service === 'case_management' && !relations.includes('owner'))
+    throw new Problem('forbidden', { detail: 'only its owner hands a case over' });
+  await requireAssigned(services, tx, actor, found.id, known.assigned);
+  requireRouting(body);
+  requireGroundInFull(body);
+  if (found.track === 'anonymous' && body.service !== 'identification') {
+    throw new Problem('unprocessable', { detail: 'only an identification offer leaves an anonymous record' });
+  }
+  const named = body.recipient_agency_id === undefined ? undefined : requireProvider(known.providers, body.recipient_agency_id);
+  await requireKnown(tx, actor, found.id, body.requirements?.separate_from ?? [], '/requirements/separate_from');
+  expectVersion(actor, found.version);
+  if (found.stage === 'closed')
+    throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
+
+  const { pack } = known;
+  const grounds = LAWFUL_GROUNDS.filter(code => pack.lawful_grounds[code].includes(actor.agency_kind));
+  if (body.lawful_ground && !grounds.includes(body.lawful_ground.code)) throw consentMissing(body.categories, grounds);
+  if (!relations.includes('owner')) await requireHeld(tx, actor, found, body, grounds, now);
+
+  const locked = await withNeed(services, tx, actor, found, known, body, now);
+  const { ranked, providers, apart_from } = await rank(services, tx, locked, now);
+  if (named) requireMayBeNamed(ranked, named.agency_id);
+  const possible = named
+    ? [named]
+    : providers.filter(({ agency_id }) => !barred(ranked.find(it => it.agency_id === agency_id)!.excluded_by));
+  const missing = leastMissing(locked, possible.length > 0 ? possible : providers, now);
+  if (missing) throw consentMissing(missing, groundsFor(missing, grounds));
+  return { body, locked, named, ranked, providers, apart_from };
+}
+
+/**
+ * Makes a referral that may be made, and asks the first agency.
+ * @param first the one to ask, where that is settled already
+ */
+export async function beginReferral(
+  services: Services,
+  tx: Tx,
+  actor: AgencyActor,
+  { body, locked, named }: Prepared,
+  now: Date,
+  first: CandidateRow | undefined = named,
+): Promise<{ id: string; receipt: string }> {
+  const { id, case_id } = locked.referral;
+  await asSystem(tx, 'router', async tx => {
+    insertReferral(tx, locked.referral);
+    for (const from_case_id of locked.separate_from ?? [])
+      await saveSeparation(tx, { id: newId('sep'), case_id, from_case_id, until: null, created_at: now });
+    if (body.lawful_ground) await startTimers(tx, referralTimerContext(locked, now), ['ground_review']);
+  });
+  const receipt = await record(services, tx, actor, {
+    action: 'referral.make',
+    resource_type: 'referral',
+    lawful_ground: body.lawful_ground?.code,
+    subjects: [{ subject_id: case_id, referral_id: id, categories: body.categories }],
+  });
+  if (first) await makeOffer(services, tx, actor, locked, first, now);
+  if (!named) await goOn(services, tx, actor, locked, now);
+  finish(tx, locked, now);
+  return { id, receipt };
+}
+
 /** What is known of a case and of those who could help, before a referral of it is made. */
-type Known = { found: CaseRow; assigned: AssigneesRow | null; providers: CandidateRow[] } & Pick<
+export type Known = { found: CaseRow; assigned: AssigneesRow | null; providers: CandidateRow[] } & Pick<
   LockedReferral,
   'grants' | 'pack' | 'profile' | 'coordinators' | 'agencies'
 >;
 
-/** @throws Problem `agency_suspended`, `not_found` */
-async function lockAndLook(
+/** @param finding the case, which is being locked */
+export async function lookAt(
   services: Services,
   tx: Tx,
   actor: AgencyActor,
   case_id: string,
-  { service }: ReferralBody,
+  { service }: Pick<ReferralBody, 'service'>,
+  finding: Promise<CaseRow> | CaseRow,
 ): Promise<Known> {
-  if (actor.suspended) throw new Problem('agency_suspended');
-  // All said at once: where the first is refused, the server refuses the rest.
-  const locking = lockVisibleCase(tx, case_id, 'share');
   const asking = findAssignees(tx, { case_id }, actor.agency_id);
   const looking = asSystem(tx, 'router', tx =>
     Promise.all([
@@ -128,7 +158,7 @@ async function lockAndLook(
       findRulesOfCase(tx, { case_id }),
     ]),
   );
-  const [found, assigned = null, [grants, profile, parties, providers, rules]] = await Promise.all([locking, asking, looking]);
+  const [found, assigned = null, [grants, profile, parties, providers, rules]] = await Promise.all([finding, asking, looking]);
   const pack = await packInForce(services, tx, found, rules);
   return { found, assigned, providers, grants, profile, pack, ...partiesOf(parties) };
 }
@@ -137,7 +167,7 @@ async function lockAndLook(
 const groundsFor = (missing: readonly Category[], grounds: readonly LawfulGround[]): readonly LawfulGround[] =>
   missing.length > 0 && missing.every(category => NOT_BY_GROUND.includes(category)) ? [] : grounds;
 
-function requireRouting(body: ReferralBody): void {
+export function requireRouting(body: Pick<ReferralBody, 'routing' | 'recipient_agency_id' | 'fallback'>): void {
   const wrong = (pointer: string, detail: string) => new Problem('unprocessable', { errors: [{ pointer, detail }] });
   if (body.routing === 'direct' && !body.recipient_agency_id)
     throw wrong('/recipient_agency_id', 'is missing: a direct referral names its recipient');
@@ -147,7 +177,7 @@ function requireRouting(body: ReferralBody): void {
 }
 
 /** In imminent danger the code is enough, so that nobody waits at night; every other ground says whether the person was told. */
-function requireGroundInFull({ lawful_ground }: ReferralBody): void {
+export function requireGroundInFull({ lawful_ground }: Pick<ReferralBody, 'lawful_ground'>): void {
   if (!lawful_ground || lawful_ground.code === 'imminent_danger_to_life' || lawful_ground.person_informed !== undefined) return;
   throw new Problem('unprocessable', { errors: [{ pointer: '/lawful_ground/person_informed', detail: 'is missing' }] });
 }
@@ -206,53 +236,52 @@ export function requireProvider(providers: readonly CandidateRow[], agency_id: s
   return provider;
 }
 
-async function insertWithNeed(
+async function withNeed(
   services: Services,
   tx: Tx,
   actor: AgencyActor,
   found: CaseRow,
   known: Omit<Known, 'found'>,
-  id: string,
   body: ReferralBody,
   now: Date,
 ): Promise<LockedReferral> {
+  const id = newId('ref');
   const staff_code = actor.caseworker!.staff_code;
   const { lawful_ground, note, requirements } = body;
   const sealed: Sealed = { note, requirements, legal_basis: lawful_ground?.legal_basis };
   const key = await getDataKey(services, tx, found.id);
-  const referral = asSystem(tx, 'router', tx =>
-    insertReferral(tx, {
-      id,
-      reference: newReference(),
-      case_id: found.id,
-      owner_agency_id: found.owner_agency_id,
-      sender_agency_id: actor.agency_id,
-      jurisdiction: found.jurisdiction,
-      region: found.region,
-      service: body.service,
-      urgency: body.urgency,
-      routing: body.routing,
-      recipient_agency_id: body.recipient_agency_id ?? null,
-      fallback: body.fallback ?? false,
-      categories: body.categories,
-      excluded_agencies: body.excluded_agencies ?? [],
-      lawful_ground: lawful_ground
-        ? { code: lawful_ground.code, person_informed: lawful_ground.person_informed ?? false, staff_code }
-        : null,
-      sealed: seal(key, sealedPlace(id), sealed),
-      places: placesNeeded(known),
-      crisis_mode_id: known.pack.crisis?.id ?? null,
-      staff_code,
-      follows_referral_id: null,
-      created_at: now,
-      updated_at: now,
-    }),
-  );
+  const referral = newReferral({
+    id,
+    reference: newReference(),
+    case_id: found.id,
+    owner_agency_id: found.owner_agency_id,
+    sender_agency_id: actor.agency_id,
+    jurisdiction: found.jurisdiction,
+    region: found.region,
+    service: body.service,
+    urgency: body.urgency,
+    routing: body.routing,
+    recipient_agency_id: body.recipient_agency_id ?? null,
+    fallback: body.fallback ?? false,
+    categories: body.categories,
+    excluded_agencies: body.excluded_agencies ?? [],
+    lawful_ground: lawful_ground
+      ? { code: lawful_ground.code, person_informed: lawful_ground.person_informed ?? false, staff_code }
+      : null,
+    sealed: seal(key, sealedPlace(id), sealed),
+    places: placesNeeded(known),
+    crisis_mode_id: known.pack.crisis?.id ?? null,
+    follows_referral_id: null,
+    staff_code,
+    created_at: now,
+    updated_at: now,
+  });
   const { assigned: _assigned, ...facts } = known;
   return {
     ...facts,
     referral,
     stage: found.stage,
+    separate_from: requirements?.separate_from,
     calendars: calendarsOf(services),
     offers: [],
     timers: [],

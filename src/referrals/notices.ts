@@ -16,6 +16,7 @@ const WITH_COORDINATOR: readonly Party[] = [...PARTIES, 'coordinator'];
 
 const TELLS: Partial<Record<EventType, readonly Party[]>> = {
   'referral.unplaced': ['sender', 'owner', 'coordinator'],
+  'referral.parted': ['sender', 'owner', 'coordinator'],
   'referral.no_show': WITH_COORDINATOR,
   'referral.contested': WITH_COORDINATOR,
   'timer.breached': WITH_COORDINATOR,

@@ -5,11 +5,13 @@ import { lockCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { ageAt } from '../core/case.ts';
 import type { AgencyKind } from '../core/codes.ts';
+import { isKeptApart, whereTheyAre } from '../core/companions.ts';
 import { isNamed, mayBeAsked } from '../core/consent.ts';
 import { modeUnder } from '../core/crisis.ts';
 import { Problem } from '../core/problem.ts';
 import { isReachable } from '../core/reach.ts';
 import { isLive, isTaken, OFFER_TIMERS } from '../core/referral.ts';
+import { type LegalFacts, routesFor } from '../core/routes.ts';
 import { type Candidate, type Exclusion, type RoutingNeed, rankCandidates } from '../core/routing.ts';
 import { getDataKey } from '../platform/data-keys.ts';
 import { asSystem, type Tx, transact } from '../platform/database.ts';
@@ -18,6 +20,7 @@ import { open } from '../platform/vault.ts';
 import type { Services } from '../services.ts';
 import { endReferralTimers, startTimers } from '../timers/apply.ts';
 import { listChannels } from '../webhooks/reach/store.ts';
+import { isSuspected, listCompanions } from './companions-store.ts';
 import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { cancelNeedless, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
@@ -27,40 +30,52 @@ import { insertOffer, type OfferRow, saveRoutingDue } from './store.ts';
 
 /** Asks agencies: the one that ranks first, the one that was named, or nobody, and then the referral is unplaced. */
 
-/** What of a case and a referral the ranking looks at, and the providers that it ranks. */
+/**
+ * What of a case and a referral the ranking looks at, and the providers that it ranks.
+ * @returns `apart_from`: the cases from which the person is kept apart
+ */
 export async function rank(
   services: Services,
   tx: Tx,
-  locked: Pick<LockedReferral, 'referral' | 'offers' | 'grants' | 'profile' | 'pack' | 'stage' | 'providers'>,
+  locked: Pick<LockedReferral, 'referral' | 'offers' | 'grants' | 'profile' | 'pack' | 'stage' | 'providers' | 'separate_from'>,
   now: Date,
-): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string }> {
+): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string; apart_from: string[] }> {
   const { referral, offers, grants, pack } = locked;
   const profile = locked.profile();
   return asSystem(tx, 'router', async tx => {
     const { service, jurisdiction } = referral;
-    const [providers, key, facts] = await Promise.all([
+    const [providers, key, facts, companions] = await Promise.all([
       locked.providers ?? listCandidates(tx, { service, jurisdiction }, now),
       getDataKey(services, tx, referral.case_id),
       findRoutingFacts(tx, referral.case_id),
+      listCompanions(services, tx, { case_id: referral.case_id }, now, locked.separate_from),
     ]);
     locked.providers = providers;
     const { requirements = {} } = open<Sealed>(key, sealedPlace(referral.id), referral.sealed);
-    const need: RoutingNeed = {
-      ...facts,
-      tie_key: services.vault.subjectIndex(`route ${referral.id}`).toString('hex'),
-      service: referral.service,
+    const legal: LegalFacts = {
       urgency: referral.urgency,
       stage: locked.stage,
+      age: profile ? ageAt(profile, now) : null,
       adult_age: pack.consent.adult_age.years,
+      protection_status: profile?.protection_status ?? 'unknown',
+      grouped: companions.some(companion => companion.grouped),
       complainant: profile?.complainant ?? false,
+      completed: facts.completed,
+    };
+    const keep_together = routesFor(pack.routes, service, legal).some(route => route.keep_together);
+    const person = { suspected: isSuspected(locked.profile) };
+    const need: RoutingNeed = {
+      ...legal,
+      ...whereTheyAre(person, companions, service, keep_together),
+      conflicts: facts.conflicts,
+      tie_key: services.vault.subjectIndex(`route ${referral.id}`).toString('hex'),
+      service,
       specialities: specialitiesAsked(requirements),
       jurisdiction: referral.jurisdiction,
       region: referral.region,
       sex: profile?.sex ?? 'unknown',
-      age: profile ? ageAt(profile, now) : null,
       dependants: profile?.dependants ?? 0,
       languages: [...new Set([...(profile?.languages ?? []), ...(requirements.languages ?? [])])],
-      protection_status: profile?.protection_status ?? 'unknown',
       sender_agency_id: referral.sender_agency_id,
       excluded_agencies: referral.excluded_agencies,
       unreachable_agencies: await listUnreachable(tx, referral, providers, now),
@@ -68,7 +83,8 @@ export async function rank(
     const covered = (candidate: { id: string; kind: AgencyKind }) => mayBeAsked(referral, grants, candidate, now);
     const working = providers.map(it => ({ ...it, operating_mode: modeUnder(it.operating_mode, it.kind, pack.crisis) }));
     const ranked = rankCandidates(need, working, pack, offers, covered, now);
-    return { ranked, providers, tie_key: need.tie_key };
+    const apart_from = companions.filter(other => isKeptApart(person, other)).map(({ case_id }) => case_id);
+    return { ranked, providers, tie_key: need.tie_key, apart_from };
   });
 }
 

@@ -24,6 +24,7 @@ import {
   waitlistReferral,
 } from './commands.ts';
 import { reviewGround } from './grounds.ts';
+import { referGroup } from './group.ts';
 import { listReferrals } from './inbox.ts';
 import { makeReferral } from './make.ts';
 import * as schema from './schema.ts';
@@ -52,7 +53,16 @@ const VERBS: readonly [verb: ReferralAction, summary: string, body: TSchema, com
     waitlistReferral,
     'unprocessable',
   ],
-  ['accept', 'Take the referral', schema.AcceptBody, acceptReferral, 'unprocessable', 'consent_missing', 'no_capacity'],
+  [
+    'accept',
+    'Take the referral',
+    schema.AcceptBody,
+    acceptReferral,
+    'unprocessable',
+    'consent_missing',
+    'no_capacity',
+    'may_not_take',
+  ],
   ['decline', 'Say no, with a reason', schema.DeclineBody, declineReferral, 'unprocessable'],
   [
     'reroute',
@@ -72,6 +82,7 @@ const VERBS: readonly [verb: ReferralAction, summary: string, body: TSchema, com
     'unprocessable',
     'consent_missing',
     'no_capacity',
+    'may_not_take',
   ],
   ['report_no_show', 'Say that the person did not come', schema.Empty, reportNoShow],
   ['review', 'Say that it was looked at again', schema.ReviewBody, reviewReferral, 'unprocessable'],
@@ -100,6 +111,28 @@ export function referralRoutes(app: App, services: Services): void {
     async (request, reply) => {
       const outcome = await makeReferral(services, request.actor, request.params.id, request.body);
       return answer(reply, outcome, { location: `/v1/referrals/${outcome.view.id}` });
+    },
+  );
+  app.post(
+    '/v1/groups/:id/referrals',
+    operation({
+      ...write,
+      id: 'referGroup',
+      summary: 'Ask for one service for each of those who were found together',
+      description:
+        'A referral for each member. For whom none could be made, the answer says why, and those of the others are made all the same.',
+      action: 'group.refer',
+      problems: ['agency_suspended', 'consent_missing', 'not_offered', 'unprocessable', 'wrong_state'],
+      emergency: true,
+      access_reason: true,
+      params: Closed({ id: Id('grp') }),
+      body: schema.GroupReferralBody,
+      status: 201,
+      answer: schema.GroupReferralsView,
+    }),
+    async (request, reply) => {
+      const { id } = request.params;
+      return answer(reply, await referGroup(services, request.actor, id, request.body), { location: `/v1/groups/${id}` });
     },
   );
   app.get(

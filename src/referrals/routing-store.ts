@@ -3,7 +3,7 @@ import type { RoutingNeed } from '../core/routing.ts';
 import type { Tx } from '../platform/database.ts';
 import { WAITING } from './store.ts';
 
-type RoutingFacts = Pick<RoutingNeed, 'completed' | 'conflicts' | 'apart_from' | 'together_with' | 'grouped'>;
+type RoutingFacts = Pick<RoutingNeed, 'completed' | 'conflicts'>;
 
 /** What routing looks at beside the person: what became of the case's earlier offers. Runs as the router. */
 export async function findRoutingFacts(tx: Tx, case_id: string): Promise<RoutingFacts> {
@@ -20,9 +20,6 @@ export async function findRoutingFacts(tx: Tx, case_id: string): Promise<Routing
   return {
     completed: rows.filter(({ status }) => status === 'completed'),
     conflicts: new Set(rows.filter(({ status }) => status === 'declined').map(({ agency_id }) => agency_id)),
-    apart_from: new Set(),
-    together_with: new Set(),
-    grouped: false,
   };
 }
 

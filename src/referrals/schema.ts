@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox';
-import { CategoryData, ProfileView } from '../cases/schema.ts';
+import { CategoryData, MOST_MEMBERS, ProfileView } from '../cases/schema.ts';
 import {
   CANCEL_REASONS,
   CATEGORIES,
@@ -43,7 +43,7 @@ const LawfulGround = Closed({
   ),
 });
 
-export const ReferralBody = Named('NewReferral', {
+const NewReferral = {
   service: Code(SERVICES),
   urgency: Code(URGENCIES),
   routing: Code(['direct', 'automatic']),
@@ -65,8 +65,28 @@ export const ReferralBody = Named('NewReferral', {
   ),
   excluded_agencies: Optional(Type.Array(Id('agy'), { maxItems: 100, uniqueItems: true })),
   lawful_ground: Optional(LawfulGround),
-});
+};
+export const ReferralBody = Named('NewReferral', NewReferral);
 export type ReferralBody = Static<typeof ReferralBody>;
+
+export const GroupReferralBody = Named('NewGroupReferrals', {
+  ...NewReferral,
+  members: Optional(
+    Type.Array(Id('cas'), {
+      minItems: 1,
+      maxItems: MOST_MEMBERS,
+      uniqueItems: true,
+      description: 'Only these; without it, all whose cases are open',
+    }),
+  ),
+  together: Optional(
+    Type.Boolean({
+      description:
+        'Whether all are asked for at one agency first, where one can take them. Left out: families are; `false`: nobody is',
+    }),
+  ),
+});
+export type GroupReferralBody = Static<typeof GroupReferralBody>;
 
 export const Placed = Closed(
   { region: Nullable(Region()), duty_contact: Nullable(Type.String()) },
@@ -153,6 +173,26 @@ export const ReferralView = Named('Referral', {
   allowed_actions: Type.Array(Type.String()),
 });
 export type ReferralView = Static<typeof ReferralView>;
+
+export const GroupReferralsView = Named('GroupReferrals', {
+  group_id: Id('grp'),
+  referrals: Type.Array(
+    Closed({
+      case_id: Id('cas'),
+      id: Optional(Id('ref')),
+      reference: Optional(summary.reference),
+      status: Optional(summary.status),
+      code: Optional(Type.String({ description: 'Why none was made: the code of a problem, and what it says' })),
+      detail: Optional(Type.String()),
+      errors: Optional(Type.Array(Closed({ pointer: Type.String(), detail: Type.String() }))),
+      categories: Optional(Codes(CATEGORIES)),
+      lawful_grounds: Optional(Codes(LAWFUL_GROUNDS)),
+      state: Optional(Type.String()),
+      allowed_actions: Optional(Type.Array(Type.String())),
+    }),
+  ),
+});
+export type GroupReferralsView = Static<typeof GroupReferralsView>;
 
 export const InboxRow = Named('ReferralSummary', {
   ...summary,

@@ -15,6 +15,14 @@ export type OfferRow = Selectable<OfferTable>;
 export const findReferral = (tx: Tx, id: string): Promise<ReferralRow | undefined> =>
   tx.selectFrom('referrals').selectAll().where('id', '=', id).executeTakeFirst();
 
+/** Those of these referrals that whoever runs `tx` may know of. */
+export const listReferralsById = (tx: Tx, ids: readonly string[]): Promise<ReferralRow[]> =>
+  tx
+    .selectFrom('referrals')
+    .selectAll()
+    .where(sql<boolean>`id = any (${[...ids]})`)
+    .execute();
+
 /** The offers of a referral that whoever runs `tx` may know of, in the order in which they were made. */
 export const listOffers = (tx: Tx, referral_id: string): Promise<OfferRow[]> =>
   tx.selectFrom('offers').selectAll().where('referral_id', '=', referral_id).orderBy('ordinal').execute();
@@ -100,12 +108,16 @@ const REFERRALS = gatheredRows(
   { router_due_at: `case when j.status in (${WAITING.map(status => `'${status}'`)}) then t.router_due_at end` },
 );
 
-/** @returns the referral as it begins */
-export function insertReferral(tx: Tx, row: Omit<ReferralRow, 'version' | 'status' | 'ended' | 'router_due_at'>): ReferralRow {
-  const referral: ReferralRow = { ...row, status: 'unplaced', version: 1, ended: null, router_due_at: null };
-  REFERRALS.insert(tx, referral);
-  return referral;
-}
+/** The referral as it begins. */
+export const newReferral = (row: Omit<ReferralRow, 'version' | 'status' | 'ended' | 'router_due_at'>): ReferralRow => ({
+  ...row,
+  status: 'unplaced',
+  version: 1,
+  ended: null,
+  router_due_at: null,
+});
+
+export const insertReferral = (tx: Tx, referral: ReferralRow): void => REFERRALS.insert(tx, referral);
 
 const OFFERS = gatheredRows(
   'offers',

@@ -167,6 +167,10 @@ export const EVENTS = {
   'referral.expired': event('The receiver did not answer in time', AboutOffer),
   'referral.rerouted': event('Sender or coordinator asks another agency instead', AboutReferral),
   'referral.unplaced': event('No agency is asked now, and none will be by itself', data(IN_REFERRAL)),
+  'referral.parted': event(
+    'No agency can take the family whole: its members are asked for at several. To sender, owner and coordinator, for each',
+    data(IN_REFERRAL),
+  ),
   'referral.handover_confirmed': event(
     'The person has arrived. To a receiver that leaves, with `elsewhere`: there where the service goes on',
     data({

@@ -36,6 +36,7 @@ const TOLD: Record<EventType, { about: readonly About[]; until: Until; of_referr
   'referral.expired': { about: ['referral'], until: 'always' },
   'referral.rerouted': { about: ['referral'], until: 'always' },
   'referral.unplaced': { about: ['referral'], until: 'known' },
+  'referral.parted': { about: ['referral'], until: 'known' },
   'referral.handover_confirmed': { about: ['referral'], until: 'known' },
   'referral.no_show': { about: ['referral'], until: 'known' },
   'referral.reviewed': { about: ['referral'], until: 'known' },

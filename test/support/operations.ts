@@ -114,6 +114,7 @@ export function prepared(test: TestApp, them: Mechanism) {
     const { data } = ok(await sender.get(`/v1/timers?referral_id=${referral.id}&name=${name}`));
     return { params: { id: data[0].id }, case_id: kase.id };
   };
+  const newGroup = async () => ok(await sender.post('/v1/groups', { cases: [caseBody(), caseBody()], families: [[0, 1]] }));
   const deciding = identification(test, them);
   const newEndpoint = async (): Promise<Answer['body']> =>
     ok(await health.post('/v1/webhook-endpoints', { url: 'http://127.0.0.1:9/hook', event_types: ['*'] }));
@@ -170,7 +171,8 @@ export function prepared(test: TestApp, them: Mechanism) {
     endpoint: once(newEndpoint),
     newEndpoint,
     ask,
-    group: once(async () => ok(await sender.post('/v1/groups', { cases: [caseBody(), caseBody()], families: [[0, 1]] }))),
+    group: once(newGroup),
+    newGroup,
     /** Of the jurisdiction in which nothing else happens. */
     roster: once(async () => {
       const entries = [{ agency_id: agencies.health.id, staff_code: agencies.health.caseworkers[0].staff_code }];
@@ -406,6 +408,30 @@ export const OPERATIONS: Record<string, Described> = {
     scopes: READ_CASES,
     may: { helpline_a: READERS },
     example: async ({ group }) => ({ params: { id: (await group()).group_id } }),
+  },
+  referGroup: {
+    scopes: ['referrals'],
+    may: { helpline_a: FOR_SENDER },
+    example: async ({ newGroup }) => ({
+      params: { id: (await newGroup()).group_id },
+      body: referralBody({ lawful_ground: { code: 'imminent_danger_to_life' } }),
+    }),
+  },
+  separateCase: {
+    ...OWNER,
+    example: async ({ held, group }) => {
+      const [{ kase }, { cases }] = await Promise.all([held(), group()]);
+      return { params: { id: kase.id }, body: { case_id: cases[0].id }, case_id: kase.id };
+    },
+  },
+  listSeparations: { scopes: READ_CASES, may: { helpline_a: READERS, health: NOT, committee: NOT }, example: onCase() },
+  liftSeparation: {
+    ...OWNER,
+    example: async w => {
+      const { params, body, case_id } = await OPERATIONS.separateCase!.example(w);
+      const { id } = ok(await w.them.as('helpline_a').post(`/v1/cases/${params!.id}/separations`, body));
+      return { params: { ...params, separation_id: id }, case_id };
+    },
   },
   listCases: { scopes: READ_CASES, may: LISTS, example: nothingNamed() },
   getCase: { scopes: READ_CASES, may: PARTIES, example: onCase() },

@@ -25,6 +25,7 @@ const STATUS: Record<ProblemCode, number> = {
   no_capacity: 409,
   crisis_in_force: 409,
   not_available: 409,
+  may_not_take: 409,
   too_early: 409,
   already_exists: 409,
   idempotency_in_progress: 409,
