@@ -26,7 +26,7 @@ import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
 import { endAtClose, requireServed, startAtOpening, startAtReopening } from './clocks.ts';
-import { findGroup } from './groups/store.ts';
+import { findGroup, listMembers } from './groups/store.ts';
 import type { CaseBody, CasePatch, MemberBody } from './schema.ts';
 import { waysOf } from './stages.ts';
 import {
@@ -40,7 +40,7 @@ import {
   saveCaseData,
   saveStage,
 } from './store.ts';
-import { caseRelations, viewCase } from './view.ts';
+import { caseRelations, groupRelations, viewCase } from './view.ts';
 
 /**
  * A first responder opens a case: one person's way through the mechanism, owned by the agency that opens it.
@@ -51,7 +51,7 @@ export const openCase = (services: Services, actor: AgencyActor, body: CaseBody)
   act(services, actor, 'case.open', viewOf(services, actor), async (tx, now) => {
     requireOpener(actor);
     requireOpenable(actor, body);
-    await requireGroup(tx, body.group_id);
+    await requireGroup(tx, actor, body.group_id);
     requireFamilyInGroup(body);
     return writeCase(services, tx, actor, body, now);
   });
@@ -117,7 +117,7 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     requireRegionOf(found.jurisdiction, patch.region ?? undefined);
     const { track, region, risk, group_id, family: _family, ...content } = patch;
     const grouping = regrouped(found, patch);
-    await requireGroup(tx, group_id);
+    await requireGroup(tx, actor, group_id);
     const kept_back = await withheldNow(tx, found, now);
     const shown = CATEGORIES.filter(category => !kept_back.includes(category));
     const before = (await findSealed(services, tx, { case_id: id }, shown)).open(shown);
@@ -210,8 +210,10 @@ function regrouped(found: CaseRow, { group_id, family }: CasePatch): Pick<CasePa
 }
 
 /** @throws Problem `unprocessable` for a group that the caller does not know */
-async function requireGroup(tx: Tx, group_id: string | null | undefined): Promise<void> {
-  if (group_id && !(await findGroup(tx, group_id))) throw fault('/group_id', 'is not a group that you know');
+async function requireGroup(tx: Tx, actor: AgencyActor, group_id: string | null | undefined): Promise<void> {
+  if (!group_id) return;
+  const [group, members] = await Promise.all([findGroup(tx, group_id), listMembers(tx, group_id, actor.agency_id)]);
+  if (!group || groupRelations(actor, group, members).length === 0) throw fault('/group_id', 'is not a group that you know');
 }
 
 function requireFamilyInGroup({ group_id, family }: { group_id?: string | null; family?: number | null }): void {

@@ -14,6 +14,7 @@ import { listAskedFor } from '../referrals/store.ts';
 import { findRulesOfCase, packInForce } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { askAssigned, requireAssigned } from './assignments.ts';
+import type { GroupRow } from './groups/store.ts';
 import type { CaseView } from './schema.ts';
 import {
   type CaseFilter,
@@ -64,6 +65,14 @@ export async function requireKnown(
       throw new Problem('unprocessable', { errors: [{ pointer, detail: 'is not a case that you know' }] });
   }
 }
+
+/** Known to whoever opened the group, and to whoever owns one of its members. */
+export const groupRelations = (
+  { agency_id }: AgencyActor,
+  { opened_by_agency_id }: Pick<GroupRow, 'opened_by_agency_id'>,
+  members: readonly Pick<CaseRow, 'owner_agency_id'>[],
+): Relation[] =>
+  opened_by_agency_id === agency_id || members.some(({ owner_agency_id }) => owner_agency_id === agency_id) ? ['owner'] : [];
 
 /** Whether the caller may know of the case. */
 export async function isKnown(tx: Tx, actor: AgencyActor, case_id: string): Promise<boolean> {

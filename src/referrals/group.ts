@@ -3,6 +3,7 @@ import { act } from '../audit/act.ts';
 import { type Notice, record } from '../audit/record.ts';
 import { findGroup, getBatch, insertBatch, lockMembers } from '../cases/groups/store.ts';
 import type { CaseRow } from '../cases/store.ts';
+import { groupRelations } from '../cases/view.ts';
 import { type AgencyActor, authorise } from '../core/access.ts';
 import { Problem, type ProblemExtras, raise } from '../core/problem.ts';
 import { placesLeft } from '../core/routing.ts';
@@ -29,12 +30,13 @@ type Item = { case_id: string; referral_id: string } | Refused;
 export const referGroup = (services: Services, actor: AgencyActor, group_id: string, body: GroupReferralBody) =>
   act(services, actor, 'group.refer', viewOf(services), async (tx, now) => {
     if (actor.suspended) throw new Problem('agency_suspended');
-    if (!(await findGroup(tx, group_id))) throw new Problem('not_found');
-    authorise(actor, 'group.refer', ['owner']);
+    const group = (await findGroup(tx, group_id)) ?? raise('not_found');
+    const own = await lockMembers(tx, group_id, actor.agency_id);
+    authorise(actor, 'group.refer', groupRelations(actor, group, own));
     requireRouting(body);
     requireGroundInFull(body);
 
-    const { prepared, refused } = await prepareAll(services, tx, actor, group_id, body, now);
+    const { prepared, refused } = await prepareAll(services, tx, actor, own, body, now);
     if (prepared.length === 0) throw whyNobody(refused);
     const { first, parted } = plan(prepared, body);
     const items: Item[] = [];
@@ -58,16 +60,18 @@ interface Member {
   ready: Prepared;
 }
 
-/** All members that are meant, each looked at before anything of any is written. */
+/**
+ * All members that are meant, each looked at before anything of any is written.
+ * @param own those that the caller owns, locked
+ */
 async function prepareAll(
   services: Services,
   tx: Tx,
   actor: AgencyActor,
-  group_id: string,
+  own: readonly CaseRow[],
   { members, together: _together, ...body }: GroupReferralBody,
   now: Date,
 ): Promise<{ prepared: Member[]; refused: Refused[] }> {
-  const own = await lockMembers(tx, group_id, actor.agency_id);
   const open = own.filter(({ stage }) => stage !== 'closed');
   const meant = members ? own.filter(({ id }) => members.includes(id)) : open;
   const refused: Refused[] = (members ?? []).flatMap((case_id, i) =>

@@ -8,6 +8,7 @@ import { newId } from '../../platform/ids.ts';
 import type { Services } from '../../services.ts';
 import { requireOpenable, requireOpener, writeCase } from '../commands.ts';
 import { MemberBody } from '../schema.ts';
+import { groupRelations } from '../view.ts';
 import type { GroupBody, GroupView, OpenedGroupView } from './schema.ts';
 import { findGroup, getBatch, insertBatch, insertGroup, listMembers } from './store.ts';
 
@@ -99,9 +100,10 @@ const viewOf =
 /** The group with those of its members that the caller owns; recorded before the answer. @throws Problem `not_found`, `forbidden` */
 export const readGroup = (services: Services, actor: AgencyActor, id: string) =>
   transact(services, actor, async tx => {
-    const { region, opened_at } = (await findGroup(tx, id)) ?? raise('not_found');
-    authorise(actor, 'group.read', ['owner']);
+    const group = (await findGroup(tx, id)) ?? raise('not_found');
     const members = await listMembers(tx, id, actor.agency_id);
+    authorise(actor, 'group.read', groupRelations(actor, group, members));
+    const { region, opened_at } = group;
     const view: GroupView = {
       id,
       region,

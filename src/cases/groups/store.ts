@@ -6,7 +6,7 @@ import type { CaseRow } from '../store.ts';
 
 export type GroupRow = Selectable<GroupTable>;
 
-/** The group as whoever runs `tx` may know of it: who opened it, and who owns one of its members. */
+/** The group as whoever runs `tx` may know of it. */
 export const findGroup = (tx: Tx, id: string): Promise<GroupRow | undefined> =>
   tx.selectFrom('groups').selectAll().where('id', '=', id).executeTakeFirst();
 

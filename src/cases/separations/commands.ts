@@ -9,7 +9,7 @@ import { requestRouting } from '../../referrals/store.ts';
 import type { Services } from '../../services.ts';
 import { requireAssigned } from '../assignments.ts';
 import { lockOwnCase } from '../commands.ts';
-import { lockVisibleCase } from '../store.ts';
+import { findCase, lockVisibleCase } from '../store.ts';
 import { caseRelations, isKnown, requireKnown } from '../view.ts';
 import type { SeparationBody, SeparationView } from './schema.ts';
 import { deleteSeparation, findSeparation, listSeparations, type SeparationRow, saveSeparation } from './store.ts';
@@ -49,7 +49,7 @@ export const liftSeparation = (services: Services, actor: AgencyActor, case_id: 
       const found = await lockOwnCase(services, tx, actor, case_id, 'case.lift_separation');
       const row = (await findSeparation(tx, id)) ?? raise('not_found');
       const pair = [row.case_id, row.from_case_id];
-      if (!pair.includes(case_id)) throw new Problem('not_found');
+      if (!pair.includes(case_id) || !(await isOwn(tx, actor, row))) throw new Problem('not_found');
       expectVersion(actor, found.version);
 
       if (!(await deleteSeparation(tx, id))) throw new Problem('not_found');
@@ -70,7 +70,8 @@ export const listCaseSeparations = (services: Services, actor: AgencyActor, case
     authorise(actor, 'case.separations', await caseRelations(tx, actor, found));
     await requireAssigned(services, tx, actor, case_id);
     const data: SeparationView[] = [];
-    for (const row of await listSeparations(tx, case_id)) data.push(await separationView(tx, actor, case_id, row));
+    for (const row of await listSeparations(tx, case_id))
+      if (await isOwn(tx, actor, row)) data.push(await separationView(tx, actor, case_id, row));
     const receipt = await record(services, tx, actor, {
       action: 'case.separations',
       outcome: 'read',
@@ -79,6 +80,10 @@ export const listCaseSeparations = (services: Services, actor: AgencyActor, case
     });
     return { view: { data, next_cursor: null }, receipt };
   });
+
+/** Whether it was said from the side of a case that the caller owns. */
+const isOwn = async (tx: Tx, actor: AgencyActor, { case_id }: SeparationRow): Promise<boolean> =>
+  (await findCase(tx, case_id))?.owner_agency_id === actor.agency_id;
 
 const viewOf = (services: Services, actor: AgencyActor, case_id: string) => async (tx: Tx, id: string) => {
   const row = (await findSeparation(tx, id)) ?? raise('not_found');
