@@ -98,6 +98,7 @@ const EXEMPT = {
     listCodes: NOTHING_NAMED,
     getCoverage: NOTHING_NAMED,
     openCase: NOTHING_NAMED,
+    openGroup: NOTHING_NAMED,
     listCases: NOTHING_NAMED,
     listReferrals: NOTHING_NAMED,
     listTimers: NOTHING_NAMED,
@@ -370,7 +371,11 @@ t.test('every operation, as everybody', async t => {
       if (body?.code === 'agency_suspended') refused.push(operation.id);
       return [];
     });
-    t.strictSame(refused, ['openCase', 'makeReferral', 'rerouteReferral'], 'and whoever was to be asked is suspended, too');
+    t.strictSame(
+      refused,
+      ['openCase', 'openGroup', 'makeReferral', 'referGroup', 'rerouteReferral'],
+      'and whoever was to be asked is suspended, too',
+    );
     await setStatus('active');
   });
 

@@ -412,10 +412,11 @@ export const OPERATIONS: Record<string, Described> = {
   referGroup: {
     scopes: ['referrals'],
     may: { helpline_a: FOR_SENDER },
-    example: async ({ newGroup }) => ({
-      params: { id: (await newGroup()).group_id },
-      body: referralBody({ lawful_ground: { code: 'imminent_danger_to_life' } }),
-    }),
+    example: async ({ newGroup }) => {
+      const { group_id, cases } = await newGroup();
+      const body = referralBody({ lawful_ground: { code: 'imminent_danger_to_life' } });
+      return { params: { id: group_id }, body: { ...body, members: [cases[0].id] }, case_id: cases[0].id };
+    },
   },
   separateCase: {
     ...OWNER,

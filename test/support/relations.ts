@@ -37,6 +37,7 @@ const SERVICE = {
 export const WHOLE_CASE = {
   dependants: [{ age: 4, sex: 'female' }],
   exploitation: { forms: ['CANARY-FORM'], sectors: ['CANARY-SECTOR'], from: '2026-01-01', to: '2026-11-01' },
+  suspected: true,
   person: {
     ...PERSON,
     estimated_age: 27,
@@ -62,11 +63,10 @@ export async function takePositions({ services, clock }: TestApp, { as, agencies
   const open = async (): Promise<Answer['body']> => ok(await owner.post('/v1/cases', caseBody(WHOLE_CASE)));
   const agree = async (kase: { id: string }, kind: string, purposes: string[], more: object = {}) =>
     ok(await owner.post(`/v1/cases/${kase.id}/consents`, consentBody({ recipient: { agency_kind: kind }, purposes, ...more })));
-  const [kase, gone] = [await open(), await open()];
-  const other: Record<string, string> = { [kase.id]: gone.id, [gone.id]: kase.id };
+  const [kase, gone, apart] = [await open(), await open(), await open()];
   const refer = async (kase: { id: string }, service: string, to: DemoAgencyKey, by = owner): Promise<Answer['body']> => {
     const direct = { service, urgency: 'urgent', routing: 'direct', recipient_agency_id: agencies[to].id };
-    const requirements = { ...REQUIREMENTS, ...(by === owner ? { separate_from: [other[kase.id]] } : {}) };
+    const requirements = { ...REQUIREMENTS, ...(by === owner ? { separate_from: [apart.id] } : {}) };
     const more = { categories: ['demographics', 'narrative', 'health'], lawful_ground: GROUND, requirements };
     return ok(await by.post(`/v1/cases/${kase.id}/referrals`, referralBody({ ...direct, ...more })));
   };
