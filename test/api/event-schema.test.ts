@@ -10,13 +10,17 @@ import { startTestApp } from '../support/app.ts';
 import { startCalling } from '../support/callers.ts';
 import { drain } from '../support/drain.ts';
 import { emittedEvents, faultsOfEvent } from '../support/events.ts';
+
 import { experts } from '../support/experts.ts';
+
+import { grouping } from '../support/groups.ts';
+
 import { clinic, DAY, eventsOf, HOUR, MEDICAL } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
 import { OPERATIONS } from '../support/operations.ts';
 import { rightful, WHY } from '../support/refusals.ts';
-import { NEW_SERVICE } from '../support/story.ts';
+import { NEW_SERVICE, storyteller } from '../support/story.ts';
 import { startReceiver } from '../support/webhooks.ts';
 
 /** What the published document says of events, and that events are so. */
@@ -105,6 +109,10 @@ test('every act, and the time after it, emits what the document says', async t =
   const { enter, request } = experts(it, them);
   const expert = await enter();
   await request(expert.id, { urgency: 'emergency' });
+  // Nobody has two places for a family of two.
+  for (const key of ['shelter_a', 'shelter_b'] as const) await storyteller(it, them).setPlaces(key, 1);
+  const family = await grouping(it, them).found([{}, {}], { families: [[0, 1]] });
+  ok(await grouping(it, them).refer(family.group_id));
 
   const gone = await startReceiver(t);
   gone.replies.push({ status: 410 });

@@ -45,7 +45,7 @@ export const liftSeparation = (services: Services, actor: AgencyActor, case_id: 
     actor,
     'case.lift_separation',
     async () => ({}),
-    async (tx, now) => {
+    async tx => {
       const found = await lockOwnCase(services, tx, actor, case_id, 'case.lift_separation');
       const row = (await findSeparation(tx, id)) ?? raise('not_found');
       const pair = [row.case_id, row.from_case_id];
