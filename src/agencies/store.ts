@@ -323,17 +323,18 @@ export async function listCandidates(
     .where('agencies.jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]::text[]`)
     .orderBy('services.agency_id')
     .execute();
-  return rows.map(
-    ({ agency_languages, agency_regions, total, held_elsewhere, held, freed, counted_at, asked, accepted, ...row }) => ({
-      ...row,
+  // There may be thousands: the rows themselves become candidates, and none is copied.
+  return rows.map(row => {
+    const { total, held_elsewhere, held, freed, counted_at, asked, accepted } = row;
+    // A service that names none has its agency's.
+    if (row.languages.length === 0) row.languages = row.agency_languages;
+    if (row.regions.length === 0) row.regions = row.agency_regions;
+    return Object.assign(row, {
       assured_at: counted_at ?? row.assured_at,
       history: { asked, accepted },
-      // A service that names none has its agency's.
-      languages: row.languages.length > 0 ? row.languages : agency_languages,
-      regions: row.regions.length > 0 ? row.regions : agency_regions,
       capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed: freed! },
-    }),
-  );
+    });
+  });
 }
 
 /** Of the services of the jurisdiction whose hours are known: whether each is open at each of these times. */

@@ -52,16 +52,26 @@ export function tellCandidates(
   reader: Reader,
 ): ToldCandidate[] {
   const by_id = new Map(providers.map(provider => [provider.agency_id, provider]));
-  const told = ranked.map(candidate => tellOne(candidate, by_id.get(candidate.agency_id)!, reader));
+  const kept_back = new Set([
+    ...(reader.knows === 'nothing' ? BY_THE_PERSON : []),
+    ...(reader.knows === 'all' ? [] : BY_THE_GROUP),
+  ]);
+  const of_sheltered = new Set([...kept_back, ...BY_THE_PLACE]);
+  const told = ranked.map(candidate => {
+    const provider = by_id.get(candidate.agency_id)!;
+    const sheltered = provider.location_protected && provider.agency_id !== reader.agency_id;
+    return tellOne(candidate, provider, reader, sheltered, sheltered ? of_sheltered : kept_back);
+  });
   const best = told.reduce(
     (best, it) => (it.hidden && it.excluded_by.length === 0 ? Math.max(best, sumOf(it.reasons)) : best),
     0,
   );
   const tie = tiesOf(reader);
+  const as_best = [{ ...BEST_OF_HIDDEN, points: best }];
   return told
     .map((it): ToldCandidate => {
-      const reasons = !it.hidden ? it.reasons : it.excluded_by.length > 0 ? [] : [{ ...BEST_OF_HIDDEN, points: best }];
-      return { ...it, reasons, score: sumOf(reasons) };
+      const reasons = it.hidden && it.excluded_by.length === 0 ? as_best : it.reasons;
+      return Object.assign(it, { reasons, score: sumOf(reasons) });
     })
     .sort((a, b) => compare(a, b) || compareTies(tie(a), tie(b)));
 }
@@ -98,23 +108,19 @@ function tellOne(
   { agency_id, excluded_by, reasons }: Candidate,
   provider: CandidateService,
   reader: Reader,
+  sheltered: boolean,
+  kept_back: ReadonlySet<string>,
 ): Omit<ToldCandidate, 'score'> {
-  const sheltered = provider.location_protected && agency_id !== reader.agency_id;
   const hidden = sheltered && !reader.names(agency_id);
   const available = provider.capacity && placesLeft(provider.capacity);
   const places = available === null || available > 0 ? 'some' : 'none';
   // How full a sheltered place is must not be told, not even of one whose name may be.
-  const kept_back = [
-    ...(reader.knows === 'nothing' ? BY_THE_PERSON : []),
-    ...(reader.knows === 'all' ? [] : BY_THE_GROUP),
-    ...(sheltered ? BY_THE_PLACE : []),
-  ];
-  const shown = reasons.filter(({ rule }) => !kept_back.includes(rule));
+  const shown = kept_back.size === 0 ? reasons : reasons.filter(({ rule }) => !kept_back.has(rule));
   return {
     agency_id,
     kind: provider.kind,
     hidden,
-    reasons: shown,
+    reasons: excluded_by.length > 0 ? [] : shown,
     excluded_by: hidden ? whyHidden(excluded_by, places) : whyNot(excluded_by, reader),
     places,
     ...(sheltered ? {} : { available }),

@@ -34,8 +34,11 @@ export interface RoutingNeed extends LegalFacts {
 }
 
 /** Whether what was assured then counts as old. */
-export const isStale = (assured_at: Date, { stale_after }: Pick<RoutingRules['routing'], 'stale_after'>, at: Date): boolean =>
-  assured_at.getTime() < at.getTime() - durationMs(stale_after);
+export const isStale = (assured_at: Date, routing: Pick<RoutingRules['routing'], 'stale_after'>, at: Date): boolean =>
+  assured_at.getTime() < staleBefore(routing, at);
+
+const staleBefore = ({ stale_after }: Pick<RoutingRules['routing'], 'stale_after'>, at: Date): number =>
+  at.getTime() - durationMs(stale_after);
 
 /** What a rule pack says of routing. Numbers are illustrative, and the pack says so. */
 export interface RoutingRules {
@@ -125,7 +128,7 @@ const REACHABLE = 1_000;
 export const MOST_POINTS = 100;
 
 /**
- * Every agency that offers the service, best first; excluded ones behind, with why.
+ * Every agency that offers the service: best first, with what speaks for it; excluded ones behind, with why.
  * @param mayBeAsked whether consent or a ground covers the agency for this purpose
  */
 export function rankCandidates(
@@ -145,8 +148,9 @@ export function rankCandidates(
       if (!lawLets(holding, service.kind, need)) excluded_by.push('route');
       if (isWalledOff(rules.firewalls, need.service, service.kind, need)) excluded_by.push('firewall');
       if (!mayBeAsked({ id: service.agency_id, kind: service.kind })) excluded_by.push('no_consent');
-      const reasons = rank(service);
-      return { agency_id: service.agency_id, excluded_by, score: reasons.reduce((sum, { points }) => sum + points, 0), reasons };
+      // Who cannot be asked has no rank.
+      const reasons = excluded_by.length > 0 ? [] : rank(service);
+      return { agency_id: service.agency_id, excluded_by, score: sumOf(reasons), reasons };
     })
     .sort(
       (a, b) =>
@@ -155,6 +159,12 @@ export function rankCandidates(
         (tie(a) < tie(b) ? -1 : tie(a) > tie(b) ? 1 : 0),
     );
 }
+
+const sumOf = (reasons: readonly Reason[]): number => {
+  let sum = 0;
+  for (const { points } of reasons) sum += points;
+  return sum;
+};
 
 /** The order of those who rank alike: nobody outside can compute it. Each is reckoned once. */
 export function tiesOf({ tie_key }: Pick<RoutingNeed, 'tie_key'>): (candidate: Pick<Candidate, 'agency_id'>) => string {
@@ -198,6 +208,7 @@ function barsAskingAgain(offer: EarlierOffer, service: CandidateService): boolea
 /** What speaks for an agency: each soft rule with its points and why. What is not known lies in the middle. */
 function ranking(need: RoutingNeed, { routing }: RoutingRules, at: Date): (service: CandidateService) => Reason[] {
   const { points } = routing;
+  const stale_before = staleBefore(routing, at);
   const distances = distancesFrom(need.region, routing.neighbours);
   const places = 1 + need.dependants;
   return service => {
@@ -247,7 +258,7 @@ function ranking(need: RoutingNeed, { routing }: RoutingRules, at: Date): (servi
       load === 0 ? 'is being asked by nobody else' : load < 1 ? 'others ask it, too' : 'is asked for all it has',
     );
 
-    const is_fresh = !isStale(service.assured_at, routing, at);
+    const is_fresh = service.assured_at.getTime() >= stale_before;
     say('freshness', is_fresh ? 1 : 0, is_fresh ? 'what it says of itself is recent' : 'what it says of itself is old');
     return reasons;
   };

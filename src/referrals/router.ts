@@ -81,7 +81,9 @@ export async function rank(
       unreachable_agencies: await listUnreachable(tx, referral, providers, now),
     };
     const covered = (candidate: { id: string; kind: AgencyKind }) => mayBeAsked(referral, grants, candidate, now);
-    const working = providers.map(it => ({ ...it, operating_mode: modeUnder(it.operating_mode, it.kind, pack.crisis) }));
+    const working = pack.crisis
+      ? providers.map(it => ({ ...it, operating_mode: modeUnder(it.operating_mode, it.kind, pack.crisis) }))
+      : providers;
     const ranked = rankCandidates(need, working, pack, offers, covered, now);
     const apart_from = companions.filter(other => isKeptApart(person, other)).map(({ case_id }) => case_id);
     return { ranked, providers, tie_key: need.tie_key, apart_from };

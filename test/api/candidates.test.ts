@@ -38,7 +38,7 @@ t.test('open places: best first, with reasons, excluded ones behind', async t =>
   const [health, none, society] = [agencies.health.id, agencies.labour_inspection.id, agencies.civil_society.id].map(id =>
     answer.body.data.find((row: Row) => row.agency_id === id),
   );
-  t.match(society, { kind: 'civil_society', excluded_by: ['asked_before'], places: 'some', available: 3, score: 65 });
+  t.match(society, { kind: 'civil_society', excluded_by: ['asked_before'], places: 'some', available: 3, score: 0 });
   t.match(health, { kind: 'health', excluded_by: NONE, places: 'some', available: null, score: 60 });
   t.match(none, { kind: 'labour_inspection', excluded_by: ['sex'], places: 'some', available: null });
   t.notMatch(none.excluded_by, ['protection_status'], 'medical routing does not look at the status');
