@@ -1,9 +1,9 @@
 /**
- * `npm run bench:routing` measures routing: how soon it is known who could take a referral, in a directory with very many services.
- * On a throw-away PostgreSQL, through the real service.
+ * `npm run bench:routing` measures routing: how soon it is known who could take a referral, in a directory with very many services, and
+ * for whom a country has no route. On a throw-away PostgreSQL, through the real service.
  *
  *   --quick              for two seconds each instead of ten
- *   --only a             of: candidates
+ *   --only a,b           of: candidates coverage
  *   --services N         in the directory; 5,000 unless said
  *   --cpu-prof FOLDER    where the time of the service goes
  *   --json FILE          everything as an object
@@ -15,9 +15,10 @@ import { prepareModel } from './bench/model.ts';
 import { run, type Tell } from './bench/run.ts';
 import type { Server } from './bench/server.ts';
 import { measureCandidates } from './bench-routing/candidates.ts';
+import { measureCoverage } from './bench-routing/coverage.ts';
 import * as report from './bench-routing/report.ts';
 
-const PARTS = ['candidates'];
+const PARTS = ['candidates', 'coverage'];
 
 const { values: options } = parseArgs({
   options: {
@@ -39,6 +40,7 @@ const plan = {
     clients: [1, 8],
     ...(options['cpu-prof'] === undefined ? {} : { profile_folder: resolve(options['cpu-prof']) }),
   },
+  coverage: { count: Number(options.services ?? 5_000), rounds: quick ? 3 : 9 },
 };
 
 await run<report.Results>({ at_most_minutes: 30, json_file: options.json, measure });
@@ -50,5 +52,11 @@ async function measure(server: Server, results: Partial<report.Results>, tell: T
     tell('candidates');
     results.candidates = await measureCandidates(server, world, model, plan.candidates);
     report.printCandidates(results.candidates);
+  }
+  if (parts.has('coverage')) {
+    tell('coverage');
+    await server.clone('world', 'coverage');
+    results.coverage = await measureCoverage({ database_url: server.urlOf('coverage'), dir: server.dir }, plan.coverage);
+    report.printCoverage(results.coverage);
   }
 }

@@ -129,9 +129,6 @@ test('what it switches, there and no longer than it holds', async t => {
     const { started_at, due_at, rule } = referral.timers.find((timer: Row) => timer.name === name);
     return { days: Math.round((Date.parse(due_at) - Date.parse(started_at)) / DAY), source: rule.source };
   };
-  const reasons = async (referral: Row) =>
-    ok(await sender.get(`/v1/referrals/${referral.id}/candidates`)).data[0].reasons.map(({ text }: Row) => text);
-
   const before = await ask('XA-1');
   const made = ok(await committee.post(PATH, crisis({ regions: ['XA-1'] })));
   const during = await ask('XA-1');
@@ -144,8 +141,6 @@ test('what it switches, there and no longer than it holds', async t => {
     lengthOf(before, 'respond'),
     'what runs goes on',
   );
-  t.ok((await reasons(during)).includes('works in remote mode'));
-  t.ok((await reasons(elsewhere)).includes('works as usual'));
   t.equal(
     ok(await as('labour_inspection', 'nobody').get(`/v1/agencies/${agencies.labour_inspection.id}`)).operating_mode,
     'open',
@@ -172,6 +167,36 @@ test('what it switches, there and no longer than it holds', async t => {
     t.match(of(during.id), { crisis_mode_id: made.id, of_case: made.id });
     for (const { id } of [before, elsewhere, after]) t.match(of(id), { crisis_mode_id: null, of_case: null });
   });
+});
+
+test('how agencies work there', async t => {
+  const it = await startTestApp(t);
+  const { as, agencies } = await mechanism(it);
+  const [committee, sender] = [as('committee'), as('helpline_a')];
+  const society = agencies.civil_society.id;
+  ok(await as('civil_society', 'supervisor').put(`/v1/agencies/${society}/services/medical`, {}, { 'if-none-match': '*' }));
+  const look = async (region: string) => {
+    const { referral } = await startNight(sender, {
+      kase: { region },
+      consent: { recipient: { agency_kind: 'health' }, purposes: ['medical'] },
+      referral: {
+        service: 'medical',
+        routing: 'direct',
+        recipient_agency_id: agencies.health.id,
+        lawful_ground: { code: 'imminent_danger_to_life' },
+      },
+    });
+    const { data } = ok(await sender.get(`/v1/referrals/${referral.id}/candidates`));
+    const { reasons } = data.find(({ agency_id }: Row) => agency_id === society);
+    return reasons.find(({ rule }: Row) => rule === 'operating_mode').text;
+  };
+  t.equal(await look('XA-1'), 'works as usual');
+  const { id } = ok(await committee.post(PATH, crisis({ kind: 'epidemic', regions: ['XA-1'] })));
+  t.equal(await look('XA-1'), 'works in remote mode', 'as the plan says');
+  t.equal(await look('XA-2'), 'works as usual', 'elsewhere');
+  t.equal(ok(await as('health', 'nobody').get(`/v1/agencies/${society}`)).operating_mode, 'open', 'nobody said it of itself');
+  ok(await committee.post(`${PATH}/${id}/end`));
+  t.equal(await look('XA-1'), 'works as usual');
 });
 
 test('its routes open a way for whoever waits, and close it again', async t => {

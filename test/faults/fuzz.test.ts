@@ -22,7 +22,7 @@ import { startReceiver } from '../support/webhooks.ts';
 const LONG = process.env.LONG === '1';
 /** Each on a mechanism of its own: the fuzzer wears one out. */
 const ROUNDS = LONG ? Number(process.env.FUZZ_ROUNDS ?? 8) : 1;
-const REQUESTS = LONG ? 2_600 : 1_000;
+const REQUESTS = LONG ? 3_200 : 1_400;
 const SEED = Number(process.env.FUZZ_SEED ?? (LONG ? Date.now() % 2 ** 31 : 20_261_122));
 
 /** The runner waits for a file no longer than for any other, unless told. */

@@ -188,6 +188,15 @@ const own_or_committee =
     ...(body ? { body: body(chance) } : {}),
   });
 
+/** One that holds. */
+const ofCrisis: Aiming = (world, chance) => {
+  const found = one(
+    world.seen('crm', ({ status }) => status === 'in_force'),
+    chance,
+  );
+  return found && { by: 'committee', params: { code: found.view.jurisdiction, id: found.id } };
+};
+
 const KEYS = [generateKeyPairSync('ed25519'), generateKeyPairSync('ec', { namedCurve: 'P-256' })].map(({ publicKey }) =>
   publicKey.export({ format: 'jwk' }),
 );
@@ -391,6 +400,20 @@ const AIMS: Record<string, Aiming> = {
         .map(key => ({ agency_id: agencies[key].id, staff_code: agencies[key].caseworkers[0].staff_code })),
     },
   }),
+  startCrisisMode: (_, chance) => ({
+    by: 'committee',
+    params: { code: 'XA' },
+    // What is for everybody to read names nobody.
+    body: { regions: [`XA-${chance(30)}`], reason: 'flood', expires_at: undefined },
+  }),
+  listCrisisModes: (world, chance) => ({ by: world.keys[chance(world.keys.length)]!, params: { code: jurisdiction(chance) } }),
+  getCrisisMode: ofCrisis,
+  changeCrisisPhase: ofCrisis,
+  renewCrisisMode: (world, chance, now) => {
+    const aim = ofCrisis(world, chance, now);
+    return aim && { ...aim, body: { expires_at: undefined } };
+  },
+  endCrisisMode: ofCrisis,
   listAuditEntries: (world, chance) => auditor(world, chance),
   getAuditEntry: (_, chance) => ({ by: 'audit_body', params: { index: String(chance(20)) } }),
   exportLog: () => ({ by: 'audit_body' }),

@@ -77,6 +77,8 @@ export function valuesOf(document: Published): (schema: Schema, name?: string) =
         return text(schema, name);
       case 'integer':
         return fc.integer({ min: schema.minimum ?? 0, max: Math.min(schema.maximum ?? 1_000, 2 ** 31) });
+      case 'number':
+        return fc.double({ min: schema.exclusiveMinimum, minExcluded: true, max: schema.maximum, noNaN: true });
       case 'boolean':
         return fc.boolean();
       case 'null':
