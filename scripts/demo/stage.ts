@@ -47,15 +47,30 @@ export async function openCase(
   owner: Agency,
   called: string,
   somebody: Somebody,
-  more: object = {},
 ): Promise<Matter> {
-  const body = { ...caseOf(somebody, jurisdiction), ...more };
+  const body = caseOf(somebody, jurisdiction);
   const kase = must(await owner.worker.post('/v1/cases', body), 201, `${owner.name} opens the case of ${called}`).body;
   const matter: Matter = { called, owner, case_id: kase.id, referral_ids: [], closed: false };
   matters.push(matter);
   expect('the case has just been reported', kase.stage, 'reported');
   expect('whoever opened it owns it', kase.owner_agency_id, owner.id);
   return matter;
+}
+
+/** Opens a case for each of those who were found together, in one call. */
+export async function openGroup(
+  { jurisdiction, matters }: Stage,
+  owner: Agency,
+  found: readonly { called: string; somebody: Somebody }[],
+): Promise<{ group_id: string; opened: Matter[] }> {
+  const body = { cases: found.map(({ somebody }) => caseOf(somebody, jurisdiction)) };
+  const answer = must(await owner.worker.post('/v1/groups', body), 201, `${owner.name} opens their cases`).body;
+  const opened = found.map(({ called }, i): Matter => {
+    const { id } = answer.cases[i];
+    return { called, owner, case_id: id, referral_ids: [], closed: false };
+  });
+  matters.push(...opened);
+  return { group_id: answer.group_id, opened };
 }
 
 /** Records that the person, spoken to alone, agreed. @returns the id of the consent */

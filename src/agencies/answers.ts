@@ -1,7 +1,7 @@
 import { systemActor } from '../core/access.ts';
 import { transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { countAnswers } from './store.ts';
+import { countAnswers } from './answers-store.ts';
 
 /** Who mostly says yes counts for more when somebody is asked: of so many days. */
 const LATELY_DAYS = 90;

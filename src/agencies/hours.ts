@@ -2,7 +2,7 @@ import { recordFailure } from '../audit/failures.ts';
 import { systemActor } from '../core/access.ts';
 import { transact } from '../platform/database.ts';
 import type { Services } from '../services.ts';
-import { listHoursEnding, saveOpenHours } from './store.ts';
+import { listHoursEnding, saveOpenHours } from './hours-store.ts';
 
 /** The hours of services are kept ahead of the time, so that routing need not work them out. */
 

@@ -1,9 +1,10 @@
 import { type ExpressionBuilder, type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { AgencyKind, Service } from '../core/codes.ts';
-import { openSpans, type Schedule } from '../core/opening.ts';
+import type { Schedule } from '../core/opening.ts';
 import type { CandidateService } from '../core/routing.ts';
 import { Overtaken, post, type Tx } from '../platform/database.ts';
 import type { AgencyTable, CapacityTable, ServiceTable, Tables } from '../platform/tables.ts';
+import { hoursOf } from './hours-store.ts';
 
 /** The SQL of the directory: agencies, the services that they offer, and their places. The only writer of these tables. */
 
@@ -125,44 +126,6 @@ export async function saveService(tx: Tx, { agency_id, service, schedules, ...ch
     .execute();
 }
 
-const DAY_MS = 86_400_000;
-/** For so long ahead the hours of a service are worked out; anew when half of it has gone by. */
-const HOURS_AHEAD_MS = 60 * DAY_MS;
-
-/** The schedules, and what follows from them for the time ahead. */
-function hoursOf(schedules: readonly Schedule[], now: Date) {
-  const until = new Date(now.getTime() + HOURS_AHEAD_MS);
-  const said = { schedules: JSON.stringify(schedules) };
-  if (schedules.length === 0) return { ...said, open_hours: null, open_hours_until: null };
-  const spans = openSpans(schedules, now, until).map(
-    ({ from, to }) => `[${new Date(from).toISOString()},${new Date(to).toISOString()})`,
-  );
-  return { ...said, open_hours: `{${spans.join()}}`, open_hours_until: until };
-}
-
-/** Services whose hours are known for less than half of the time ahead. */
-export const listHoursEnding = (tx: Tx, now: Date, limit: number): Promise<Pick<ServiceRow, 'agency_id' | 'service'>[]> =>
-  tx
-    .selectFrom('services')
-    .select(['agency_id', 'service'])
-    .where('open_hours_until', '<', new Date(now.getTime() + HOURS_AHEAD_MS / 2))
-    .orderBy('open_hours_until')
-    .limit(limit)
-    .execute();
-
-/** Works out its hours from `now` on. The version, which counts what the agency said, stays. */
-export async function saveOpenHours(tx: Tx, agency_id: string, service: Service, now: Date): Promise<void> {
-  const found = await lockService(tx, agency_id, service);
-  if (!found) return;
-  const { open_hours, open_hours_until } = hoursOf(found.schedules, now);
-  await tx
-    .updateTable('services')
-    .set({ open_hours, open_hours_until })
-    .where('agency_id', '=', agency_id)
-    .where('service', '=', service)
-    .execute();
-}
-
 /**
  * Brings up to date since when those served by the agencies need a follow-on: while one is suspended or closed, or the service is.
  * Called when any of that may have changed; who needs one is looked for after the commit.
@@ -235,27 +198,6 @@ export const availableOf = ({ total, held, held_elsewhere }: Pick<CapacityRow, '
 const PENDING = sql<number>`(
   select coalesce(sum(o.places), 0)::int from offers o
   where o.agency_id = services.agency_id and o.service = services.service and o.status in ('offered', 'received', 'info_requested'))`;
-
-/**
- * Counts how often each service was asked since, and how often it said yes; of offers that others ended before it answered nothing
- * is counted. Writes what changed, and passes by whom somebody is changing: the next count is soon. Runs as the router.
- * @returns how many counts changed
- */
-export async function countAnswers(tx: Tx, since: Date): Promise<number> {
-  const { numAffectedRows } = await sql`
-    with answered as (
-      select agency_id, service, count(*)::int as asked, count(accepted_at)::int as accepted from offers
-      where offered_at >= ${since} and (accepted_at is not null or status in ('declined', 'expired'))
-      group by agency_id, service),
-    changed as (
-      select s.agency_id, s.service, coalesce(a.asked, 0) as asked, coalesce(a.accepted, 0) as accepted
-      from services s left join answered a on a.agency_id = s.agency_id and a.service = s.service
-      where (s.asked, s.accepted) is distinct from (coalesce(a.asked, 0), coalesce(a.accepted, 0))
-      for no key update of s skip locked)
-    update services s set asked = c.asked, accepted = c.accepted from changed c
-    where s.agency_id = c.agency_id and s.service = c.service`.execute(tx);
-  return Number(numAffectedRows ?? 0n);
-}
 
 /** What routing looks at, and how to reach whoever is on duty. */
 export type CandidateRow = CandidateService & { duty_contact: string | null; agency_version: number; service_version: number };

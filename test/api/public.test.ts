@@ -153,7 +153,7 @@ test('the OpenAPI document tells how each operation may be refused, and with whi
     401: ['unauthenticated'],
     403: ['access_reason_required', 'caseworker_not_active', 'forbidden', 'insufficient_scope'],
     404: ['not_found'],
-    409: ['consent_missing', 'idempotency_in_progress', 'no_capacity', 'wrong_state'],
+    409: ['consent_missing', 'idempotency_in_progress', 'may_not_take', 'no_capacity', 'wrong_state'],
     412: ['precondition_failed'],
     413: ['body_too_large'],
     415: ['unsupported_media_type'],

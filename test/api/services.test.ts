@@ -3,7 +3,7 @@ import { startTestApp } from '../support/app.ts';
 import { drain } from '../support/drain.ts';
 import { DAY, HOUR } from '../support/journey.ts';
 import { type Answer, mechanism } from '../support/mechanism.ts';
-import { consentBody, ok, startNight } from '../support/night.ts';
+import { ok, startNight } from '../support/night.ts';
 
 /** What the directory says of a service beside whom it takes: where it lies, what it is good at, when it is open, how old that is. */
 
@@ -34,12 +34,26 @@ test('a service says when it is open, and the router knows', async t => {
   });
   for (const kept of ['open_hours', 'hours_until', 'asked', 'accepted']) t.notOk(kept in said, `${kept} is the service’s own`);
 
-  const health = { recipient: { agency_kind: 'health' }, purposes: ['medical'] };
-  const { referral } = await startNight(sender, { consent: health, referral: { service: 'medical', urgency: 'routine' } });
-  const opening = async () => {
-    const { data } = ok(await sender.get(`/v1/referrals/${referral.id}/candidates`));
-    return data[0].reasons.find(({ rule }: Row) => rule === 'opening').text;
+  // Another is asked by name, so that the clinic may still be.
+  const society = agencies.civil_society.id;
+  ok(await as('civil_society', 'supervisor').put(`/v1/agencies/${society}/services/medical`, {}, { 'if-none-match': '*' }));
+  const asked = {
+    consent: { recipient: { agency_kind: 'health' }, purposes: ['medical'] },
+    referral: {
+      service: 'medical',
+      urgency: 'routine',
+      routing: 'direct',
+      recipient_agency_id: society,
+      lawful_ground: { code: 'imminent_danger_to_life' },
+    },
   };
+  const openingOf = async ({ id }: Row) => {
+    const { data } = ok(await sender.get(`/v1/referrals/${id}/candidates`));
+    const { reasons } = data.find(({ agency_id }: Row) => agency_id === agencies.health.id);
+    return reasons.find(({ rule }: Row) => rule === 'opening').text;
+  };
+  const { referral } = await startNight(sender, asked);
+  const opening = () => openingOf(referral);
   // The clock of the tests stands at a Saturday evening.
   t.equal(await opening(), 'is closed at this hour');
   it.clock.advance(12 * HOUR);
@@ -54,12 +68,7 @@ test('a service says when it is open, and the router knows', async t => {
       await drain(it.services);
     }
     const { version } = ok(await clinic.get(path));
-    const later = await startNight(sender, {
-      consent: consentBody(health),
-      referral: { service: 'medical', urgency: 'routine' },
-    });
-    const { data } = ok(await sender.get(`/v1/referrals/${later.referral.id}/candidates`));
-    t.equal(data[0].reasons.find(({ rule }: Row) => rule === 'opening').text, 'is open now');
+    t.equal(await openingOf((await startNight(sender, asked)).referral), 'is open now');
     it.clock.advance(7 * DAY);
     await drain(it.services);
     t.equal(ok(await clinic.get(path)).version, version, 'nobody said anything new');

@@ -122,7 +122,15 @@ t.test('each action × each state × each kind of actor', async t => {
   const not_coordinator = await withRoles('committee', ['caseworker'], 'NC-CW');
 
   const service = ok(await as('health', 'supervisor').get(`/v1/agencies/${agencies.health.id}/services/medical`));
-  const { agency_id: _, service: __, version: ___, created_at: ____, updated_at: _____, ...offered } = service;
+  const {
+    agency_id: _,
+    service: __,
+    version: ___,
+    created_at: ____,
+    updated_at: _____,
+    assured_at: ______,
+    ...offered
+  } = service;
   ok(
     await as('civil_society', 'supervisor').put(`/v1/agencies/${agencies.civil_society.id}/services/case_management`, offered, {
       'if-none-match': '*',

@@ -1,7 +1,6 @@
-import { newId } from '../../../src/platform/ids.ts';
 import { must } from '../agency.ts';
 import { expect, expectThat } from '../expect.ts';
-import { act, isAbout, look, type Matter, openCase, recordConsent, refer, type Stage } from '../stage.ts';
+import { act, isAbout, look, type Matter, openGroup, recordConsent, refer, type Stage } from '../stage.ts';
 import { expectNothingPrivate, FOUND_MAN, FOUND_WOMAN, nameless } from '../story.ts';
 
 /** What the man agrees to have passed on, and what was asked for of the woman. */
@@ -33,9 +32,11 @@ async function speakWithEach(stage: Stage): Promise<{ man: Matter; woman: Matter
   const { cast, timeline } = stage;
   const { inspection } = cast;
   timeline.step(inspection.name, 'finds two workers, a man and a woman, locked into one room of a building site');
-  const group_id = newId('grp');
-  const man = await openCase(stage, inspection, 'the man from the site', FOUND_MAN, { group_id });
-  const woman = await openCase(stage, inspection, 'the woman from the site', FOUND_WOMAN, { group_id });
+  const { group_id, opened } = await openGroup(stage, inspection, [
+    { called: 'the man from the site', somebody: FOUND_MAN },
+    { called: 'the woman from the site', somebody: FOUND_WOMAN },
+  ]);
+  const [man, woman] = opened as [Matter, Matter];
   expectThat('two people are two cases', man.case_id !== woman.case_id);
   for (const [{ case_id, called }, { story }] of [
     [man, FOUND_MAN],

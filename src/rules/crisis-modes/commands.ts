@@ -157,7 +157,7 @@ const onHeld = (
     authorise(actor, 'crisis_mode.declare', relations);
     // Where it is declared and where it is prolonged nobody else declares one beside it.
     await lockHeldModes(tx, jurisdiction);
-    const mode = (await lockCrisisMode(tx, jurisdiction, id))!;
+    const mode = (await lockCrisisMode(tx, jurisdiction, id)) ?? raise('not_found');
     const { change, told } = decide(mode, now);
     expectVersion(actor, mode.version);
     if (mode.ended_at !== null || mode.expires_at <= now)
