@@ -109,7 +109,8 @@ export function readDocument(document: Schema): Published {
     operations,
     resolve,
     find: (method, url) => {
-      const path = url.split(/[?#]/, 1)[0]!;
+      // As it is sent: `.` and `..` name no resource.
+      const path = new URL(url, 'http://service.invalid').pathname;
       return patterns.find(it => it.operation.method === method && it.pattern.test(path))?.operation;
     },
     isHeader: (name, value) => headers[name]?.(value).length === 0,

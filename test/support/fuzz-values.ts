@@ -100,6 +100,8 @@ export function valuesOf(document: Published): (schema: Schema, name?: string) =
           .record(Object.fromEntries(members), { requiredKeys: required })
           .filter(object => Object.keys(object).length >= minProperties);
       }
+      case undefined:
+        return fc.constantFrom(null, 7, '', [], {});
       default:
         throw new Error(`no values for ${JSON.stringify(schema)}`);
     }

@@ -106,7 +106,7 @@ interface Outside {
 interface Meant {
   by: DemoAgencyKey;
   request: FuzzRequest;
-  /** It is what the schemas ask for. */
+  /** It is what the schemas ask for, and the rules that no schema tells. */
   is_right: boolean;
 }
 
@@ -167,7 +167,8 @@ export class Fuzz {
       };
 
     const { operation, changes, distortions } = draft;
-    const aim = (chance(20) > 0 && aimAt(this.world, operation.id, chance, this.it.clock.now())) || this.stray(chance);
+    const aimed = chance(20) > 0 ? aimAt(this.world, operation.id, chance, this.it.clock.now()) : undefined;
+    const aim = aimed ?? this.stray(chance);
     const { by } = aim;
     const fill = (slot: Slot) => this.fill(slot, by, operation);
     const path = { ...(filled(draft.path, fill) as Record<string, string>), ...aim.params };
@@ -194,7 +195,7 @@ export class Fuzz {
     return {
       by,
       request: distortions.reduce((it, distort) => distort(it), request),
-      is_right: changes.length + distortions.length === 0,
+      is_right: aimed !== undefined && changes.length + distortions.length === 0,
     };
   }
 

@@ -2,13 +2,13 @@ import { type Static, Type } from 'typebox';
 import { STAGES } from '../../core/codes.ts';
 import { REFERENCE_PATTERN } from '../../core/ids.ts';
 import { Closed, Code, Id, Instant, Named, Nullable, Region } from '../../platform/http/openapi.ts';
-import { MOST_MEMBERS } from '../schema.ts';
+import { MemberBody, MOST_MEMBERS } from '../schema.ts';
 
 const Optional = Type.Optional;
 
 export const GroupBody = Named('NewGroup', {
   // Not held to its shape here: one that is faulty must not refuse the others.
-  cases: Type.Array(Type.Unsafe<unknown>({ description: 'A `NewGroupMember`, which is looked at by itself' }), {
+  cases: Type.Array(Type.Union([MemberBody, Type.Unknown({ description: 'Refused by itself, under its `index`' })]), {
     minItems: 1,
     maxItems: MOST_MEMBERS,
   }),

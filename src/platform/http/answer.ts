@@ -9,7 +9,7 @@ export function answer<View extends object>(
   const { view, receipt, replayed } = outcome;
   if (receipt) void reply.header('audit-receipt', receipt);
   if (replayed) void reply.header('idempotency-replayed', 'true');
-  if ('version' in view) void reply.header('etag', `"${String(view.version)}"`);
+  if ('version' in view && typeof view.version === 'number') void reply.header('etag', `"${view.version}"`);
   if (made) void reply.status(201).header('location', made.location);
   return view;
 }
