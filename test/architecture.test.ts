@@ -37,6 +37,7 @@ const told = (found: Import[]) => found.map(({ from, to }) => `${from} → ${to}
 
 /** What a capability offers to others beside its store: the act and the record, and the consequences that acts have elsewhere. */
 const DOORS = [
+  'src/agencies/candidates-store.ts',
   'src/agencies/schema.ts',
   'src/audit/act.ts',
   'src/audit/counted.ts',

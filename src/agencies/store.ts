@@ -1,8 +1,7 @@
 import { type ExpressionBuilder, type Insertable, type Selectable, sql, type Updateable } from 'kysely';
 import type { AgencyKind, Service } from '../core/codes.ts';
 import type { Schedule } from '../core/opening.ts';
-import type { CandidateService } from '../core/routing.ts';
-import { Overtaken, post, type Tx } from '../platform/database.ts';
+import { post, type Tx } from '../platform/database.ts';
 import type { AgencyTable, CapacityTable, ServiceTable, Tables } from '../platform/tables.ts';
 import { hoursOf } from './hours-store.ts';
 
@@ -194,107 +193,6 @@ export const saveCapacity = (
 export const availableOf = ({ total, held, held_elsewhere }: Pick<CapacityRow, 'total' | 'held' | 'held_elsewhere'>): number =>
   total - held - held_elsewhere;
 
-/** Places for which a service is asked, and has not answered. */
-const PENDING = sql<number>`(
-  select coalesce(sum(o.places), 0)::int from offers o
-  where o.agency_id = services.agency_id and o.service = services.service and o.status in ('offered', 'received', 'info_requested'))`;
-
-/** What routing looks at, and how to reach whoever is on duty. */
-export type CandidateRow = CandidateService & { duty_contact: string | null; agency_version: number; service_version: number };
-
-/**
- * The services in `jurisdiction`, or in the case's, with their agencies and places, and whether they are open at that time, whatever
- * speaks against them.
- * @param where.service all, unless said
- */
-export async function listCandidates(
-  tx: Tx,
-  { service, ...where }: { service?: Service } & ({ jurisdiction: string } | { case_id: string }),
-  at: Date,
-): Promise<CandidateRow[]> {
-  const jurisdiction =
-    'jurisdiction' in where ? where.jurisdiction : sql`(select jurisdiction from cases where id = ${where.case_id})`;
-  const rows = await tx
-    .selectFrom('services')
-    .innerJoin('agencies', 'agencies.id', 'services.agency_id')
-    .leftJoin('capacities', join =>
-      join.onRef('capacities.agency_id', '=', 'services.agency_id').onRef('capacities.service', '=', 'services.service'),
-    )
-    .select([
-      'services.service',
-      'services.agency_id',
-      'agencies.kind',
-      'agencies.status as agency_status',
-      'agencies.version as agency_version',
-      'services.version as service_version',
-      'agencies.operating_mode',
-      'agencies.competent_authority',
-      'agencies.duty_contact',
-      'agencies.jurisdictions',
-      'agencies.languages as agency_languages',
-      'agencies.regions as agency_regions',
-      'services.regions',
-      'services.sexes',
-      'services.min_age',
-      'services.max_age',
-      'services.accepts_dependants',
-      'services.languages',
-      'services.protection_statuses',
-      'services.location_protected',
-      'services.status',
-      'capacities.total',
-      'capacities.held_elsewhere',
-      'capacities.held',
-      'capacities.freed',
-      'capacities.assured_at as counted_at',
-      'services.assured_at',
-      'services.located_in',
-      'services.specialities',
-      'services.asked',
-      'services.accepted',
-    ])
-    .select(PENDING.as('pending'))
-    .select(
-      sql<
-        boolean | null
-      >`case when ${at}::timestamptz < services.open_hours_until then services.open_hours @> ${at}::timestamptz end`.as(
-        'is_open',
-      ),
-    )
-    .$if(service !== undefined, query => query.where('services.service', '=', service!))
-    .where('agencies.jurisdictions', '@>', sql<string[]>`array[${jurisdiction}]::text[]`)
-    .orderBy('services.agency_id')
-    .execute();
-  // There may be thousands: the rows themselves become candidates, and none is copied.
-  return rows.map(row => {
-    const { total, held_elsewhere, held, freed, counted_at, asked, accepted } = row;
-    // A service that names none has its agency's.
-    if (row.languages.length === 0) row.languages = row.agency_languages;
-    if (row.regions.length === 0) row.regions = row.agency_regions;
-    return Object.assign(row, {
-      assured_at: counted_at ?? row.assured_at,
-      history: { asked, accepted },
-      capacity: total === null ? null : { total, held_elsewhere: held_elsewhere!, held: held!, freed: freed! },
-    });
-  });
-}
-
-/** Of the services of the jurisdiction whose hours are known: whether each is open at each of these times. */
-export async function listOpenAt(
-  tx: Tx,
-  jurisdiction: string,
-  times: readonly Date[],
-): Promise<{ agency_id: string; service: Service; open: (boolean | null)[] }[]> {
-  const open = times.map(
-    at => sql`case when ${at}::timestamptz < s.open_hours_until then s.open_hours @> ${at}::timestamptz end`,
-  );
-  const { rows } = await sql<{ agency_id: string; service: Service; open: (boolean | null)[] }>`
-    select s.agency_id, s.service, array[${sql.join(open)}] as open
-    from services s join agencies a on a.id = s.agency_id
-    where a.jurisdictions @> array[${jurisdiction}] and s.open_hours is not null`.execute(tx);
-  return rows;
-}
-
 /** Every jurisdiction in which an agency works. */
 export async function listJurisdictions(tx: Tx): Promise<string[]> {
   const { rows } = await sql<{ jurisdiction: string }>`
@@ -309,32 +207,6 @@ export async function findDirectoryVersion(tx: Tx, jurisdiction: string): Promis
     from agencies a left join services s on s.agency_id = a.id
     where a.jurisdictions @> array[${jurisdiction}]`.execute(tx);
   return rows[0]!.version;
-}
-
-/**
- * Holds what the directory says of a candidate until the commit: nobody is asked who was suspended, closed or changed before that.
- * Runs as the router.
- * @throws Overtaken where it was changed since it was listed
- */
-export async function holdListed(
-  tx: Tx,
-  {
-    agency_id,
-    service,
-    agency_version,
-    service_version,
-  }: Pick<CandidateRow, 'agency_id' | 'service' | 'agency_version' | 'service_version'>,
-): Promise<void> {
-  const held = await tx
-    .selectFrom('services')
-    .innerJoin('agencies', 'agencies.id', 'services.agency_id')
-    .select(['agencies.version as agency_version', 'services.version as service_version'])
-    .where('services.agency_id', '=', agency_id)
-    .where('services.service', '=', service)
-    .forShare()
-    .executeTakeFirst();
-  if (held?.agency_version !== agency_version || held.service_version !== service_version)
-    throw new Overtaken('the directory changed while an agency was being asked');
 }
 
 /**

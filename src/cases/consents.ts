@@ -1,4 +1,4 @@
-import { listCandidates } from '../agencies/store.ts';
+import { listCandidates } from '../agencies/candidates-store.ts';
 import { act } from '../audit/act.ts';
 import { recordFailure } from '../audit/failures.ts';
 import { noteInJournal } from '../audit/journal.ts';
@@ -32,7 +32,7 @@ type Circumstances = Pick<
 export const giveConsent = (services: Services, actor: AgencyActor, case_id: string, body: ConsentBody) =>
   act(services, actor, 'consent.give', viewOf(services, actor), async (tx, now) => {
     const owned = await lockOwnCase(services, tx, actor, case_id, 'consent.give');
-    await requireGuardian(tx, body, owned, now);
+    await requireGuardian(services, tx, body, owned, now);
     if (body.expires_at !== undefined && new Date(body.expires_at) <= now) throw fault('/expires_at', 'lies in the past');
     if (owned.track === 'anonymous')
       throw new Problem('unprocessable', { detail: 'an anonymous record has nobody who could consent' });
@@ -278,6 +278,7 @@ async function consentView(services: Services, tx: Tx, row: ConsentRow): Promise
  * authority stands in: an agency that protects children in this jurisdiction, and does not own the case.
  */
 async function requireGuardian(
+  services: Services,
   tx: Tx,
   { given_by, guardian, child_assent }: ConsentBody,
   owned: CaseRow,
@@ -300,7 +301,7 @@ async function requireGuardian(
   if (new Date(decision.decided_at) > now) throw fault('/guardian/best_interest_decision/decided_at', 'lies in the future');
   const { jurisdiction, owner_agency_id } = owned;
   const authorities = await asSystem(tx, 'router', tx =>
-    listCandidates(tx, { service: 'guardianship_child_protection', jurisdiction }, now),
+    listCandidates(services, tx, { service: 'guardianship_child_protection', jurisdiction }, now),
   );
   const decides = authorities.some(
     ({ agency_id }) => agency_id === decision.decided_by_agency_id && agency_id !== owner_agency_id,

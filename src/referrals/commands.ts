@@ -1,4 +1,5 @@
-import { type CandidateRow, listCandidates, takePlaces } from '../agencies/store.ts';
+import { type CandidateRow, listCandidates } from '../agencies/candidates-store.ts';
+import { takePlaces } from '../agencies/store.ts';
 import { act } from '../audit/act.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import { requireServed } from '../cases/clocks.ts';
@@ -153,7 +154,9 @@ export const rerouteReferral = (
     },
     {
       async check(tx, { referral: { service, jurisdiction } }) {
-        const providers = await asSystem(tx, 'router', tx => listCandidates(tx, { service, jurisdiction }, services.now()));
+        const providers = await asSystem(tx, 'router', tx =>
+          listCandidates(services, tx, { service, jurisdiction }, services.now()),
+        );
         provider = requireProvider(providers, body.agency_id);
       },
     },

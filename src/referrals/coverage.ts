@@ -1,4 +1,4 @@
-import { listCandidates } from '../agencies/store.ts';
+import { listCandidates } from '../agencies/candidates-store.ts';
 import { type Act, type Notice, record } from '../audit/record.ts';
 import { type CaseRow, type ConsentRow, listGrants, saveOwner } from '../cases/store.ts';
 import type { Actor, AgencyActor } from '../core/access.ts';
@@ -275,7 +275,7 @@ async function askCovered(
   const live = offers.filter(isLive);
   if (!live.every(isWaiting)) return;
   const covered = await asSystem(tx, 'router', async tx => {
-    const providers = await listCandidates(tx, { service: referral.service, jurisdiction: referral.jurisdiction }, now);
+    const providers = await listCandidates(services, tx, { service: referral.service, jurisdiction: referral.jurisdiction }, now);
     return providers.some(({ agency_id, kind }) => mayBeAsked(referral, grants, { id: agency_id, kind }, now));
   });
   if (covered && !stop_service && goesOnByItself(referral)) {

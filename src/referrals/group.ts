@@ -1,4 +1,4 @@
-import type { CandidateRow } from '../agencies/store.ts';
+import type { CandidateRow } from '../agencies/candidates-store.ts';
 import { act } from '../audit/act.ts';
 import { type Notice, record } from '../audit/record.ts';
 import { findGroup, getBatch, insertBatch, lockMembers } from '../cases/groups/store.ts';

@@ -1,4 +1,5 @@
-import { type CandidateRow, type CapacityRow, lockCapacityAsked } from '../agencies/store.ts';
+import type { CandidateRow } from '../agencies/candidates-store.ts';
+import { type CapacityRow, lockCapacityAsked } from '../agencies/store.ts';
 import { type AssigneesRow, findAssignees, findProfile, listGrants } from '../cases/store.ts';
 import type { AgencyActor, Relation } from '../core/access.ts';
 import { coordinates } from '../core/access.ts';

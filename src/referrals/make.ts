@@ -1,4 +1,4 @@
-import { type CandidateRow, listCandidates } from '../agencies/store.ts';
+import { type CandidateRow, listCandidates } from '../agencies/candidates-store.ts';
 import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
@@ -154,7 +154,7 @@ export async function lookAt(
       listGrants(tx, { case_id }),
       findProfile(services, tx, { case_id }),
       listParties(tx, { case_id }, actor.agency_id),
-      listCandidates(tx, { service, case_id }, services.now()),
+      listCandidates(services, tx, { service, case_id }, services.now()),
       findRulesOfCase(tx, { case_id }),
     ]),
   );

@@ -1,4 +1,4 @@
-import { type CandidateRow, holdListed, listCandidates } from '../agencies/store.ts';
+import { type CandidateRow, holdListed, listCandidates } from '../agencies/candidates-store.ts';
 import { recordFailure } from '../audit/failures.ts';
 import { record } from '../audit/record.ts';
 import { lockCase } from '../cases/store.ts';
@@ -45,7 +45,7 @@ export async function rank(
   return asSystem(tx, 'router', async tx => {
     const { service, jurisdiction } = referral;
     const [providers, key, facts, companions] = await Promise.all([
-      locked.providers ?? listCandidates(tx, { service, jurisdiction }, now),
+      locked.providers ?? listCandidates(services, tx, { service, jurisdiction }, now),
       getDataKey(services, tx, referral.case_id),
       findRoutingFacts(tx, referral.case_id),
       listCompanions(services, tx, { case_id: referral.case_id }, now, locked.separate_from),

@@ -1,11 +1,14 @@
+import { sql } from 'kysely';
 import { test } from 'tap';
-import { freePlaces, listCandidates, takePlaces } from '../../src/agencies/store.ts';
+import { listCandidates } from '../../src/agencies/candidates-store.ts';
+import { freePlaces, takePlaces } from '../../src/agencies/store.ts';
 import { systemActor } from '../../src/core/access.ts';
-import { asSystem, transact } from '../../src/platform/database.ts';
+import { asSystem, type Tx, transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
 import { NONE } from '../support/journey.ts';
 import { type Answer, mechanism } from '../support/mechanism.ts';
+import { ok } from '../support/night.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 
 test('an administrator enters an agency into the directory', async t => {
@@ -247,7 +250,9 @@ test('routing sees every service of the kind with its places', async t => {
   const it = await startTestApp(t);
   const { agencies } = await mechanism(it);
   const rows = await transact(it.services, systemActor('clock'), tx =>
-    asSystem(tx, 'router', tx => listCandidates(tx, { service: 'shelter_accommodation', jurisdiction: 'XB' }, it.services.now())),
+    asSystem(tx, 'router', tx =>
+      listCandidates(it.services, tx, { service: 'shelter_accommodation', jurisdiction: 'XB' }, it.services.now()),
+    ),
   );
   t.same(new Set(rows.map(row => row.agency_id)), new Set([agencies.shelter_a.id, agencies.shelter_b.id, agencies.shelter_c.id]));
   const shelter_b = rows.find(row => row.agency_id === agencies.shelter_b.id);
@@ -263,11 +268,35 @@ test('routing sees every service of the kind with its places', async t => {
     capacity: { total: 6, held: 0, held_elsewhere: 0 },
   });
   const none = await transact(it.services, systemActor('router'), tx =>
-    listCandidates(tx, { service: 'medical', jurisdiction: 'EG' }, it.services.now()),
+    listCandidates(it.services, tx, { service: 'medical', jurisdiction: 'EG' }, it.services.now()),
   );
   t.same(none, []);
   const [medical] = await transact(it.services, systemActor('router'), tx =>
-    listCandidates(tx, { service: 'medical', jurisdiction: 'XA' }, it.services.now()),
+    listCandidates(it.services, tx, { service: 'medical', jurisdiction: 'XA' }, it.services.now()),
   );
   t.equal(medical!.capacity, null);
+});
+
+test('routing sees at once what was changed, and never what was not', async t => {
+  const it = await startTestApp(t);
+  const { as, agencies } = await mechanism(it);
+  const { id } = agencies.health;
+  const list = (tx: Tx) => listCandidates(it.services, tx, { service: 'medical', jurisdiction: 'XA' }, it.services.now());
+  const asRouter = <T>(work: (tx: Tx) => Promise<T>) => transact(it.services, systemActor('router'), work);
+  const rename = (languages: string[]) =>
+    lookAsOwner(it.services, 'update agencies set languages = $2 where id = $1', [id, languages]);
+
+  t.match(await asRouter(list), [{ agency_id: id, agency_version: 1, status: 'active' }]);
+  ok(await as('health', 'supervisor').put(`/v1/agencies/${id}/services/medical`, { status: 'suspended' }, { 'if-match': '"1"' }));
+  t.match(await asRouter(list), [{ service_version: 2, status: 'suspended' }], 'of the service');
+  await rename(['tr']);
+  t.match(await asRouter(list), [{ agency_version: 1, languages: ['tr'] }], 'of its agency, whoever wrote it');
+
+  const undone = asRouter(async tx => {
+    await sql`update services set accepts_dependants = not accepts_dependants, version = 3`.execute(tx);
+    t.match(await list(tx), [{ service_version: 3 }], 'within a transaction');
+    throw new Error('undone');
+  });
+  await t.rejects(undone, 'undone');
+  t.match(await asRouter(list), [{ service_version: 2, status: 'suspended' }], 'nothing that was undone');
 });

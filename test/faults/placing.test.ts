@@ -20,11 +20,12 @@ import { lookAsOwner } from '../support/trail.ts';
 const LONG = process.env.LONG === '1';
 t.setTimeout(LONG ? 3_600_000 : 600_000);
 
-/** Who waits although the router itself would find somebody to ask. */
+/** Who waits although the router itself would find somebody to ask, and asks nobody for a follow-on. */
 async function passedBy({ services }: TestApp): Promise<string[]> {
   const waiting = await lookAsOwner<{ id: string }>(
     services,
-    `select id from referrals where status in ('unplaced', 'waitlisted') and (routing = 'automatic' or fallback) order by id`,
+    `select id from referrals r where status in ('unplaced', 'waitlisted') and (routing = 'automatic' or fallback)
+       and not exists (select from referrals f where f.follows_referral_id = r.id and f.ended is null) order by id`,
   );
   const found = await Promise.all(
     waiting.map(({ id }) =>

@@ -1,6 +1,6 @@
 import { test } from 'tap';
+import { listCandidates } from '../../src/agencies/candidates-store.ts';
 import { keepOpenHoursAhead } from '../../src/agencies/hours.ts';
-import { listCandidates } from '../../src/agencies/store.ts';
 import { systemActor } from '../../src/core/access.ts';
 import { transact } from '../../src/platform/database.ts';
 import { startTestApp } from '../support/app.ts';
@@ -18,7 +18,7 @@ test('hours are kept ahead of the time, and whoever said them is not asked again
   ok(await as('health', 'supervisor').put(path, { schedules: [night] }, { 'if-match': '"1"' }));
   const isOpen = async () => {
     const [row] = await transact(services, systemActor('router'), tx =>
-      listCandidates(tx, { service: 'medical', jurisdiction: 'XA' }, clock.now()),
+      listCandidates(it.services, tx, { service: 'medical', jurisdiction: 'XA' }, clock.now()),
     );
     return row!.is_open;
   };

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { listCandidates, listOpenAt } from '../../agencies/store.ts';
+import { listCandidates, listOpenAt } from '../../agencies/candidates-store.ts';
 import { COVERAGE_TIMES, type CoverageGap, type CoverageTime, type Service } from '../../core/codes.ts';
 import {
   type CoverageCount,
@@ -39,7 +39,7 @@ export async function takeSurvey(of: { pool: object; now(): Date }, tx: Tx, juri
   const { compiled } = await calendarsOf(of).get(tx, pack.calendar_id);
   const at = coverageTimes(compiled, now);
   const times = new Map(COVERAGE_TIMES.flatMap(time => (at[time] ? [[time, at[time]] as const] : [])));
-  const directory = await listCovering(tx, jurisdiction, times);
+  const directory = await listCovering(of, tx, jurisdiction, times);
   const languages = pack.stages.flatMap(({ names }) => Object.keys(names));
   const known = { neighbours: pack.routing.neighbours, languages, known_regions: state?.regions ?? [] };
   const dimensions = dimensionsOf(jurisdiction, directory, known, [...times.keys()]);
@@ -54,9 +54,14 @@ export async function takeSurvey(of: { pool: object; now(): Date }, tx: Tx, juri
 }
 
 /** The directory, with whether each service is open at each of the times. */
-async function listCovering(tx: Tx, jurisdiction: string, times: ReadonlyMap<CoverageTime, Date>): Promise<CoveringService[]> {
+async function listCovering(
+  of: { pool: object },
+  tx: Tx,
+  jurisdiction: string,
+  times: ReadonlyMap<CoverageTime, Date>,
+): Promise<CoveringService[]> {
   const [listed, hours] = await Promise.all([
-    listCandidates(tx, { jurisdiction }, times.get('now')!),
+    listCandidates(of, tx, { jurisdiction }, times.get('now')!),
     listOpenAt(tx, jurisdiction, [...times.values()]),
   ]);
   const nameOf = ({ agency_id, service }: { agency_id: string; service: Service }) => `${agency_id} ${service}`;

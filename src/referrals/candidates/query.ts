@@ -1,14 +1,14 @@
+import { listCandidates } from '../../agencies/candidates-store.ts';
 import { record } from '../../audit/record.ts';
-import { requireAssigned } from '../../cases/assignments.ts';
-import { findCase, findProfile, listGrants, lockCase } from '../../cases/store.ts';
+import { askAssigned, requireAssigned } from '../../cases/assignments.ts';
+import { type CaseRow, findCase, findProfile, listGrants, lockCase } from '../../cases/store.ts';
 import { type AgencyActor, authorise, type Relation } from '../../core/access.ts';
 import { behind, type Reader, type Standing, standingOf, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
-import type { Category } from '../../core/codes.ts';
 import { isNamed } from '../../core/consent.ts';
 import { Problem, raise } from '../../core/problem.ts';
 import { asSystem, type Tx, transact } from '../../platform/database.ts';
 import { decodeCursor, encodeCursor, pageLimit, toPage } from '../../platform/http/paging.ts';
-import { getCurrentRulePack } from '../../rules/store.ts';
+import { findRules, packInForce } from '../../rules/store.ts';
 import type { Services } from '../../services.ts';
 import { withheldNow } from '../coverage.ts';
 import { listDisclosures } from '../disclosure-store.ts';
@@ -31,35 +31,38 @@ export const listReferralCandidates = (
   transact(services, actor, async tx => {
     const limit = pageLimit(query);
     const after = decodeCursor(query.cursor, 3) as Standing | undefined;
-    const { case_id } = (await findReferral(tx, id)) ?? raise('not_found');
-    await lockCase(tx, case_id, 'share');
-    const referral = (await findReferral(tx, id)) ?? raise('not_found');
-    const offers = await listOffers(tx, id);
+    const now = services.now();
+    const { case_id, service, jurisdiction } = (await findReferral(tx, id)) ?? raise('not_found');
+    // All said at once, and looked at once it is clear that the caller may.
+    const [, referral = raise('not_found'), offers, assigned, found, [grants, profile, known_case, rules, providers]] =
+      await Promise.all([
+        lockCase(tx, case_id, 'share'),
+        findReferral(tx, id),
+        listOffers(tx, id),
+        askAssigned(tx, { case_id }, actor.agency_id),
+        findCase(tx, case_id),
+        asSystem(tx, 'router', tx =>
+          Promise.all([
+            listGrants(tx, { case_id }),
+            findProfile(services, tx, { case_id }),
+            findCase(tx, case_id),
+            findRules(tx, jurisdiction),
+            listCandidates(services, tx, { service, jurisdiction }, now),
+          ]),
+        ),
+      ]);
     const relations = referralRelations(actor, referral, offers);
     authorise(actor, 'referral.candidates', relations);
-    await requireAssigned(services, tx, actor, case_id);
+    await requireAssigned(services, tx, actor, case_id, assigned);
     if (referral.ended) throw new Problem('wrong_state', { members: { state: referral.status, allowed_actions: [] } });
 
-    const now = services.now();
-    const found = relations.includes('owner') ? await findCase(tx, case_id) : undefined;
-    const [grants, profile, known_case, pack] = await asSystem(tx, 'router', tx =>
-      Promise.all([
-        listGrants(tx, { case_id }),
-        findProfile(services, tx, { case_id }),
-        findCase(tx, case_id),
-        getCurrentRulePack(services, tx, referral.jurisdiction, referral.region),
-      ]),
-    );
-    const { ranked, providers, tie_key } = await rank(
-      services,
-      tx,
-      { referral, offers, grants, profile, stage: known_case!.stage, pack },
-      now,
-    );
+    const pack = await packInForce(services, tx, referral, rules);
+    const { stage } = known_case!;
+    const { ranked, tie_key } = await rank(services, tx, { referral, offers, grants, profile, stage, pack, providers }, now);
     const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
     const all = tellCandidates(ranked, providers, {
       agency_id: actor.agency_id,
-      knows: await whatIsKnown(tx, actor, referral, relations, found ? await withheldNow(tx, found, now) : []),
+      knows: await whatIsKnown(tx, actor, referral, relations, found, now),
       names: agency_id => isNamed(grants, agency_id, now),
       tie_key,
     });
@@ -85,10 +88,12 @@ async function whatIsKnown(
   actor: AgencyActor,
   referral: ReferralRow,
   relations: readonly Relation[],
-  withheld: readonly Category[],
+  found: CaseRow | undefined,
+  now: Date,
 ): Promise<Reader['knows']> {
   // An owner to which the case went over may not know all of the person.
-  if (relations.includes('owner')) return withheld.some(category => category !== 'source') ? 'profile' : 'all';
+  if (found && relations.includes('owner'))
+    return (await withheldNow(tx, found, now)).some(category => category !== 'source') ? 'profile' : 'all';
   if (!relations.includes('sender')) return 'nothing';
   const disclosures = await listDisclosures(tx, { case_id: referral.case_id }, actor.agency_id);
   return disclosures.some(({ ended_at }) => ended_at === null) ? 'profile' : 'nothing';
