@@ -51,6 +51,13 @@ export async function listCandidates(
   return keys.map((key, i) => ({ ...known.get(key)!, ...liveOf(live, i) }));
 }
 
+/** Places for which the service `s` is being asked and has not answered. */
+export const PENDING = sql`(
+  select coalesce(sum(o.places), 0)::int as pending,
+    coalesce(sum(o.places) filter (where r.urgency <> 'routine'), 0)::int as pending_urgent
+  from offers o join referrals r on r.id = o.referral_id
+  where o.agency_id = s.agency_id and o.service = s.service and o.status in ('offered', 'received', 'info_requested'))`;
+
 /** A column of what changes by itself, in order of agencies. */
 interface Live {
   agency_id: string[];
@@ -59,6 +66,7 @@ interface Live {
   assured_at: string[];
   is_open: (boolean | null)[];
   pending: number[];
+  pending_urgent: number[];
   asked: number[];
   accepted: number[];
   total: (number | null)[];
@@ -67,10 +75,14 @@ interface Live {
   freed: number[];
 }
 
-const liveOf = ({ assured_at, is_open, pending, asked, accepted, total, held_elsewhere, held, freed }: Live, i: number) => ({
+const liveOf = (
+  { assured_at, is_open, pending, pending_urgent, asked, accepted, total, held_elsewhere, held, freed }: Live,
+  i: number,
+) => ({
   assured_at: new Date(assured_at[i]!),
   is_open: is_open[i]!,
   pending: pending[i]!,
+  pending_urgent: pending_urgent[i]!,
   history: { asked: asked[i]!, accepted: accepted[i]! },
   capacity: total[i] === null ? null : { total: total[i]!, held_elsewhere: held_elsewhere[i]!, held: held[i]!, freed: freed[i]! },
 });
@@ -89,10 +101,8 @@ async function listLive(
     rows: ROWS,
     assured_at: sql`coalesce(c.assured_at, s.assured_at)`,
     is_open: sql`case when ${at}::timestamptz < s.open_hours_until then s.open_hours @> ${at}::timestamptz end`,
-    // Places for which it is asked, and has not answered.
-    pending: sql`(
-      select coalesce(sum(o.places), 0)::int from offers o
-      where o.agency_id = s.agency_id and o.service = s.service and o.status in ('offered', 'received', 'info_requested'))`,
+    pending: sql`q.pending`,
+    pending_urgent: sql`q.pending_urgent`,
     asked: sql`s.asked`,
     accepted: sql`s.accepted`,
     total: sql`c.total`,
@@ -111,6 +121,7 @@ async function listLive(
         select a.xmin, a.version from agencies a
         where a.id = s.agency_id and a.jurisdictions @> array[${jurisdiction}] offset 0) a
       left join capacities c on c.agency_id = s.agency_id and c.service = s.service
+      cross join lateral ${PENDING} q
       ${service === undefined ? sql`` : sql`where s.service = ${service}`}
       order by s.agency_id, s.service) l`.execute(tx);
   return rows[0]!;

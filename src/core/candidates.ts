@@ -36,6 +36,8 @@ export interface Reader {
 const OF_THE_STATUS: readonly ToldExclusion[] = ['protection_status', 'asylum'];
 /** With them what the directory would let anybody tell apart from them. */
 const OF_THE_PERSON: readonly ToldExclusion[] = [...OF_THE_STATUS, 'sex', 'age', 'dependants', 'other_service_area', 'route'];
+/** Where places are left, how many she needs. */
+const BY_HER_PLACES: readonly ToldExclusion[] = ['no_capacity', 'spoken_for'];
 /** Who complained, and where somebody is from whom the person is kept apart: told to nobody. */
 const TOLD_TO_NOBODY: readonly ToldExclusion[] = ['firewall', 'separated'];
 /** What ranks by the person: her languages, how many places she needs, where she is. */
@@ -121,7 +123,7 @@ function tellOne(
     kind: provider.kind,
     hidden,
     reasons: excluded_by.length > 0 ? [] : shown,
-    excluded_by: hidden ? whyHidden(excluded_by, places) : whyNot(excluded_by, reader),
+    excluded_by: hidden ? whyHidden(excluded_by, places) : whyNot(excluded_by, reader, places, sheltered),
     places,
     ...(sheltered ? {} : { available }),
   };
@@ -132,10 +134,18 @@ const sumOf = (reasons: readonly Reason[]): number => reasons.reduce((sum, { poi
 const whyHidden = (excluded_by: readonly Exclusion[], places: 'none' | 'some'): ToldExclusion[] =>
   excluded_by.length === 0 ? [] : places === 'none' ? ['no_capacity'] : ['not_told'];
 
-function whyNot(excluded_by: readonly Exclusion[], { knows }: Reader): ToldExclusion[] {
+function whyNot(
+  excluded_by: readonly Exclusion[],
+  { knows }: Reader,
+  places: 'none' | 'some',
+  sheltered: boolean,
+): ToldExclusion[] {
   const kept_back: readonly ToldExclusion[] = [
     ...TOLD_TO_NOBODY,
     ...(knows === 'all' ? [] : knows === 'profile' ? OF_THE_STATUS : OF_THE_PERSON),
+    ...(knows === 'nothing' && places === 'some' ? BY_HER_PLACES : []),
   ];
-  return [...new Set(excluded_by.map(code => (kept_back.includes(code) ? 'not_eligible' : code)))];
+  const tell = (code: Exclusion): ToldExclusion =>
+    sheltered && code === 'spoken_for' ? 'not_told' : kept_back.includes(code) ? 'not_eligible' : code;
+  return [...new Set(excluded_by.map(tell))];
 }

@@ -264,6 +264,7 @@ export const EXCLUSIONS = list(
   'protection_status',
   'asylum',
   'no_capacity',
+  'spoken_for',
   'route',
   'firewall',
   'excluded',

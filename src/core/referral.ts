@@ -238,6 +238,9 @@ export const isTaken = (offer: { status: OfferStatus }): boolean => (TAKEN as re
 /** Live, and nobody has said yes to it. */
 export const isAwaitingAnswer = (offer: { status: OfferStatus }): boolean => isLive(offer) && !isTaken(offer);
 
+/** The same, but for whoever put it on a waiting list: the agency is being asked for places. */
+export const isBeingAsked = (offer: { status: OfferStatus }): boolean => isAwaitingAnswer(offer) && offer.status !== 'waitlisted';
+
 /** Furthest last; a referral stands where its furthest live offer stands. */
 const FURTHEST: readonly ReferralStatus[] = ['waitlisted', 'offered', 'received', 'info_requested', 'accepted', 'in_progress'];
 

@@ -1,5 +1,15 @@
 import { hash } from 'node:crypto';
-import type { AgencyKind, EXCLUSIONS, OfferStatus, OperatingMode, ProtectionStatus, Service, Sex, SOFT_RULES } from './codes.ts';
+import type {
+  AgencyKind,
+  EXCLUSIONS,
+  OfferStatus,
+  OperatingMode,
+  ProtectionStatus,
+  Service,
+  Sex,
+  SOFT_RULES,
+  Urgency,
+} from './codes.ts';
 import { STATUS_ONLY_BY_NAME } from './consent.ts';
 import { durationMs } from './reckoning.ts';
 import { type Firewall, isWalledOff, type LegalFacts, lawLets, routesFor, type ServiceRoute } from './routes.ts';
@@ -90,6 +100,8 @@ export interface CandidateService {
   capacity: { total: number; held: number; held_elsewhere: number; freed: number } | null;
   /** Places for which it is being asked and has not answered. */
   pending: number;
+  /** Those of them that are not for routine referrals. */
+  pending_urgent: number;
   /** How often it was asked lately, and how often it said yes. */
   history: { asked: number; accepted: number };
 }
@@ -184,7 +196,9 @@ function exclusions(need: RoutingNeed, service: CandidateService, earlier: reado
   if (need.dependants > 0 && !service.accepts_dependants) out.push('dependants');
   if (!takesStatus(service, need.service, need.protection_status)) out.push('protection_status');
   if (endangersAsylum(service.kind, need.protection_status)) out.push('asylum');
+  const free = placesFree(service, need.urgency);
   if (!hasPlaces(service, 1 + need.dependants)) out.push('no_capacity');
+  else if (free !== null && free < 1 + need.dependants) out.push('spoken_for');
   if (need.excluded_agencies.includes(service.agency_id)) out.push('excluded');
   if (need.conflicts.has(service.agency_id)) out.push('conflict_of_interest');
   if (need.apart_from.has(service.agency_id)) out.push('separated');
@@ -316,25 +330,17 @@ export const takesStatus = ({ kind, protection_statuses }: OfferedService, asked
 export const hasPlaces = ({ capacity }: OfferedService, places: number): boolean =>
   capacity === null || placesLeft(capacity) >= places;
 
+/**
+ * The places left for which nobody at least as urgent is being asked: so each is asked for once at a time, and whoever has waited
+ * longest is asked for first. An emergency waits for no answer to somebody else. Null: it keeps no count.
+ */
+export const placesFree = (
+  { capacity, pending, pending_urgent }: Pick<CandidateService, 'capacity' | 'pending' | 'pending_urgent'>,
+  urgency: Urgency,
+): number | null => capacity && placesLeft(capacity) - { emergency: 0, urgent: pending_urgent, routine: pending }[urgency];
+
 export const placesLeft = (capacity: { total: number; held: number; held_elsewhere: number }): number =>
   capacity.total - capacity.held - capacity.held_elsewhere;
-
-/**
- * Why an agency is never asked for this person, also when somebody names it; undefined: it may be.
- * Everything else that excludes is the router's care, and a human may know better.
- */
-export const neverAsked = (
-  need: RoutingNeed,
-  { agency_id, kind }: Pick<CandidateService, 'agency_id' | 'kind'>,
-  { firewalls }: Pick<RoutingRules, 'firewalls'>,
-): Exclusion | undefined =>
-  endangersAsylum(kind, need.protection_status)
-    ? 'asylum'
-    : isWalledOff(firewalls, need.service, kind, need)
-      ? 'firewall'
-      : need.apart_from.has(agency_id)
-        ? 'separated'
-        : undefined;
 
 /** Contact with a country of origin while asylum applies, or may: refused whatever the ground, also to an agency named by hand. */
 export const endangersAsylum = (kind: AgencyKind, status: ProtectionStatus): boolean =>

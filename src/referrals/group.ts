@@ -6,7 +6,7 @@ import type { CaseRow } from '../cases/store.ts';
 import { groupRelations } from '../cases/view.ts';
 import { type AgencyActor, authorise } from '../core/access.ts';
 import { Problem, type ProblemExtras, raise } from '../core/problem.ts';
-import { placesLeft } from '../core/routing.ts';
+import { placesFree } from '../core/routing.ts';
 import { askTogether } from '../core/together.ts';
 import type { Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
@@ -40,7 +40,9 @@ export const referGroup = (services: Services, actor: AgencyActor, group_id: str
     if (prepared.length === 0) throw whyNobody(refused);
     const { first, parted } = plan(prepared, body);
     const items: Item[] = [];
-    for (const { found, ready } of prepared) {
+    for (const { found, ready } of prepared.toSorted((a, b) => Number(first.has(b.found.id)) - Number(first.has(a.found.id)))) {
+      // Whoever is alone is asked for where places are left by those who go together, and by the others before.
+      ready.locked.providers = undefined;
       const made = await beginReferral(services, tx, actor, ready, now, ready.named ?? first.get(found.id));
       items.push({ case_id: found.id, referral_id: made.id });
     }
@@ -116,12 +118,15 @@ function whyNobody(refused: readonly Refused[]): Problem {
 /** Where each is asked for first, and who of a family has to be asked for apart from it. */
 function plan(
   prepared: readonly Member[],
-  { routing, together }: GroupReferralBody,
+  { routing, together, urgency }: GroupReferralBody,
 ): { first: Map<string, CandidateRow>; parted: Member[] } {
   if (routing === 'direct') return { first: new Map(), parted: [] };
   const providers = new Map(prepared.flatMap(({ ready }) => ready.providers.map(provider => [provider.agency_id, provider])));
   const places_left = new Map(
-    [...providers.values()].flatMap(({ agency_id, capacity }) => (capacity ? [[agency_id, placesLeft(capacity)]] : [])),
+    [...providers.values()].flatMap(provider => {
+      const free = placesFree(provider, urgency);
+      return free === null ? [] : [[provider.agency_id, free]];
+    }),
   );
   const members = prepared.map(({ found, ready }) => ({
     id: found.id,

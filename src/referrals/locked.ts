@@ -52,7 +52,7 @@ export interface LockedReferral {
   separate_from?: readonly string[];
   /** What the agency that acts has for this service, locked, where the act may take of it. */
   capacity?: CapacityRow;
-  /** Agencies to which this act gave places back: who waits for one is looked at again when the act ends. */
+  /** Agencies which this act gave places back, or asks for some no longer: who waits for one is looked at again when it ends. */
   freed: Set<string>;
 }
 

@@ -201,7 +201,7 @@ const consentMissing = (categories: readonly Category[], lawful_grounds: readonl
 
 /** Exclusions for which somebody else may be asked now or later; whoever is barred for another reason never will be. */
 const barred = (excluded_by: readonly string[]): boolean =>
-  excluded_by.some(reason => reason !== 'no_consent' && reason !== 'no_capacity');
+  excluded_by.some(reason => reason !== 'no_consent' && reason !== 'no_capacity' && reason !== 'spoken_for');
 
 /**
  * What is missing for the provider for which least is missing; undefined where nothing is. With no provider at all, what the

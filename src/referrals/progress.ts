@@ -4,7 +4,7 @@ import { settleAuthorities } from '../cases/clocks.ts';
 import { findCase } from '../cases/store.ts';
 import { type Actor, systemActor } from '../core/access.ts';
 import { coveredCategories } from '../core/consent.ts';
-import { type Decision, decide, isLive, isTaken, type Step } from '../core/referral.ts';
+import { type Decision, decide, isBeingAsked, isLive, isTaken, type Step } from '../core/referral.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
@@ -154,6 +154,7 @@ async function saveStep(
 ): Promise<Notice[]> {
   const offer = findOffer(locked, step);
   const was_taken = isTaken(offer);
+  const was_asked = isBeingAsked(offer);
   const ends = !isLive({ status: step.to });
   const takes = isTaken({ status: step.to }) && !was_taken;
   saveOfferStatus(tx, offer, step.to, {
@@ -170,6 +171,8 @@ async function saveStep(
   if (!ends) endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
   // Whoever has arrived is not missing.
   if (step.to === 'in_progress') endReferralTimers(tx, locked.timers, now, { meet: ['missing_person_check'] });
+  // Somebody else may be asked for the places now.
+  if (was_asked && !takes && !isBeingAsked({ status: step.to })) locked.freed.add(offer.agency_id);
   const gives_up = was_taken && !isTaken({ status: step.to });
   const notices = gives_up ? await release(tx, locked, offer, now) : [];
   if (offer.service === 'identification' && (takes || gives_up)) await settleAuthorities(tx, locked, offer.case_id, now);

@@ -24,7 +24,7 @@ import { isSuspected, listCompanions } from './companions-store.ts';
 import { goesOnByItself, isStillGiven, type LockedReferral, loadLocked } from './locked.ts';
 import { noticeOf } from './notices.ts';
 import { cancelNeedless, finish, ROUTER, referralTimerContext, requestIdOf, subjectOf, timerContext } from './progress.ts';
-import { findRoutingFacts, listRoutingDue, markHelped } from './routing-store.ts';
+import { findRoutingFacts, markHelped, takeRoutingDue } from './routing-store.ts';
 import { type Sealed, sealedPlace } from './sealed.ts';
 import { insertOffer, type OfferRow, saveRoutingDue } from './store.ts';
 
@@ -289,14 +289,17 @@ export async function makeOffer(
 
 /**
  * Tries again the unplaced referrals that a change of capacity, service or consent could help; emergencies and those who have
- * waited longest first.
+ * waited longest first, each place for one at a time.
  * @returns whether there may be more
  */
 export async function routeUnplaced(services: Services): Promise<boolean> {
-  const batch = 20;
+  // Few, for one who is asked for the last free place ends what the others wait for.
+  const batch = 5;
   const router = systemActor('router');
   const requests = await transact(services, router, tx => markHelped(tx, services.now(), REQUESTS));
-  const due = await transact(services, router, tx => listRoutingDue(tx, services.now(), batch));
+  const againAfter = (now: Date) => new Date(now.getTime() + ROUTE_AGAIN_MS);
+  const asked_at = services.now();
+  const due = await transact(services, router, tx => takeRoutingDue(tx, asked_at, againAfter(asked_at), batch));
   for (const { id, case_id } of due) {
     const routed = transact(services, router, async tx => {
       const now = services.now();
@@ -304,9 +307,9 @@ export async function routeUnplaced(services: Services): Promise<boolean> {
       const locked = await loadLocked(services, tx, id);
       const { referral, offers } = locked;
       const waits = !referral.ended && offers.filter(isLive).every(isWaiting) && isRouted(locked);
-      const again_at = new Date(now.getTime() + ROUTE_AGAIN_MS);
       if (!waits) saveRoutingDue(tx, id, null);
-      else if (await askNext(services, tx, router, locked, now, { quietly: true, again_at })) finish(tx, locked, now);
+      else if (await askNext(services, tx, router, locked, now, { quietly: true, again_at: againAfter(now) }))
+        finish(tx, locked, now);
     });
     await routed.catch(async error => {
       // One that fails must not hold up the others: it comes again behind them.

@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+import { PENDING } from '../agencies/candidates-store.ts';
 import type { RoutingNeed } from '../core/routing.ts';
 import type { Tx } from '../platform/database.ts';
 import { WAITING } from './store.ts';
@@ -51,14 +52,33 @@ export async function markHelped(tx: Tx, now: Date, limit: number): Promise<numb
   return rows[0]!.taken;
 }
 
-/** Those that wait and are due, in order of urgency and waiting. */
-export const listRoutingDue = (tx: Tx, now: Date, limit: number) =>
-  tx
-    .selectFrom('referrals')
-    .select(['id', 'case_id'])
-    .where('router_due_at', '<=', now)
-    .orderBy(sql`case urgency when 'emergency' then 0 when 'urgent' then 1 else 2 end`)
-    .orderBy('created_at')
-    .orderBy('id')
-    .limit(limit)
-    .execute();
+/**
+ * Those that wait and are due, in order of urgency and waiting. Where no place is free for anybody who asks as they do, all of them
+ * are put off at once: hundreds may wait for the one place that comes free.
+ * @param later until when they are put off
+ */
+export async function takeRoutingDue(tx: Tx, now: Date, later: Date, limit: number): Promise<{ id: string; case_id: string }[]> {
+  const { rows } = await sql<{ id: string; case_id: string }>`
+    with due as materialized (
+      select id, case_id, jurisdiction, service, urgency, created_at,
+        exists (select from referrals f where f.follows_referral_id = r.id and f.ended is null) as is_followed
+      from referrals r where router_due_at <= ${now}),
+    asked as (select distinct jurisdiction, service, urgency from due),
+    full_up as materialized (
+      select k.* from asked k where not exists (
+        select from services s
+        join agencies a on a.id = s.agency_id and a.jurisdictions @> array[k.jurisdiction]
+        left join capacities c on c.agency_id = s.agency_id and c.service = s.service
+        cross join lateral ${PENDING} q
+        where s.service = k.service and (c.total is null or c.total - c.held - c.held_elsewhere
+          > case k.urgency when 'emergency' then 0 when 'urgent' then q.pending_urgent else q.pending end))),
+    hopeless as materialized (
+      select due.id from due join full_up using (jurisdiction, service, urgency) where not due.is_followed),
+    put_off as (
+      update referrals set router_due_at = ${later} where id in (
+        select id from referrals where id in (select id from hopeless) for no key update skip locked))
+    select id, case_id from due where id not in (select id from hopeless)
+    order by case urgency when 'emergency' then 0 when 'urgent' then 1 else 2 end, created_at, id
+    limit ${limit}`.execute(tx);
+  return rows;
+}

@@ -289,7 +289,8 @@ t.test('stories of finding a place', async t => {
     await setPlaces('shelter_a', 1);
     await setPlaces('shelter_b', 0);
     const one = await begin({ referral: { urgency: 'urgent' } });
-    const two = await begin({ referral: { urgency: 'urgent' } });
+    const named = { urgency: 'urgent', routing: 'direct', recipient_agency_id: agencies.shelter_a.id };
+    const two = await begin({ referral: named });
     t.equal(await one.act('shelter_a', 'accept'), 'accepted');
     t.equal(await two.refused('shelter_a', 'accept'), '409 no_capacity');
     const three = await begin({ referral: { urgency: 'urgent' } });

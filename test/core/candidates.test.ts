@@ -73,11 +73,19 @@ t.test('of a hidden place only whether it could be asked', async t => {
 });
 
 t.test('what speaks against an agency because of the person', async t => {
-  const all: Exclusion[] = ['closed', 'sex', 'age', 'dependants', 'protection_status', 'asylum', 'no_capacity'];
-  const told = (knows: Reader['knows']) => tellOne(candidate('agy_1', all), provider(), reader({ knows })).excluded_by;
+  const all: Exclusion[] = ['closed', 'sex', 'age', 'dependants', 'protection_status', 'asylum', 'no_capacity', 'spoken_for'];
+  const told = (knows: Reader['knows'], more: Partial<CandidateService> = {}) =>
+    tellOne(candidate('agy_1', all), provider(more), reader({ knows, names: () => true })).excluded_by;
   t.strictSame(told('all'), all);
-  t.strictSame(told('profile'), ['closed', 'sex', 'age', 'dependants', 'not_eligible', 'no_capacity']);
-  t.strictSame(told('nothing'), ['closed', 'not_eligible', 'no_capacity']);
+  t.strictSame(told('profile'), ['closed', 'sex', 'age', 'dependants', 'not_eligible', 'no_capacity', 'spoken_for']);
+  t.strictSame(told('nothing'), ['closed', 'not_eligible'], 'where places are left, not how many she needs');
+  const full = { capacity: { total: 4, held: 4, held_elsewhere: 0, freed: 1 } };
+  t.strictSame(told('nothing', full), ['closed', 'not_eligible', 'no_capacity', 'spoken_for']);
+  t.strictSame(
+    told('all', { location_protected: true }).slice(-2),
+    ['no_capacity', 'not_told'],
+    'nor how much a shelter is asked',
+  );
   for (const knows of ['all', 'profile', 'nothing'] as const) {
     for (const secret of ['firewall', 'separated'] as const) {
       const { excluded_by } = tellOne(candidate('agy_1', [secret]), provider(), reader({ knows }));

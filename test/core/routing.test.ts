@@ -49,6 +49,10 @@ t.test('each exclusion alone', async t => {
     ['no_capacity', 'full with others', {}, places(4, 1, 3)],
     ['no_capacity', 'over capacity', {}, places(4, 5)],
     ['no_capacity', 'one place for two', { dependants: 1 }, places(4, 3)],
+    ['spoken_for', 'each place is asked for', { urgency: 'routine' }, { pending: 4 }],
+    ['spoken_for', 'one place for two', { urgency: 'routine', dependants: 1 }, { pending: 3 }],
+    ['spoken_for', 'by others as urgent', { urgency: 'urgent' }, { pending: 5, pending_urgent: 4 }],
+    ['no_capacity', 'full, and asked all the same', {}, { ...places(4, 4), pending: 1 }],
     ['excluded', 'by the sender', { excluded_agencies: ['agy_1'] }, {}],
     ['not_competent', 'no authority decides', { service: 'identification' }, { service: 'identification' }],
     ['own_referral', 'the sender itself', { sender_agency_id: 'agy_1' }, {}],
@@ -58,6 +62,18 @@ t.test('each exclusion alone', async t => {
   ];
   for (const [exclusion, said, n, s] of rows)
     t.strictSame(exclusionsOf(need(n), service(s)), [exclusion], `${exclusion}: ${said}`);
+
+  const asked: [string, Partial<RoutingNeed>, Partial<CandidateService>][] = [
+    ['by one fewer than there are places', { urgency: 'routine' }, { pending: 3 }],
+    ['by those who are less urgent', { urgency: 'urgent' }, { pending: 9, pending_urgent: 3 }],
+    [
+      'an emergency waits for nobody',
+      { urgency: 'emergency', unreachable_agencies: new Set() },
+      { pending: 9, pending_urgent: 9 },
+    ],
+    ['where no places are counted', { urgency: 'routine' }, { capacity: null, pending: 9 }],
+  ];
+  for (const [said, n, s] of asked) t.strictSame(exclusionsOf(need(n), service(s)), [], `not spoken for: ${said}`);
   t.strictSame(
     exclusionsOf(need(), service(), [], () => false),
     ['no_consent'],
@@ -260,6 +276,7 @@ t.test('the same input gives the same order, however it is handed in', async () 
     specialities: fc.subarray(['trauma', 'children']),
     assured_at: fc.constantFrom(AT, new Date(0)),
     pending: fc.nat(9),
+    pending_urgent: fc.nat(9),
     history: fc.record({ asked: fc.nat(9), accepted: fc.nat(9) }),
     capacity: fc.option(
       fc.record({ total: fc.nat(3), held: fc.nat(3), held_elsewhere: fc.nat(1), freed: fc.constantFrom(1, 2) }),

@@ -264,19 +264,22 @@ t.test('more who wait than are looked at in one go', async t => {
   }
   await drain(services);
   await setTotal(1);
-  await drain(services);
-  const asked = await lookAsOwner<{ referral_id: string }>(
-    services,
-    'select referral_id from offers where referral_id = any ($1) order by id',
-    [ids],
-  );
-  t.equal(asked.length, 45);
-  t.equal(asked[0]!.referral_id, ids[44], 'an emergency first');
-  t.strictSame(
-    asked.slice(1).map(({ referral_id }) => referral_id),
-    ids.slice(0, 44),
-    'then whoever has waited longest',
-  );
+  const in_order = [ids[44]!, ...ids.slice(0, 44)];
+  for (const [i, id] of in_order.slice(0, 24).entries()) {
+    await drain(services);
+    const asked = await lookAsOwner<{ referral_id: string; ended: boolean }>(
+      services,
+      'select referral_id, ended_at is not null as ended from offers where referral_id = any ($1) order by offered_at, id',
+      [ids],
+    );
+    t.strictSame(
+      asked.filter(({ ended }) => !ended).map(({ referral_id }) => in_order.indexOf(referral_id)),
+      [i],
+      'asked for one at a time: an emergency first, then whoever has waited longest',
+    );
+    clock.advance(1_000);
+    ok(await as('shelter_a').post(`/v1/referrals/${id}/decline`, { reason_code: 'unsafe' }));
+  }
 });
 
 t.test('an agency suspended between ranking and offer', async t => {

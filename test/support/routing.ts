@@ -54,6 +54,7 @@ export const service = (more: Partial<CandidateService> = {}): CandidateService 
   assured_at: AT,
   capacity: { total: 4, held: 0, held_elsewhere: 0, freed: 1 },
   pending: 0,
+  pending_urgent: 0,
   history: { asked: 0, accepted: 0 },
   ...more,
 });
