@@ -5,7 +5,7 @@ import { isTied } from './ties.ts';
 
 /**
  * Which experts of a roster can take something, best first. Pure and deterministic: what is asked for excludes, what speaks for
- * somebody gives points with a reason, and ties fall by a hash. Nobody is told why an expert is not among them.
+ * somebody gives points with a reason, and who rank alike come in the order of a keyed hash. Nobody is told why an expert is not among them.
  */
 
 export interface SpokenLanguage {
@@ -147,19 +147,20 @@ const LEVELS: Readonly<Record<LanguageLevel, { points: number; text: string }>> 
   working: { points: 15, text: 'has a working knowledge of the language' },
 };
 
-/** Those of `experts` who can take it, best first. Numbers are illustrative: what matters more counts for more. */
-export const matchExperts = (experts: readonly Expert[], wanted: Wanted): ExpertMatch[] =>
+/**
+ * Those of `experts` who can take it, best first. Numbers are illustrative: what matters more counts for more.
+ * @param tie_key of whoever rank alike, another with another key is first: nobody can reckon the order without it
+ */
+export const matchExperts = (experts: readonly Expert[], wanted: Wanted, tie_key: string): ExpertMatch[] =>
   experts
     .filter(expert => canTake(expert, wanted))
     .map(expert => {
       const reasons = reasonsFor(expert, wanted);
-      return { expert, score: reasons.reduce((sum, { points }) => sum + points, 0), reasons };
+      const score = reasons.reduce((sum, { points }) => sum + points, 0);
+      return { expert, score, reasons, place: hash('sha256', `${tie_key}\n${expert.id}`, 'hex') };
     })
-    .sort((a, b) => b.score - a.score || (tieBreak(a.expert, wanted) < tieBreak(b.expert, wanted) ? -1 : 1));
-
-/** Another order for another time, so that nobody on the roster is always first. */
-const tieBreak = ({ id }: Expert, { skill, from }: Wanted): string =>
-  hash('sha256', `${skill}\n${from.toISOString()}\n${id}`, 'hex');
+    .sort((a, b) => b.score - a.score || (a.place < b.place ? -1 : 1))
+    .map(({ place: _, ...match }) => match);
 
 function reasonsFor(expert: Expert, wanted: Wanted): ExpertReason[] {
   const reasons: ExpertReason[] = [];

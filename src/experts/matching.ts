@@ -29,12 +29,10 @@ export const matchExperts = (services: Services, actor: AgencyActor, body: Match
       against: hashesIn(await againstOf(services, tx, body)),
     };
     const experts = await asSystem(tx, 'matcher', tx => listRoster(tx, { skill, jurisdiction }));
-    return {
-      data: rank(
-        experts.map(row => expertOf(services, row)),
-        wanted,
-      ).map(viewMatch),
-    };
+    // Another order for another time, so that nobody on the roster is always first.
+    const tie_key = services.vault.subjectIndex(`experts ${skill} ${span.from.toISOString()}`).toString('hex');
+    const known = experts.map(row => expertOf(services, row));
+    return { data: rank(known, wanted, tie_key).map(viewMatch) };
   });
 
 const viewMatch = ({ expert, score, reasons }: ReturnType<typeof rank>[number]): Match => {

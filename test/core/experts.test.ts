@@ -95,7 +95,7 @@ t.test('who knows the language better, is certified and near comes first', async
     certifications: [{ expires_on: '2026-11-24' }],
   });
   const late = expert({ id: 'xpt_3', certifications: [{ expires_on: '2026-11-23' }], pending: 1 });
-  const matches = matchExperts([late, expert(), better], wanted({ languages: ['ku'], modes: ['spoken'] }));
+  const matches = matchExperts([late, expert(), better], wanted({ languages: ['ku'], modes: ['spoken'] }), 'key');
   t.strictSame(
     matches.map(match => match.expert.id),
     ['xpt_2', 'xpt_1', 'xpt_3'],
@@ -111,10 +111,16 @@ t.test('the order does not hang on the order in which they were found', async ()
       const experts = numbers.map(n => expert({ id: `xpt_${n}`, pending: n % 3 }));
       const by = turn % experts.length;
       const turned = [...experts.slice(by), ...experts.slice(0, by)];
-      const told = (of: Expert[]) => matchExperts(of, wanted()).map(match => match.expert.id);
+      const told = (of: Expert[]) => matchExperts(of, wanted(), 'key').map(match => match.expert.id);
       return told(experts).join() === told(turned).join();
     }),
   );
+});
+
+t.test('who of those that rank alike comes first hangs on the key, and nobody always does', async t => {
+  const experts = [1, 2, 3, 4].map(n => expert({ id: `xpt_${n}` }));
+  const firsts = Array.from({ length: 200 }, (_, n) => matchExperts(experts, wanted(), `key ${n}`)[0]!.expert.id);
+  for (const { id } of experts) t.ok(firsts.filter(first => first === id).length > 20, id);
 });
 
 t.test('nobody who is tied is ever matched, whatever speaks for them', async () => {
@@ -127,7 +133,7 @@ t.test('nobody who is tied is ever matched, whatever speaks for them', async () 
   fc.assert(
     fc.property(fc.array(person, { maxLength: 3 }), fc.array(person, { maxLength: 3 }), (declared, against) => {
       const ties = declared.flatMap(compositesOf);
-      const found = matchExperts([expert({ ties })], wanted({ against: against.flatMap(compositesOf) }));
+      const found = matchExperts([expert({ ties })], wanted({ against: against.flatMap(compositesOf) }), 'key');
       const same = declared.some(one =>
         against.some(
           other =>
