@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { EXPERT_RULES, ExpertMode, LanguageLevel, LanguageMode, Sex, Skill } from './codes.ts';
+import type { EXPERT_RULES, ExpertMode, LanguageLevel, LanguageMode, OperatingMode, Sex, Skill } from './codes.ts';
 import { openSpans, type Schedule } from './opening.ts';
 import { isTied } from './ties.ts';
 
@@ -25,6 +25,8 @@ export interface Expert {
   /** The agency that keeps the expert on its roster. */
   agency_id: string;
   agency_status: 'active' | 'suspended';
+  /** How that agency works now. */
+  operating_mode: OperatingMode;
   status: 'active' | 'suspended';
   skills: readonly Skill[];
   languages: readonly SpokenLanguage[];
@@ -102,11 +104,18 @@ export function speaks(known: SpokenLanguage, wanted: string, modes: readonly La
   return modes.every(mode => known.modes.includes(mode) && (mode !== 'written' || one.script === other.script));
 }
 
+/** Whether the expert, and the agency that keeps it, takes on anything new. */
+export const takesRequests = ({
+  status,
+  agency_status,
+  operating_mode,
+}: Pick<Expert, 'status' | 'agency_status' | 'operating_mode'>): boolean =>
+  status === 'active' && agency_status === 'active' && operating_mode !== 'closed';
+
 /** Whether nothing that is asked for, and nothing that is known of the expert, stands against it. */
 export function canTake(expert: Expert, wanted: Wanted): boolean {
   return (
-    expert.status === 'active' &&
-    expert.agency_status === 'active' &&
+    takesRequests(expert) &&
     expert.skills.includes(wanted.skill) &&
     wanted.languages.every(tag => expert.languages.some(known => speaks(known, tag, wanted.modes))) &&
     (wanted.sex === undefined || expert.sex === wanted.sex) &&

@@ -3,9 +3,11 @@ import { requireAssigned } from '../cases/assignments.ts';
 import { type CaseRow, lockVisibleCase } from '../cases/store.ts';
 import { caseRelations } from '../cases/view.ts';
 import { type Action, type AgencyActor, authorise } from '../core/access.ts';
+import { type Crisis, modeUnder } from '../core/crisis.ts';
 import { type Expert, isLanguageTag, matchExperts as rank, type Wanted } from '../core/experts.ts';
 import { type Fault, Problem } from '../core/problem.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
+import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import type { Against } from './details.ts';
 import type { Match, MatchBody } from './schema.ts';
@@ -31,7 +33,8 @@ export const matchExperts = (services: Services, actor: AgencyActor, body: Match
     const experts = await asSystem(tx, 'matcher', tx => listRoster(tx, { skill, jurisdiction }));
     // Another order for another time, so that nobody on the roster is always first.
     const tie_key = services.vault.subjectIndex(`experts ${skill} ${span.from.toISOString()}`).toString('hex');
-    const known = experts.map(row => expertOf(services, row));
+    const { crisis } = await getCurrentRulePack(services, tx, jurisdiction, region);
+    const known = experts.map(row => expertOf(services, row, crisis));
     return { data: rank(known, wanted, tie_key).map(viewMatch) };
   });
 
@@ -71,11 +74,16 @@ export async function againstOf(
   return case_id === undefined ? named : [...named, ...(await personOf(services, tx, case_id))];
 }
 
-/** An expert as the rules see it. */
-export const expertOf = ({ vault }: Services, { open, ties, ...row }: RosterRow & { ties: Buffer }): Expert => {
+/** An expert as the rules see it, while this crisis lasts. */
+export const expertOf = (
+  { vault }: Services,
+  { open, ties, agency_kind, ...row }: RosterRow,
+  crisis: Crisis | undefined,
+): Expert => {
   const spans = open.map(({ from, to, status }) => ({ from: new Date(from), to: new Date(to), status }));
   return {
     ...row,
+    operating_mode: modeUnder(row.operating_mode, agency_kind, crisis),
     unavailable: row.unavailable.map(({ from, to }) => ({ from: new Date(from), to: new Date(to) })),
     held: spans.filter(({ status }) => status === 'confirmed'),
     pending: spans.filter(({ status }) => status === 'requested').length,

@@ -4,10 +4,11 @@ import { requireAssigned } from '../cases/assignments.ts';
 import { type AgencyActor, authorise, expectVersion, type Relation } from '../core/access.ts';
 import type { DECLINE_REASONS, EXPERT_CANCEL_REASONS } from '../core/codes.ts';
 import { allowedExpertActions, decideExpert, type ExpertAction } from '../core/expert-request.ts';
-import { canTake, overlaps } from '../core/experts.ts';
+import { canTake, overlaps, takesRequests } from '../core/experts.ts';
 import { Problem, raise } from '../core/problem.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
+import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { sealDetails } from './details.ts';
 import { againstOf, expertOf, requireCase, requireTags, requireTime } from './matching.ts';
@@ -19,7 +20,6 @@ import { sidesOf } from './sides.ts';
 import {
   type ExpertRequestRow,
   findDetails,
-  findExpert,
   findOnRoster,
   findRequest,
   insertRequest,
@@ -48,10 +48,11 @@ export const makeExpertRequest = (services: Services, actor: AgencyActor, body: 
     const region = body.region ?? kase?.region ?? null;
     const against = await againstOf(services, tx, body);
     const agency_ids = await sidesOf(tx, actor.agency_id, case_id ?? null);
+    const { crisis } = await getCurrentRulePack(services, tx, jurisdiction, region);
     const expert = await asSystem(tx, 'matcher', async tx => {
       await lockExpert(tx, expert_id, 'share');
       const found = (await findOnRoster(tx, expert_id)) ?? raise('not_found');
-      return expertOf(services, found);
+      return expertOf(services, found, crisis);
     });
     const languages = language === null ? [] : [language];
     const wanted = { ...span, skill, languages, modes: [], jurisdiction, region, remote_ok: mode !== 'in_person', mode };
@@ -90,15 +91,17 @@ const NO_JURISDICTION = { errors: [{ pointer: '/jurisdiction', detail: 'is missi
 /**
  * The expert will come: the time is theirs from now on.
  * @throws Problem `not_found`, `forbidden`, `precondition_failed`, `wrong_state`, `not_available` where the time is taken or over by
- *   now, or the expert must not be the one
+ *   now, the expert or its agency takes nothing on any more, or the expert must not be the one
  */
 export const confirmExpertRequest = (services: Services, actor: AgencyActor, id: string) =>
   answer(services, actor, id, 'confirm', null, (tx, request, now) =>
     asSystem(tx, 'matcher', async tx => {
-      const expert = (await findExpert(tx, request.expert_id))!;
+      const expert = (await findOnRoster(tx, request.expert_id))!;
+      const { crisis } = await getCurrentRulePack(services, tx, request.jurisdiction, request.region);
+      const is_taking = takesRequests(expertOf(services, expert, crisis));
       const open = await lockOpenRequests(tx, request.expert_id);
       const is_taken = open.some(other => other.id !== id && other.status === 'confirmed' && overlaps(other, request));
-      if (is_taken || expert.status !== 'active' || request.to <= now || (await mustNotMeet(services, tx, expert, request)))
+      if (is_taken || !is_taking || request.to <= now || (await mustNotMeet(services, tx, expert, request)))
         throw new Problem('not_available');
     }),
   );

@@ -1,5 +1,5 @@
 import { type Insertable, type Selectable, sql, type Updateable } from 'kysely';
-import type { ExpertRequestStatus, Skill } from '../core/codes.ts';
+import type { AgencyKind, ExpertRequestStatus, OperatingMode, Skill } from '../core/codes.ts';
 import { post, type Tx } from '../platform/database.ts';
 import type { ExpertContactTable, ExpertRequestDetailTable, ExpertRequestTable, ExpertTable } from '../platform/tables.ts';
 
@@ -67,6 +67,8 @@ export async function putContact(tx: Tx, contact: Insertable<ExpertContactTable>
 /** An expert with what the agency that keeps it is, and with the requests that are open. */
 export type RosterRow = ExpertRow & {
   agency_status: 'active' | 'suspended';
+  agency_kind: AgencyKind;
+  operating_mode: OperatingMode;
   open: { from: string; to: string; status: ExpertRequestStatus }[];
 };
 
@@ -75,7 +77,7 @@ const roster = (tx: Tx) =>
     .selectFrom('experts as x')
     .innerJoin('agencies as a', 'a.id', 'x.agency_id')
     .selectAll('x')
-    .select('a.status as agency_status')
+    .select(['a.status as agency_status', 'a.kind as agency_kind', 'a.operating_mode'])
     .select(
       sql<RosterRow['open']>`coalesce((
         select jsonb_agg(jsonb_build_object('from', r."from", 'to', r."to", 'status', r.status)) from expert_requests r

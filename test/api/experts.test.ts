@@ -8,6 +8,7 @@ import { CONTACT, expertBody, experts } from '../support/experts.ts';
 import { eventsOf } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, ok } from '../support/night.ts';
+import { shipped } from '../support/rule-packs.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 import { demoActors } from '../support/webhooks.ts';
 
@@ -361,6 +362,42 @@ t.test('what is confirmed is looked at again', async t => {
   t.match(await answer(keeper, soon, 'confirm'), refused, 'it is over');
   ok(await keeper.patch(`/v1/experts/${other.id}`, { status: 'suspended' }, { 'if-match': '*' }));
   t.match(await answer(keeper, later, 'confirm'), refused, 'the expert was suspended');
+});
+
+t.test('an agency that is closed or suspended is asked for nobody, and promises nobody', async t => {
+  const { enter, request, answer, keeper, requester, match, agencies, requestBody, as } = await start(t);
+  const expert = await enter();
+  const path = `/v1/agencies/${agencies.civil_society.id}`;
+  const set = async (who: Client, change: object) => ok(await who.patch(path, change, { 'if-match': '*' }));
+  const refused = { status: 409, body: { code: 'not_available' } };
+  const ask = () => requester.post('/v1/expert-requests', requestBody(expert.id));
+
+  const made = await request(expert.id);
+  await set(keeper, { operating_mode: 'closed' });
+  t.strictSame(await match(), []);
+  t.match(await ask(), refused);
+  t.match(await answer(keeper, made, 'confirm'), refused);
+  await set(keeper, { operating_mode: 'reduced' });
+  t.strictSame(await match(), [expert.id]);
+  t.match(await answer(keeper, made, 'confirm'), { status: 200 });
+
+  await set(as('committee', 'nobody'), { status: 'suspended' });
+  t.strictSame(await match(), []);
+  t.match(await ask(), refused);
+});
+
+t.test('a crisis that closes agencies closes their rosters', async t => {
+  const { enter, match, as } = await start(t);
+  const expert = await enter();
+  const pack = shipped('XA');
+  const plan = { ...pack.crisis_plans[0]!, operating_modes: [{ agency_kinds: ['civil_society'], mode: 'closed' }] };
+  const rules = { ...pack, crisis_plans: [plan] };
+  ok(await as('committee', 'nobody').put('/v1/jurisdictions/XA/rule-pack', rules, { 'if-match': '*' }));
+  t.strictSame(await match(), [expert.id]);
+  const crisis = { kind: plan.kind, phase: 'response', regions: ['XA-1'], reason: 'shelling' };
+  ok(await as('committee').post('/v1/jurisdictions/XA/crisis-modes', crisis));
+  t.strictSame(await match({ region: 'XA-1' }), []);
+  t.strictSame(await match({ region: 'XA-2' }), [expert.id], 'where there is none');
 });
 
 t.test('nothing of anybody is told or kept in clear', async t => {

@@ -7,6 +7,7 @@ const expert = (more: Partial<Expert> = {}): Expert => ({
   id: 'xpt_1',
   agency_id: 'agy_1',
   agency_status: 'active',
+  operating_mode: 'open',
   status: 'active',
   skills: ['interpretation'],
   languages: [{ tag: 'ku-Arab', level: 'fluent', modes: ['spoken', 'written'] }],
@@ -64,6 +65,7 @@ t.test('what stands against an expert', async t => {
   const rows: [string, Partial<Expert>, Partial<Wanted>][] = [
     ['suspended', { status: 'suspended' }, {}],
     ['of a suspended agency', { agency_status: 'suspended' }, {}],
+    ['of a closed agency', { operating_mode: 'closed' }, {}],
     ['another skill', {}, { skill: 'psychology' }],
     ['one of two languages', {}, { languages: ['ku-Arab', 'ar'] }],
     ['another script', {}, { languages: ['ku-Latn'], modes: ['written'] }],
@@ -85,6 +87,7 @@ t.test('what stands against an expert', async t => {
   for (const [why, about, asked] of rows) t.notOk(canTake(expert(about), wanted(asked)), why);
   t.ok(canTake(expert({ held: [span('08:00', '09:00'), span('10:00', '11:00')] }), wanted()), 'one after another');
   t.ok(canTake(expert({ remote: true }), wanted({ region: 'XA-2', remote_ok: true })), 'from afar');
+  t.ok(canTake(expert({ operating_mode: 'reduced' }), wanted()), 'of an agency that does less');
   t.ok(canTake(expert({ regions: [] }), wanted({ region: 'XA-2' })), 'everywhere');
 });
 
