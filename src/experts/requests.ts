@@ -36,7 +36,7 @@ import { hashesIn } from './ties.ts';
 
 /**
  * Asks for an expert.
- * @throws Problem `not_found` (the expert or the case), `forbidden`, `unprocessable`, `not_available`
+ * @throws Problem `not_found` (the case), `forbidden`, `unprocessable`, `not_available` also of an expert who does not exist
  */
 export const makeExpertRequest = (services: Services, actor: AgencyActor, body: NewExpertRequest) =>
   act(services, actor, 'expert_request.make', viewRequest(services, actor), async (tx, now) => {
@@ -51,7 +51,7 @@ export const makeExpertRequest = (services: Services, actor: AgencyActor, body: 
     const { crisis } = await getCurrentRulePack(services, tx, jurisdiction, region);
     const expert = await asSystem(tx, 'matcher', async tx => {
       await lockExpert(tx, expert_id, 'share');
-      const found = (await findOnRoster(tx, expert_id)) ?? raise('not_found');
+      const found = (await findOnRoster(tx, expert_id)) ?? raise('not_available');
       return expertOf(services, found, crisis);
     });
     const languages = language === null ? [] : [language];

@@ -96,7 +96,6 @@ t.test('what makes no sense is refused by its pointer', async t => {
   const refused = (more: object) => requester.post('/v1/expert-requests', requestBody(id, more));
   t.match(await refused({ language: 'ab-cd-ef' }), { status: 422, body: { errors: [{ pointer: '/language' }] } });
   t.match(await refused({ jurisdiction: undefined }), { status: 422, body: { errors: [{ pointer: '/jurisdiction' }] } });
-  t.equal((await refused({ expert_id: 'xpt_01jd0000000000000000000000' })).status, 404);
 });
 
 t.test('experts are found, best first, without names', async t => {
@@ -142,10 +141,15 @@ t.test('a relative of the suspect is never matched, nor asked, however the name 
     const refused = await requester.post('/v1/expert-requests', requestBody(relative.id, { against: [suspect] }));
     t.match(refused, { status: 409, body: { code: 'not_available' } });
   }
-  const busy = await requester.post('/v1/expert-requests', requestBody(other.id, { mode: 'phone' }));
-  const tied = await requester.post('/v1/expert-requests', requestBody(relative.id, { against: [SUSPECT] }));
-  const strip = ({ body }: typeof busy) => ({ ...body, request_id: '' });
-  t.same(strip(busy), strip(tied), 'nobody is told why');
+  const suspended = await enter({ status: 'suspended' });
+  const refusal = async (id: string, more: object = {}) => {
+    const { status, body } = await requester.post('/v1/expert-requests', requestBody(id, more));
+    return { status, body: { ...body, request_id: '' } };
+  };
+  const tied = await refusal(relative.id, { against: [SUSPECT] });
+  t.strictSame(await refusal(other.id, { mode: 'phone' }), tied, 'who does not do it: nobody is told why');
+  t.strictSame(await refusal(suspended.id), tied, 'who is suspended');
+  t.strictSame(await refusal('xpt_01jd0000000000000000000000'), tied, 'who does not exist');
   await declare(relative, { relations: [] });
   t.ok((await match({ against: [SUSPECT] })).includes(relative.id));
 });
