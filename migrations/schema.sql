@@ -1482,21 +1482,27 @@ CREATE TABLE expert_request_details (
   request_id text COLLATE "C" NOT NULL,
   requester_agency_id text COLLATE "C" NOT NULL,
   case_id text COLLATE "C",
-  sealed bytea NOT NULL,
+  sealed bytea,
   CONSTRAINT expert_request_details_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT expert_request_details_pkey PRIMARY KEY (request_id),
   CONSTRAINT expert_request_details_request_id_fkey FOREIGN KEY (request_id) REFERENCES expert_requests(id),
   CONSTRAINT expert_request_details_requester_agency_id_fkey FOREIGN KEY (requester_agency_id) REFERENCES agencies(id)
 );
 CREATE INDEX expert_request_details_case ON expert_request_details USING btree (case_id) WHERE case_id IS NOT NULL;
+CREATE INDEX expert_request_details_kept ON expert_request_details USING btree (request_id) WHERE sealed IS NOT NULL;
 ALTER TABLE expert_request_details ENABLE ROW LEVEL SECURITY;
 ALTER TABLE expert_request_details FORCE ROW LEVEL SECURITY;
 CREATE POLICY matcher ON expert_request_details AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as));
-CREATE POLICY requester ON expert_request_details AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (requester_agency_id = (( SELECT me() AS me)))
+CREATE POLICY matcher_empties ON expert_request_details AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['matcher'::text]) AS acting_as))
+  WITH CHECK (sealed IS NULL);
+CREATE POLICY requester ON expert_request_details AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (requester_agency_id = (( SELECT me() AS me)));
+CREATE POLICY requester_says ON expert_request_details AS PERMISSIVE FOR INSERT TO PUBLIC
   WITH CHECK (requester_agency_id = (( SELECT me() AS me)));
 GRANT INSERT, SELECT ON expert_request_details TO aman_app;
+GRANT UPDATE (sealed) ON expert_request_details TO aman_app;
 
 CREATE TABLE expert_requests (
   id text COLLATE "C" NOT NULL,

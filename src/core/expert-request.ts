@@ -66,9 +66,19 @@ export const stepByItself = (step: 'expire' | 'become_conflicted', status: Exper
 /** The table itself, for the test that walks it. */
 export const expertTable: Readonly<Record<ExpertStep, Readonly<Rule>>> = RULES;
 
-/** How long after its end whoever asked may still read how to reach the expert. */
-const REACHABLE_AFTER_MS = 86_400_000;
+/** How long after its time a confirmed request still is somebody's business: whoever was left behind calls the next day. */
+const OPEN_AFTER_MS = 86_400_000;
+
+/** What is confirmed for a time that ended by then is over at `now`. */
+export const overSince = (now: Date): Date => new Date(now.getTime() - OPEN_AFTER_MS);
+
+/**
+ * Whether nothing more comes of it: it ended, or it was confirmed and its time has passed, though nobody has said that the expert was
+ * there. What was asked for and not answered ends by its clock.
+ */
+export const isOver = ({ status, to }: { status: ExpertRequestStatus; to: Date }, now: Date): boolean =>
+  status === 'confirmed' ? to <= overSince(now) : status !== 'requested';
 
 /** Whether whoever asked may read how to reach the expert. */
-export const showsContact = ({ status, to }: { status: ExpertRequestStatus; to: Date }, now: Date): boolean =>
-  status === 'confirmed' && now.getTime() < to.getTime() + REACHABLE_AFTER_MS;
+export const showsContact = (request: { status: ExpertRequestStatus; to: Date }, now: Date): boolean =>
+  request.status === 'confirmed' && !isOver(request, now);

@@ -7,8 +7,8 @@ import type { ExpertRequestDetailRow } from './store.ts';
 import { detailsPlace, type Tie } from './ties.ts';
 
 /**
- * What a request keeps of persons, and its note: under the case's key, so that it is forgotten with the case; under the deployment's
- * where there is no case.
+ * What a request keeps of persons, and its note, until it is over: under the case's key, so that it is forgotten with the case; under
+ * the deployment's where there is no case.
  */
 
 export type Against = Tie<(typeof AGAINST_ROLES)[number]>;
@@ -31,13 +31,16 @@ export async function sealDetails(
   return seal(key, detailsPlace(request_id), details);
 }
 
-/** Undefined where whoever runs `tx` may not know the case, or it is forgotten. */
+const EMPTIED: Details = { against: [], note: null };
+
+/** Nothing is left in it where the request is over. Undefined where whoever runs `tx` may not know the case, or it is forgotten. */
 export async function openDetails(
   services: Services,
   tx: Tx,
   { request_id, case_id, sealed }: ExpertRequestDetailRow,
 ): Promise<Details | undefined> {
-  if (case_id === null) return JSON.parse(services.vault.openOwn(detailsPlace(request_id), sealed)) as Details;
+  const place = detailsPlace(request_id);
+  if (case_id === null) return sealed ? (JSON.parse(services.vault.openOwn(place, sealed)) as Details) : EMPTIED;
   const key = (await findDataKeys(services, tx, [case_id])).get(case_id);
-  return key && open<Details>(key, detailsPlace(request_id), sealed);
+  return key && (sealed ? open<Details>(key, place, sealed) : EMPTIED);
 }

@@ -1,6 +1,6 @@
 import { record } from '../audit/record.ts';
 import { type Actor, systemActor } from '../core/access.ts';
-import { type ExpertParty, type ExpertStep, stepByItself } from '../core/expert-request.ts';
+import { type ExpertParty, type ExpertStep, isOver, stepByItself } from '../core/expert-request.ts';
 import { isConflicted } from '../core/experts.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { listAgencyFacts, listCoordinators } from '../referrals/store.ts';
@@ -12,12 +12,20 @@ import { lockOpenTimers } from '../timers/store.ts';
 import { openDetails } from './details.ts';
 import { requestNotice } from './notices.ts';
 import { personOf, sidesOf } from './sides.ts';
-import { type ExpertRequestRow, type ExpertRow, findDetails, findExpert, lockOpenRequests, saveRequestStatus } from './store.ts';
+import {
+  type ExpertRequestRow,
+  type ExpertRow,
+  emptyDetails,
+  findDetails,
+  findExpert,
+  lockOpenRequests,
+  saveRequestStatus,
+} from './store.ts';
 import { hashesIn, openTies } from './ties.ts';
 
 /** What follows from a step of a request: its status, its clock, its entry in the trail, and who is told. */
 
-const MATCHER = systemActor('matcher');
+export const MATCHER = systemActor('matcher');
 
 /** Starts the clock of whoever has to answer. @returns when it falls due */
 export async function startAnswering(services: Services, tx: Tx, request: ExpertRequestRow, now: Date): Promise<Date | null> {
@@ -61,6 +69,7 @@ export async function carryOut(
   case_id: string | null = null,
 ): Promise<string> {
   saveRequestStatus(tx, request, { status: step.to, reason_code }, now);
+  if (isOver(request, now)) await asSystem(tx, 'matcher', tx => emptyDetails(tx, [request.id]));
   await asSystem(tx, 'router', async tx => {
     for (const timer of await lockOpenTimers(tx, { expert_request_id: request.id })) {
       if (step.respond === 'meet') setMet(tx, timer, now);
@@ -122,5 +131,6 @@ export async function mustNotMeet(services: Services, tx: Tx, expert: ExpertRow,
 export async function endConflicted(services: Services, tx: Tx, expert_id: string, now: Date): Promise<void> {
   const expert = (await findExpert(tx, expert_id))!;
   for (const request of await lockOpenRequests(tx, expert_id))
-    if (await mustNotMeet(services, tx, expert, request)) await stepAside(services, tx, request, 'become_conflicted', now);
+    if (!isOver(request, now) && (await mustNotMeet(services, tx, expert, request)))
+      await stepAside(services, tx, request, 'become_conflicted', now);
 }

@@ -15,7 +15,7 @@ import { type ExpertRequestRow, findDetails, findRequest, listAnswersDue, listRe
 
 /**
  * Who sees what of a request for an expert: the keeper what, where and when; whoever asked also the case, as what persons were named,
- * its note, and while the request is confirmed how to reach the expert. Nobody else knows of it.
+ * its note, until the request is over, and while it is confirmed how to reach the expert. Nobody else knows of it.
  */
 
 /** What the caller is to a request: both, where it asked for an expert of its own roster. */
@@ -41,7 +41,7 @@ export const viewRequest =
     return {
       ...row,
       ...(details && kept.case_id !== null ? { case_id: kept.case_id } : {}),
-      ...(details ? { against: [...new Set(details.against.map(({ as }) => as))] } : {}),
+      ...(details && kept.sealed ? { against: [...new Set(details.against.map(({ as }) => as))] } : {}),
       ...(details?.note ? { note: details.note } : {}),
       ...(contact ? { contact } : {}),
     };

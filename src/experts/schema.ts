@@ -196,8 +196,10 @@ export type ExpertRequestRow = Static<typeof ExpertRequestRow>;
 export const ExpertRequestView = Named('ExpertRequest', {
   ...request,
   case_id: Optional(Type.String({ ...Id('cas'), description: FOR_REQUESTER })),
-  against: Optional(Codes(AGAINST_ROLES, { description: `${FOR_REQUESTER}: as what persons were named, and not who they are` })),
-  note: Optional(Type.String({ description: FOR_REQUESTER })),
+  against: Optional(
+    Codes(AGAINST_ROLES, { description: `${FOR_REQUESTER}, until it is over: as what persons were named, and not who they are` }),
+  ),
+  note: Optional(Type.String({ description: `${FOR_REQUESTER}, until it is over` })),
   contact: Optional({ ...Contact, description: `${FOR_REQUESTER}, while it is confirmed and until 24 hours after its end` }),
 });
 export type ExpertRequestView = Static<typeof ExpertRequestView>;

@@ -167,6 +167,32 @@ export function saveRequestStatus(
 export const findDetails = (tx: Tx, request_id: string): Promise<ExpertRequestDetailRow | undefined> =>
   tx.selectFrom('expert_request_details').selectAll().where('request_id', '=', request_id).executeTakeFirst();
 
+/** Requests that are over and still say something: those that ended, or were confirmed for a time until `before`. Runs as the matcher. */
+export async function listOverWithDetails(tx: Tx, before: Date, limit: number): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('expert_request_details as d')
+    .innerJoin('expert_requests as r', 'r.id', 'd.request_id')
+    .select('r.id')
+    .where('d.sealed', 'is not', null)
+    .where(eb =>
+      eb.or([
+        eb('r.status', 'not in', ['requested', 'confirmed']),
+        eb.and([eb('r.status', '=', 'confirmed'), eb('r.to', '<=', before)]),
+      ]),
+    )
+    .orderBy('r.id')
+    .limit(limit)
+    .forUpdate('d')
+    .skipLocked()
+    .execute();
+  return rows.map(({ id }) => id);
+}
+
+/** Runs as the matcher. */
+export async function emptyDetails(tx: Tx, request_ids: readonly string[]): Promise<void> {
+  await tx.updateTable('expert_request_details').set({ sealed: null }).where('request_id', 'in', request_ids).execute();
+}
+
 /** Until when each of these requests waits for an answer. */
 export async function listAnswersDue(tx: Tx, ids: readonly string[]): Promise<Map<string, Date>> {
   const rows = await tx

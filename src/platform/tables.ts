@@ -632,8 +632,11 @@ export interface ExpertRequestDetailTable {
   request_id: string;
   requester_agency_id: string;
   case_id: string | null;
-  /** Whom it is against, as hashes, and a note: under the case's key, or the deployment's where there is no case. */
-  sealed: Buffer;
+  /**
+   * Whom it is against, as hashes, and a note: under the case's key, or the deployment's where there is no case. Null once the request
+   * is over.
+   */
+  sealed: Buffer | null;
 }
 
 export interface TimerTable {

@@ -404,6 +404,62 @@ t.test('a crisis that closes agencies closes their rosters', async t => {
   t.strictSame(await match({ region: 'XA-2' }), [expert.id], 'where there is none');
 });
 
+t.test('what a request says is kept until it is over, and no longer', async t => {
+  const it = await start(t);
+  const { enter, request, answer, look, keeper, requester, clock, services, time, declare } = it;
+  const kase = ok(await requester.post('/v1/cases', caseBody()));
+  const said = { note: 'second door', against: [SUSPECT] };
+  const kept = async ({ id }: { id: string }) => {
+    const text = 'select case_id, sealed from expert_request_details where request_id = $1';
+    const [row] = await lookAsOwner<{ case_id: string | null; sealed: Buffer | null }>(services, text, [id]);
+    return { case_id: row!.case_id, says_something: row!.sealed !== null };
+  };
+  const ends: [string, (made: { id: string }) => Promise<unknown>][] = [
+    ['declined', async made => ok(await answer(keeper, made, 'decline', { reason_code: 'unsafe' }))],
+    ['cancelled', async made => ok(await answer(requester, made, 'cancel', { reason_code: 'error' }))],
+    [
+      'completed',
+      async made => {
+        ok(await answer(keeper, made, 'confirm'));
+        t.match(await look(requester, made), { note: said.note, against: ['suspect', 'person'] }, 'it is not over');
+        ok(await answer(requester, made, 'complete'));
+      },
+    ],
+    [
+      'expired',
+      async () => {
+        clock.advance(25 * HOUR);
+        await drain(services);
+      },
+    ],
+  ];
+  for (const [status, end] of ends) {
+    const made = await request((await enter()).id, { ...said, case_id: kase.id });
+    t.ok((await kept(made)).says_something);
+    await end(made);
+    const seen = await look(requester, made);
+    t.match(seen, { status, case_id: kase.id });
+    for (const field of ['note', 'against']) t.notOk(field in seen, `${status}: no ${field}`);
+    t.strictSame(await kept(made), { case_id: kase.id, says_something: false });
+  }
+
+  // Nobody says that the expert was there.
+  const expert = await enter();
+  const made = await request(expert.id, { ...said, ...time(2, 1) });
+  ok(await answer(keeper, made, 'confirm'));
+  clock.advance(27 * HOUR - 1);
+  await drain(services);
+  t.match(await look(requester, made), { note: said.note }, 'somebody may still have to know');
+  clock.advance(1);
+  await drain(services);
+  t.notOk('note' in (await look(requester, made)));
+  t.notOk((await kept(made)).says_something);
+  t.match(await entriesOf(services, 'expert_request.wipe_details'), [{ client_id: 'system:matcher' }]);
+  await declare(expert, { relations: [RELATIVE] });
+  t.match(await look(requester, made), { status: 'confirmed' }, 'what is past is not called off');
+  t.match((await answer(requester, made, 'complete')).body, { status: 'completed' });
+});
+
 t.test('nothing of anybody is told or kept in clear', async t => {
   const it = await start(t);
   const { enter, request, answer, keeper, requester, as, services, look, lines, declare } = it;
@@ -479,4 +535,14 @@ t.test('row-level security alone denies', async t => {
     t.strictSame(await seen(key), [0, 0, 0, 0], key);
   t.strictSame(await seen('helpline_b', 'matcher'), [1, 0, 1, 1], 'the service itself, comparing');
   for (const role of ['router', 'clock', 'trail'] as const) t.strictSame(await seen('helpline_b', role), [0, 0, 0, 0], role);
+
+  const rewrite = (key: keyof typeof actors, sealed: Buffer | null, role?: 'matcher' | 'router') =>
+    transact(services, actors[key], async tx => {
+      const write = (of: typeof tx) => of.updateTable('expert_request_details').set({ sealed }).executeTakeFirst();
+      return Number((await (role ? asSystem(tx, role, write) : write(tx))).numUpdatedRows);
+    });
+  for (const key of ['helpline_a', 'civil_society'] as const)
+    t.equal(await rewrite(key, null), 0, 'what was said is changed by nobody');
+  t.equal(await rewrite('helpline_a', null, 'router'), 0);
+  await t.rejects(rewrite('helpline_a', Buffer.of(1), 'matcher'), { code: '42501' }, 'the service itself only empties it');
 });

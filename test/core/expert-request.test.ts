@@ -6,6 +6,7 @@ import {
   type ExpertAction,
   type ExpertParty,
   expertTable,
+  isOver,
   showsContact,
   stepByItself,
 } from '../../src/core/expert-request.ts';
@@ -54,4 +55,16 @@ t.test('how to reach an expert is read while it is confirmed, and a day longer',
   for (const status of EXPERT_REQUEST_STATUSES) t.equal(showsContact({ status, to }, to), status === 'confirmed');
   t.ok(showsContact({ status: 'confirmed', to }, new Date('2026-11-25T09:59:59.999Z')));
   t.notOk(showsContact({ status: 'confirmed', to }, new Date('2026-11-25T10:00:00Z')));
+});
+
+t.test('what is confirmed is over a day after its time, and what ended at once', async t => {
+  const to = new Date('2026-11-24T10:00:00Z');
+  const over = (at: string) => EXPERT_REQUEST_STATUSES.filter(status => isOver({ status, to }, new Date(at)));
+  const ended = EXPERT_REQUEST_STATUSES.filter(status => !['requested', 'confirmed'].includes(status));
+  t.strictSame(over('2026-11-20T00:00:00Z'), ended);
+  t.strictSame(over('2026-11-25T09:59:59.999Z'), ended);
+  t.strictSame(
+    over('2026-11-25T10:00:00Z'),
+    EXPERT_REQUEST_STATUSES.filter(status => status !== 'requested'),
+  );
 });

@@ -38,6 +38,7 @@ const JOBS: Record<string, string[] | string> = {
   'ends of consents': ['consent.warn'],
   routing: ['referral.offer'],
   'follow-ons': ['referral.follow_on', 'referral.cancel'],
+  experts: ['expert_request.wipe_details'],
   reach: ['agency.note_unreachable', 'agency.note_reachable'],
   undelivered: ['agency.call', 'agency.hear'],
   crises: ['crisis_mode.expire'],
