@@ -3,7 +3,7 @@ import { keepOpenHoursAhead } from './agencies/hours.ts';
 import { loopFailed } from './audit/failures.ts';
 import { startLogWatch } from './audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from './cases/consents.ts';
-import { wipeDetails } from './experts/sweep.ts';
+import { endSuspended, wipeDetails } from './experts/sweep.ts';
 import { watchCoverage } from './figures/coverage/watch.ts';
 import { startHeartbeat } from './platform/heartbeat.ts';
 import { type Loop, startLoop } from './platform/loop.ts';
@@ -73,7 +73,10 @@ export function startWorker(services: Services): Worker {
       await makeFollowOns(services);
       return false;
     }),
-    startLoop('experts', { every_ms: WARN_EVERY_MS, log, failed }, () => wipeDetails(services)),
+    startLoop('experts', { every_ms: WARN_EVERY_MS, log, failed }, async () => {
+      await endSuspended(services);
+      return wipeDetails(services);
+    }),
     startLoop('coverage', { every_ms: COVERAGE_EVERY_MS, log, failed }, () => watchCoverage(services)),
     startLoop('answers', { every_ms: COUNT_EVERY_MS, log, failed }, () => countLately(services)),
     startLoop('routing', { every_ms: SWEEP_EVERY_MS, log, wake_up, failed }, () => routeUnplaced(services)),

@@ -4,8 +4,8 @@ import { raise } from './problem.ts';
 
 /** What may happen to a request for an expert: the one table, which nothing else looks past. Pure. */
 
-/** Requester: the agency that asked. Keeper: the agency on whose roster the expert is. */
-export type ExpertParty = 'requester' | 'keeper' | 'clock' | 'conflict';
+/** Requester: the agency that asked. Keeper: the agency on whose roster the expert is. Service: this software by itself. */
+export type ExpertParty = 'requester' | 'keeper' | 'clock' | 'service';
 
 interface Rule {
   by: readonly ExpertParty[];
@@ -23,8 +23,9 @@ const RULES = {
   // The keeper takes back what it confirmed; what it was only asked it declines.
   cancel: { by: ['requester'], from: ['requested', 'confirmed'], to: 'cancelled', respond: 'cancel', event: 'expert.cancelled' },
   take_back: { by: ['keeper'], from: ['confirmed'], to: 'cancelled', respond: 'cancel', event: 'expert.cancelled' },
-  become_conflicted: {
-    by: ['conflict'],
+  // The expert must not meet those concerned, or is suspended, or whoever keeps it is: one step, so that nobody can tell which.
+  fall_away: {
+    by: ['service'],
     from: ['requested', 'confirmed'],
     to: 'cancelled',
     respond: 'cancel',
@@ -57,8 +58,8 @@ export const decideExpert = (action: ExpertAction, party: ExpertParty, status: E
   stepFor(action, party, status) ??
   raise('wrong_state', { members: { state: status, allowed_actions: allowedExpertActions(party, status) } });
 
-/** What time or a conflict that has become known does; undefined: the request is over already. */
-export const stepByItself = (step: 'expire' | 'become_conflicted', status: ExpertRequestStatus): Readonly<Rule> | undefined => {
+/** What happens without anybody's act; undefined: the request is over already. */
+export const stepByItself = (step: 'expire' | 'fall_away', status: ExpertRequestStatus): Readonly<Rule> | undefined => {
   const rule: Rule = RULES[step];
   return rule.from.includes(status) ? rule : undefined;
 };

@@ -98,7 +98,7 @@ export async function stepAside(
   services: Services,
   tx: Tx,
   request: ExpertRequestRow,
-  step: Extract<ExpertStep, 'expire' | 'become_conflicted'>,
+  step: Extract<ExpertStep, 'expire' | 'fall_away'>,
   now: Date,
 ): Promise<void> {
   const rule = stepByItself(step, request.status);
@@ -106,7 +106,7 @@ export async function stepAside(
   const [action, by, reason] =
     step === 'expire'
       ? (['expert_request.expire', 'clock', null] as const)
-      : (['expert_request.cancel', 'conflict', 'no_longer_available'] as const);
+      : (['expert_request.cancel', 'service', 'no_longer_available'] as const);
   await carryOut(services, tx, MATCHER, request, { ...rule, action, by }, reason, now);
 }
 
@@ -132,5 +132,5 @@ export async function endConflicted(services: Services, tx: Tx, expert_id: strin
   const expert = (await findExpert(tx, expert_id))!;
   for (const request of await lockOpenRequests(tx, expert_id))
     if (!isOver(request, now) && (await mustNotMeet(services, tx, expert, request)))
-      await stepAside(services, tx, request, 'become_conflicted', now);
+      await stepAside(services, tx, request, 'fall_away', now);
 }

@@ -167,6 +167,19 @@ export function saveRequestStatus(
 export const findDetails = (tx: Tx, request_id: string): Promise<ExpertRequestDetailRow | undefined> =>
   tx.selectFrom('expert_request_details').selectAll().where('request_id', '=', request_id).executeTakeFirst();
 
+/** Requests whose time is not over, and whose expert, or the agency that keeps it, is suspended. Runs as the matcher. */
+export const listWithSuspended = (tx: Tx, now: Date): Promise<{ id: string; expert_id: string }[]> =>
+  tx
+    .selectFrom('expert_requests as r')
+    .innerJoin('experts as x', 'x.id', 'r.expert_id')
+    .innerJoin('agencies as a', 'a.id', 'x.agency_id')
+    .select(['r.id', 'r.expert_id'])
+    .where('r.status', 'in', ['requested', 'confirmed'])
+    .where('r.to', '>', now)
+    .where(eb => eb.or([eb('x.status', '=', 'suspended'), eb('a.status', '=', 'suspended')]))
+    .orderBy('r.id')
+    .execute();
+
 /** Requests that are over and still say something: those that ended, or were confirmed for a time until `before`. Runs as the matcher. */
 export async function listOverWithDetails(tx: Tx, before: Date, limit: number): Promise<string[]> {
   const rows = await tx

@@ -25,6 +25,7 @@ const FIELDS = [
   'endpoint_id',
   'event_id',
   'event_ids',
+  'expert_request_id',
   'job',
   'lag_ms',
   'lines',

@@ -390,6 +390,38 @@ t.test('an agency that is closed or suspended is asked for nobody, and promises 
   t.match(await ask(), refused);
 });
 
+t.test('what a suspended expert or agency was asked for is called off, and whoever asked is told', async t => {
+  const it = await start(t);
+  const { enter, request, answer, look, keeper, requester, as, agencies, clock, services, time } = it;
+  const expert = await enter();
+  const others = await enter();
+  const past = await request(expert.id, time(1, 1));
+  const asked = await request(expert.id, time(60));
+  const promised = await request(expert.id, time(70));
+  const of_other = await request(others.id, time(70));
+  for (const made of [past, promised, of_other]) ok(await answer(keeper, made, 'confirm'));
+  clock.advance(3 * HOUR);
+  ok(await keeper.patch(`/v1/experts/${expert.id}`, { status: 'suspended' }, { 'if-match': '*' }));
+  await drain(services);
+  for (const made of [asked, promised]) {
+    t.match(await look(requester, made), { status: 'cancelled', reason_code: 'no_longer_available', allowed_actions: [] });
+    t.match((await typesOf(it, requester, made.id)).at(-1), { type: 'expert.cancelled', data: { expert_id: expert.id } });
+  }
+  t.match(await look(requester, past), { status: 'confirmed' }, 'what is past stays as it was');
+  t.match(await look(requester, of_other), { status: 'confirmed' });
+
+  const path = `/v1/agencies/${agencies.civil_society.id}`;
+  ok(await keeper.patch(path, { operating_mode: 'closed' }, { 'if-match': '*' }));
+  await drain(services);
+  t.match(await look(requester, of_other), { status: 'confirmed' }, 'whoever is closed keeps its promises');
+  ok(await as('committee', 'nobody').patch(path, { status: 'suspended' }, { 'if-match': '*' }));
+  await drain(services);
+  const seen = await look(requester, of_other);
+  t.match(seen, { status: 'cancelled', reason_code: 'no_longer_available' });
+  t.notOk('contact' in seen);
+  t.strictSame((await told(it, requester, of_other.id)).at(-1), 'expert.cancelled');
+});
+
 t.test('a crisis that closes agencies closes their rosters', async t => {
   const { enter, match, as } = await start(t);
   const expert = await enter();

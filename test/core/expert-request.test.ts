@@ -21,7 +21,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   'requester complete confirmed': 'completed',
 };
 const ACTIONS: readonly ExpertAction[] = ['confirm', 'decline', 'cancel', 'complete'];
-const PARTIES: readonly ExpertParty[] = ['requester', 'keeper', 'clock', 'conflict'];
+const PARTIES: readonly ExpertParty[] = ['requester', 'keeper', 'clock', 'service'];
 
 t.test('each act × party × state', async t => {
   for (const party of PARTIES)
@@ -39,7 +39,7 @@ t.test('what happens by itself', async t => {
   for (const status of EXPERT_REQUEST_STATUSES) {
     t.equal(stepByItself('expire', status)?.to, status === 'requested' ? 'expired' : undefined);
     const is_open = ['requested', 'confirmed'].includes(status);
-    t.equal(stepByItself('become_conflicted', status)?.to, is_open ? 'cancelled' : undefined);
+    t.equal(stepByItself('fall_away', status)?.to, is_open ? 'cancelled' : undefined);
   }
 });
 

@@ -4,6 +4,7 @@ import { loopFailed } from '../../src/audit/failures.ts';
 import { keepAlive, startSequencing, watchLog } from '../../src/audit/jobs.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
 import { dateOf, dayNumber } from '../../src/core/calendar.ts';
+import { endSuspended } from '../../src/experts/sweep.ts';
 import { startLoop } from '../../src/platform/loop.ts';
 import { makeFollowOns } from '../../src/referrals/follow-ons.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
@@ -19,6 +20,7 @@ import { startTestApp } from '../support/app.ts';
 import { bodyOf, calendar, holiday } from '../support/calendars.ts';
 import { drain } from '../support/drain.ts';
 import { entriesFor } from '../support/entries.ts';
+import { experts } from '../support/experts.ts';
 import { clinic, DAY, HOUR, MEDICAL, MINUTE } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
@@ -38,7 +40,7 @@ const JOBS: Record<string, string[] | string> = {
   'ends of consents': ['consent.warn'],
   routing: ['referral.offer'],
   'follow-ons': ['referral.follow_on', 'referral.cancel'],
-  experts: ['expert_request.wipe_details'],
+  experts: ['expert_request.cancel', 'expert_request.wipe_details'],
   reach: ['agency.note_unreachable', 'agency.note_reachable'],
   undelivered: ['agency.call', 'agency.hear'],
   crises: ['crisis_mode.expire'],
@@ -226,6 +228,22 @@ test('clocks, consents and routing', async t => {
     t.strictSame(await leftBy(round), ['router done referral.follow_on', 'router done referral.unplace']);
     await set('active');
     t.strictSame(await leftBy(round), ['router done referral.cancel']);
+    t.strictSame(await leftBy(round), [], 'once');
+  });
+
+  await t.test('for whom an expert comes no longer', async t => {
+    const { enter, request, keeper } = experts(test, test);
+    const expert = await enter();
+    const { id } = await request(expert.id);
+    ok(await keeper.patch(`/v1/experts/${expert.id}`, { status: 'suspended' }, { 'if-match': '*' }));
+    const round = async () => {
+      await endSuspended(services);
+      return false;
+    };
+    await forbid(services, 'expert_requests', "new.status = 'cancelled'");
+    await failsOnce(t, 'matcher failed expert_request.cancel internal_error', id, round);
+    await lookAsOwner(services, 'drop trigger fails on expert_requests');
+    t.strictSame(await leftBy(round), ['matcher done expert_request.cancel']);
     t.strictSame(await leftBy(round), [], 'once');
   });
 });

@@ -1,7 +1,7 @@
 import { countLately } from '../../src/agencies/answers.ts';
 import { keepOpenHoursAhead } from '../../src/agencies/hours.ts';
 import { expireConsents, warnExpiringConsents } from '../../src/cases/consents.ts';
-import { wipeDetails } from '../../src/experts/sweep.ts';
+import { endSuspended, wipeDetails } from '../../src/experts/sweep.ts';
 import { watchCoverage } from '../../src/figures/coverage/watch.ts';
 import { makeFollowOns } from '../../src/referrals/follow-ons.ts';
 import { routeUnplaced } from '../../src/referrals/router.ts';
@@ -25,6 +25,7 @@ export async function drain(services: Services): Promise<void> {
   while (await keepOpenHoursAhead(services));
   while (await expireCrisisModes(services));
   await makeFollowOns(services);
+  await endSuspended(services);
   while (await wipeDetails(services));
   while (await routeUnplaced(services));
   while (await relayEvents(services));
