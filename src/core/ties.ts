@@ -4,7 +4,8 @@
  * one expert too few is better than the suspect's brother as the interpreter. Pure; whoever keeps composites keeps keyed hashes of
  * them (`experts/ties.ts`), never the words.
  *
- * Another script is not recognised: who declares a tie, or asks, gives each spelling that is known.
+ * Names in two scripts cannot be compared: there one date of birth is enough. Where it is not known, whoever declares a tie, or asks,
+ * gives each spelling that is known.
  */
 
 export interface NamedPerson {
@@ -58,10 +59,47 @@ export function namePartsOf({ given_name = '', family_name = '' }: NamedPerson):
   return [...new Set(parts)].sort();
 }
 
+/** Scripts in everyday use: Unicode Standard Annex #31, table 5. */
+const SCRIPTS = [
+  ...['Arabic', 'Armenian', 'Bengali', 'Bopomofo', 'Cyrillic', 'Devanagari', 'Ethiopic', 'Georgian', 'Greek', 'Gujarati'],
+  ...['Gurmukhi', 'Han', 'Hangul', 'Hebrew', 'Hiragana', 'Kannada', 'Katakana', 'Khmer', 'Lao', 'Latin', 'Malayalam'],
+  ...['Myanmar', 'Oriya', 'Sinhala', 'Tamil', 'Telugu', 'Thaana', 'Thai', 'Tibetan'],
+].map(name => ({ name, letter: new RegExp(`\\p{Script=${name}}`, 'u') }));
+const OTHER = 'another';
+
+/** In which of them a name is written. */
+function scriptsOf(person: NamedPerson): string[] {
+  const letters = namePartsOf(person).join('');
+  const found = SCRIPTS.filter(({ letter }) => letter.test(letters)).map(({ name }) => name);
+  return found.length > 0 ? found : [OTHER];
+}
+
+/**
+ * What is kept of somebody whom an expert declares. Beside the {@link compositesOf} the person: the date of birth with each script of
+ * the name.
+ */
+export const declaredAs = (person: NamedPerson): string[] => [
+  ...compositesOf(person),
+  ...bornAndWritten(person, scriptsOf(person)),
+];
+
+/**
+ * What somebody whom the expert must not know is looked for by: the counterpart of {@link declaredAs}. Beside the
+ * {@link compositesOf} the person: the date of birth with each script in which the name is not.
+ */
+export function soughtAs(person: NamedPerson): string[] {
+  const own = scriptsOf(person);
+  const others = [...SCRIPTS.map(({ name }) => name), OTHER].filter(name => !own.includes(name));
+  return [...compositesOf(person), ...bornAndWritten(person, others)];
+}
+
+const bornAndWritten = ({ date_of_birth }: NamedPerson, scripts: readonly string[]): string[] =>
+  date_of_birth === undefined ? [] : scripts.map(script => `born ${date_of_birth}, written in ${script} script`);
+
 /**
  * What of a person is compared. A single name without a date of birth says too little: it agrees with nobody who has more than it.
  */
-export function compositesOf(person: NamedPerson): string[] {
+function compositesOf(person: NamedPerson): string[] {
   const parts = namePartsOf(person);
   const pairs = parts.flatMap((one, i) => parts.slice(i + 1).map(other => `name ${one} ${other}`));
   const dated = person.date_of_birth === undefined ? [] : parts.map(part => `born ${person.date_of_birth} ${part}`);
@@ -70,7 +108,7 @@ export function compositesOf(person: NamedPerson): string[] {
   return [...pairs, ...joined, ...dated];
 }
 
-/** Whether two lists of composites, or of hashes of them, have one in common. */
+/** Whether what is declared and what is sought, or the hashes of that, have one in common. */
 export const isTied = (declared: readonly string[], against: readonly string[]): boolean => {
   const known = new Set(declared);
   return against.some(composite => known.has(composite));

@@ -13,7 +13,7 @@ import type { Against } from './details.ts';
 import type { Match, MatchBody } from './schema.ts';
 import { personOf, sidesOf } from './sides.ts';
 import { listRoster, type RosterRow } from './store.ts';
-import { hashesIn, openTies, tieTo } from './ties.ts';
+import { hashesIn, openTies, sought } from './ties.ts';
 
 /** Which experts could help, for any agency: without name or contact, and without a word of who was left out, or why. */
 
@@ -70,7 +70,7 @@ export async function againstOf(
   tx: Tx,
   { against = [], case_id }: Pick<MatchBody, 'against' | 'case_id'>,
 ): Promise<Against[]> {
-  const named = against.map(({ role, ...person }) => tieTo(services.vault, role, person));
+  const named = against.map(({ role, ...person }) => sought(services.vault, role, person));
   return case_id === undefined ? named : [...named, ...(await personOf(services, tx, case_id))];
 }
 

@@ -3,7 +3,7 @@ import { asSystem, type Tx } from '../platform/database.ts';
 import { listCaseOffers } from '../referrals/store.ts';
 import type { Services } from '../services.ts';
 import type { Against } from './details.ts';
-import { tieTo } from './ties.ts';
+import { sought } from './ties.ts';
 
 /** To whose side an expert must not belong, and whom not know: looked at by the service itself, and shown to nobody. */
 
@@ -20,5 +20,5 @@ export async function sidesOf(tx: Tx, requester_agency_id: string, case_id: stri
 export async function personOf(services: Services, tx: Tx, case_id: string): Promise<Against[]> {
   const sealed = await asSystem(tx, 'matcher', tx => findSealed(services, tx, { case_id }, ['identity']));
   const { identity } = sealed.open(['identity']);
-  return identity ? [tieTo(services.vault, 'person', identity)] : [];
+  return identity ? [sought(services.vault, 'person', identity)] : [];
 }

@@ -1,5 +1,5 @@
 import type { TieKind } from '../core/codes.ts';
-import { compositesOf, type NamedPerson } from '../core/ties.ts';
+import { declaredAs, type NamedPerson, soughtAs } from '../core/ties.ts';
 import type { Place, Vault } from '../platform/vault.ts';
 
 /**
@@ -16,10 +16,14 @@ export interface Tie<As extends string> {
   hashes: string[];
 }
 
-export const tieTo = <As extends string>(vault: Pick<Vault, 'personIndex'>, as: As, person: NamedPerson): Tie<As> => ({
+const tieTo = <As extends string>(vault: Pick<Vault, 'personIndex'>, as: As, composites: readonly string[]): Tie<As> => ({
   as,
-  hashes: compositesOf(person).map(composite => vault.personIndex(composite).toString('base64')),
+  hashes: composites.map(composite => vault.personIndex(composite).toString('base64')),
 });
+
+/** Somebody whom the expert must not know. */
+export const sought = <As extends string>(vault: Vault, as: As, person: NamedPerson): Tie<As> =>
+  tieTo(vault, as, soughtAs(person));
 
 export const hashesIn = (ties: readonly Tie<string>[]): string[] => ties.flatMap(({ hashes }) => hashes);
 
@@ -28,7 +32,10 @@ const tiesPlace = (expert_id: string): Place => ({ table: 'experts', row: expert
 
 /** Whom the expert must not meet, as it was declared. */
 export const sealTies = (vault: Vault, expert_id: string, relations: readonly ({ kind: TieKind } & NamedPerson)[]): Buffer =>
-  vault.sealOwn(tiesPlace(expert_id), JSON.stringify(relations.map(({ kind, ...person }) => tieTo(vault, kind, person))));
+  vault.sealOwn(
+    tiesPlace(expert_id),
+    JSON.stringify(relations.map(({ kind, ...person }) => tieTo(vault, kind, declaredAs(person)))),
+  );
 
 export const openTies = (vault: Vault, { id, ties }: { id: string; ties: Buffer }): Tie<TieKind>[] =>
   JSON.parse(vault.openOwn(tiesPlace(id), ties)) as Tie<TieKind>[];

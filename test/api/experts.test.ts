@@ -135,6 +135,7 @@ t.test('a relative of the suspect is never matched, nor asked, however the name 
     { ...SUSPECT, given_name: 'Testbrother Middle' },
     { ...SUSPECT, family_name: 'Sospekt', date_of_birth: '1980-05-06' },
     { ...SUSPECT, date_of_birth: '1999-01-01' },
+    { ...SUSPECT, given_name: 'تست', family_name: 'مشتبه', date_of_birth: '1980-05-06' },
   ];
   for (const suspect of spellings) {
     t.strictSame(await match({ against: [suspect] }), [other.id], `${suspect.given_name} ${suspect.family_name}`);

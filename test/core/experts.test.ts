@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { canTake, type Expert, isLanguageTag, matchExperts, speaks, type Wanted } from '../../src/core/experts.ts';
-import { compositesOf } from '../../src/core/ties.ts';
+import { declaredAs, soughtAs } from '../../src/core/ties.ts';
 
 const expert = (more: Partial<Expert> = {}): Expert => ({
   id: 'xpt_1',
@@ -135,8 +135,8 @@ t.test('nobody who is tied is ever matched, whatever speaks for them', async () 
   });
   fc.assert(
     fc.property(fc.array(person, { maxLength: 3 }), fc.array(person, { maxLength: 3 }), (declared, against) => {
-      const ties = declared.flatMap(compositesOf);
-      const found = matchExperts([expert({ ties })], wanted({ against: against.flatMap(compositesOf) }), 'key');
+      const ties = declared.flatMap(declaredAs);
+      const found = matchExperts([expert({ ties })], wanted({ against: against.flatMap(soughtAs) }), 'key');
       const same = declared.some(one =>
         against.some(
           other =>

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { compositesOf, isTied, type NamedPerson, namePartsOf } from '../../src/core/ties.ts';
+import { declaredAs, isTied, type NamedPerson, namePartsOf, soughtAs } from '../../src/core/ties.ts';
 
-const tied = (one: NamedPerson, other: NamedPerson) => isTied(compositesOf(one), compositesOf(other));
+const tied = (one: NamedPerson, other: NamedPerson) => isTied(declaredAs(one), soughtAs(other));
 const person = (given_name: string, family_name: string, date_of_birth?: string): NamedPerson => ({
   given_name,
   family_name,
@@ -43,8 +43,32 @@ t.test('a single name says too little', async t => {
   t.notOk(tied({ given_name: 'Karim' }, person('Karim', 'Zaki')));
   t.ok(tied({ given_name: 'Karim' }, { given_name: 'KARIM' }));
   t.ok(tied({ given_name: 'Karim', date_of_birth: '1970-03-02' }, person('Karim', 'Zaki', '1970-03-02')));
-  t.strictSame(compositesOf({}), []);
-  t.strictSame(compositesOf(person('—', '12')), []);
+  for (const compared of [declaredAs, soughtAs]) {
+    t.strictSame(compared({}), []);
+    t.strictSame(compared(person('—', '12')), []);
+  }
+});
+
+t.test('across scripts one date of birth is enough', async t => {
+  const names: [string, string][] = [
+    ['كريم', 'زكي'],
+    ['Salim', 'Nasr'],
+    ['Карим', 'Заки'],
+    ['ካሪም', 'ዛኪ'],
+    ['ܟܪܝܡ', 'ܙܟܝ'],
+  ];
+  const BORN = '1970-03-02';
+  for (const [i, one] of names.entries())
+    for (const [j, other] of names.entries()) {
+      const what = `${one.join(' ')} – ${other.join(' ')}`;
+      t.ok(tied(person(...one, BORN), person(...other, BORN)), what);
+      if (i === j) continue;
+      t.notOk(tied(person(...one, BORN), person(...other, '1970-03-03')), `${what}, another date`);
+      t.notOk(tied(person(...one, BORN), person(...other)), `${what}, no date`);
+    }
+  t.notOk(tied(person('سالم', 'نصر', BORN), person('كريم', 'زكي', BORN)), 'in one script names are compared');
+  t.ok(tied(person('Salim', 'نصر', BORN), person('Karim', 'Zaki', BORN)), 'a part in the one may be what is in the other');
+  t.ok(tied(person('Karim', 'Zaki', BORN), { date_of_birth: BORN }), 'nothing but the date is known');
 });
 
 const letters = fc.string({
