@@ -1466,7 +1466,7 @@ CREATE TABLE expert_contacts (
   agency_id text COLLATE "C" NOT NULL,
   sealed bytea NOT NULL,
   CONSTRAINT expert_contacts_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
-  CONSTRAINT expert_contacts_expert_id_fkey FOREIGN KEY (expert_id) REFERENCES experts(id),
+  CONSTRAINT expert_contacts_expert_id_agency_id_fkey FOREIGN KEY (expert_id, agency_id) REFERENCES experts(id, agency_id),
   CONSTRAINT expert_contacts_pkey PRIMARY KEY (expert_id)
 );
 ALTER TABLE expert_contacts ENABLE ROW LEVEL SECURITY;
@@ -1485,7 +1485,7 @@ CREATE TABLE expert_request_details (
   sealed bytea,
   CONSTRAINT expert_request_details_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
   CONSTRAINT expert_request_details_pkey PRIMARY KEY (request_id),
-  CONSTRAINT expert_request_details_request_id_fkey FOREIGN KEY (request_id) REFERENCES expert_requests(id),
+  CONSTRAINT expert_request_details_request_id_requester_agency_id_fkey FOREIGN KEY (request_id, requester_agency_id) REFERENCES expert_requests(id, requester_agency_id),
   CONSTRAINT expert_request_details_requester_agency_id_fkey FOREIGN KEY (requester_agency_id) REFERENCES agencies(id)
 );
 CREATE INDEX expert_request_details_case ON expert_request_details USING btree (case_id) WHERE case_id IS NOT NULL;
@@ -1500,7 +1500,7 @@ CREATE POLICY matcher_empties ON expert_request_details AS PERMISSIVE FOR UPDATE
 CREATE POLICY requester ON expert_request_details AS PERMISSIVE FOR SELECT TO PUBLIC
   USING (requester_agency_id = (( SELECT me() AS me)));
 CREATE POLICY requester_says ON expert_request_details AS PERMISSIVE FOR INSERT TO PUBLIC
-  WITH CHECK (requester_agency_id = (( SELECT me() AS me)));
+  WITH CHECK (requester_agency_id = (( SELECT me() AS me)) AND (case_id IS NULL OR owns(case_id) OR holds(case_id)));
 GRANT INSERT, SELECT ON expert_request_details TO aman_app;
 GRANT UPDATE (sealed) ON expert_request_details TO aman_app;
 
@@ -1524,7 +1524,8 @@ CREATE TABLE expert_requests (
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
   CONSTRAINT expert_requests_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
-  CONSTRAINT expert_requests_expert_id_fkey FOREIGN KEY (expert_id) REFERENCES experts(id),
+  CONSTRAINT expert_requests_expert_id_agency_id_fkey FOREIGN KEY (expert_id, agency_id) REFERENCES experts(id, agency_id),
+  CONSTRAINT expert_requests_id_requester_agency_id_key UNIQUE (id, requester_agency_id),
   CONSTRAINT expert_requests_pkey PRIMARY KEY (id),
   CONSTRAINT expert_requests_requester_agency_id_fkey FOREIGN KEY (requester_agency_id) REFERENCES agencies(id)
 );
@@ -1540,10 +1541,11 @@ CREATE POLICY parties ON expert_requests AS PERMISSIVE FOR SELECT TO PUBLIC
   USING ((( SELECT me() AS me)) = agency_id OR (( SELECT me() AS me)) = requester_agency_id);
 CREATE POLICY parties_change ON expert_requests AS PERMISSIVE FOR UPDATE TO PUBLIC
   USING ((( SELECT me() AS me)) = agency_id OR (( SELECT me() AS me)) = requester_agency_id)
-  WITH CHECK ((( SELECT me() AS me)) = agency_id OR (( SELECT me() AS me)) = requester_agency_id);
+  WITH CHECK (agency_id = (( SELECT me() AS me)) OR requester_agency_id = (( SELECT me() AS me)) AND status <> 'confirmed'::text);
 CREATE POLICY requester ON expert_requests AS PERMISSIVE FOR INSERT TO PUBLIC
-  WITH CHECK (requester_agency_id = (( SELECT me() AS me)));
-GRANT INSERT, SELECT, UPDATE ON expert_requests TO aman_app;
+  WITH CHECK (requester_agency_id = (( SELECT me() AS me)) AND status = 'requested'::text);
+GRANT INSERT, SELECT ON expert_requests TO aman_app;
+GRANT UPDATE (status, reason_code, version, updated_at) ON expert_requests TO aman_app;
 
 CREATE TABLE experts (
   id text COLLATE "C" NOT NULL,
@@ -1564,6 +1566,7 @@ CREATE TABLE experts (
   created_at timestamp with time zone NOT NULL,
   updated_at timestamp with time zone NOT NULL,
   CONSTRAINT experts_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
+  CONSTRAINT experts_id_agency_id_key UNIQUE (id, agency_id),
   CONSTRAINT experts_pkey PRIMARY KEY (id)
 );
 CREATE INDEX experts_agency ON experts USING btree (agency_id, id);

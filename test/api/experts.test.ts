@@ -1,5 +1,7 @@
 import t, { type Test } from 'tap';
-import { asSystem, transact } from '../../src/platform/database.ts';
+import type { ExpertRequestRow } from '../../src/experts/store.ts';
+import { asSystem, type Tx, transact } from '../../src/platform/database.ts';
+import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
 import { everyRow, noCanaries } from '../support/canaries.ts';
 import { drain } from '../support/drain.ts';
@@ -568,6 +570,43 @@ t.test('row-level security alone denies', async t => {
     t.strictSame(await seen(key), [0, 0, 0, 0], key);
   t.strictSame(await seen('helpline_b', 'matcher'), [1, 0, 1, 1], 'the service itself, comparing');
   for (const role of ['router', 'clock', 'trail'] as const) t.strictSame(await seen('helpline_b', role), [0, 0, 0, 0], role);
+
+  const asked = await request((await enter()).id);
+  const write = (key: keyof typeof actors, of: (tx: Tx) => Promise<unknown>) => transact(services, actors[key], of);
+  const REFUSED = { code: '42501' };
+  const [row] = await lookAsOwner<ExpertRequestRow>(services, 'select * from expert_requests where id = $1', [asked.id]);
+  const mine = { requester_agency_id: it.agencies.helpline_b.id, id: newId('xrq') };
+  await t.rejects(
+    write('helpline_a', tx => tx.updateTable('expert_requests').set({ status: 'confirmed' }).execute()),
+    REFUSED,
+    'whoever asks does not answer',
+  );
+  await t.rejects(
+    write('helpline_b', tx =>
+      tx
+        .insertInto('expert_requests')
+        .values({ ...row!, ...mine, status: 'confirmed' })
+        .execute(),
+    ),
+    REFUSED,
+    'nor asks for what is answered',
+  );
+  await t.rejects(
+    write('helpline_b', async tx => {
+      const own = { agency_id: mine.requester_agency_id };
+      await tx
+        .insertInto('expert_requests')
+        .values({ ...row!, ...mine, ...own })
+        .execute();
+    }),
+    { code: '23503' },
+    'nor has an expert of its own of another’s',
+  );
+  for (const change of [{ agency_id: it.agencies.helpline_b.id }, { expert_id: expert.id }])
+    await t.rejects(
+      write('helpline_a', tx => tx.updateTable('expert_requests').set(change).execute()),
+      REFUSED,
+    );
 
   const rewrite = (key: keyof typeof actors, sealed: Buffer | null, role?: 'matcher' | 'router') =>
     transact(services, actors[key], async tx => {
