@@ -15,6 +15,7 @@ import { listReferralTimers } from '../../src/timers/store.ts';
 import { listEvents } from '../../src/webhooks/outbox-store.ts';
 import { findEndpoint, listDeliveries, listEndpoints } from '../../src/webhooks/store.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
+import { expertBody, experts } from '../support/experts.ts';
 import { anonymous } from '../support/journey.ts';
 import { type Answer, type Client, type Mechanism, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
@@ -30,9 +31,17 @@ t.setTimeout(180_000);
  */
 
 /** One case of `helpline_a` with somebody in every position towards it; the rest are strangers. */
-async function buildCase({ services }: TestApp, { as, agencies }: Mechanism) {
+async function buildCase({ services, clock }: TestApp, them: Mechanism) {
+  const { as, agencies } = them;
   const owner = as('helpline_a');
-  const kase = ok(await owner.post('/v1/cases', caseBody({ dependants: [], exploitation: { forms: ['CANARY-FORM'] } })));
+  const opened = ok(
+    await owner.post('/v1/groups', {
+      cases: [caseBody({ dependants: [], exploitation: { forms: ['CANARY-FORM'] } }), caseBody()],
+    }),
+  );
+  const [{ id }, other] = opened.cases as { id: string }[] as [{ id: string }, { id: string }];
+  const kase = ok(await owner.get(`/v1/cases/${id}`));
+  ok(await owner.post(`/v1/cases/${id}/separations`, { case_id: other.id }));
   const grant = (more: object) => owner.post(`/v1/cases/${kase.id}/consents`, consentBody(more as never));
   const consent = ok(await grant({}));
   ok(await grant({ recipient: { agency_kind: 'health' }, purposes: ['medical'] }));
@@ -64,6 +73,10 @@ async function buildCase({ services }: TestApp, { as, agencies }: Mechanism) {
   ok(await chief.post(`/v1/cases/${kase.id}/reopen`, { reason: 'CANARY-REASON' }));
   const staff_codes = agencies.helpline_a.caseworkers.map(({ staff_code }) => staff_code);
   ok(await owner.put(`/v1/cases/${kase.id}/assignees`, { staff_codes }, { 'if-match': '"0"' }));
+  // Kept by none of those who try to change something below.
+  const expert = ok(await as('shelter_a', 'supervisor').post('/v1/experts', expertBody()));
+  const wanted = experts({ clock }, them).requestBody(expert.id, { case_id: kase.id });
+  ok(await owner.post('/v1/expert-requests', wanted));
   await relayAll(services);
   return { kase, consent, held, asked, over, moved, endpoint };
 }
@@ -88,6 +101,13 @@ const CASE_TABLES = [
   'delivery_attempts',
   'audit_pending',
   'audit_subjects',
+  'groups',
+  'batches',
+  'case_separations',
+  'experts',
+  'expert_contacts',
+  'expert_requests',
+  'expert_request_details',
 ] as const;
 /** The directory is open to all, clients and caseworkers are other suites'. */
 const OTHER_TABLES = [
@@ -101,10 +121,10 @@ const OTHER_TABLES = [
   'client_keys',
   'client_assertions',
   'idempotency_keys',
-  'experts',
-  'expert_contacts',
-  'expert_requests',
-  'expert_request_details',
+  // Where a crisis holds everybody may know; where the directory was taken from, administrators alone.
+  'crisis_modes',
+  'directory_imports',
+  'directory_sources',
 ];
 
 /** What the relay or the router alone looks at. */
@@ -116,6 +136,7 @@ const TABLES_OF_JOBS = [
   'undelivered',
   'digests',
   'coverage_states',
+  'routing_requests',
 ];
 
 const count = async (tx: Tx, table: string, where = sql`true`): Promise<number> => {
@@ -202,9 +223,9 @@ t.test('row-level security alone', async t => {
   await t.test('shows each party what is its own', async t => {
     const seen = (key: DemoAgencyKey) =>
       as(actors[key], async tx => ({
-        categories: (await sql<{ category: string }>`select category from case_data order by category`.execute(tx)).rows.map(
-          row => row.category,
-        ),
+        categories: (
+          await sql<{ category: string }>`select distinct category from case_data order by category`.execute(tx)
+        ).rows.map(row => row.category),
         history: await count(tx, 'case_data_history'),
         consents: await count(tx, 'consents'),
         disclosures: await count(tx, 'disclosures'),
@@ -273,7 +294,7 @@ t.test('row-level security alone', async t => {
     const roles: SystemRole[] = ['router', 'clock', 'relay', 'access', 'trail', 'retention', 'setup'];
     for (const role of roles) {
       await as(systemActor(role), async tx => {
-        const profile = role === 'router' || role === 'clock' ? 1 : 0;
+        const profile = role === 'router' || role === 'clock' ? 2 : 0;
         t.equal(await count(tx, 'case_data', sql`category <> 'profile'`), 0, `${role} reads no category`);
         t.equal(await count(tx, 'case_data'), profile, `${role}: the profile is for routing`);
         t.equal(await count(tx, 'case_data_history'), 0);
@@ -287,9 +308,10 @@ t.test('row-level security alone', async t => {
       }
     });
     await as(systemActor('matcher'), async tx => {
-      t.equal(await count(tx, 'case_data', sql`category = 'identity'`), 1, 'who compares names reads them');
+      t.equal(await count(tx, 'case_data', sql`category = 'identity'`), 2, 'who compares names reads them');
       t.equal(await count(tx, 'case_data', sql`category <> 'identity'`), 0, 'and nothing else');
-      for (const table of CASE_TABLES.filter(table => !['case_data', 'case_keys'].includes(table)))
+      const needs = ['case_data', 'case_keys', 'experts', 'expert_requests', 'expert_request_details'];
+      for (const table of CASE_TABLES.filter(table => !needs.includes(table)))
         t.equal(await count(tx, table), 0, `and no ${table}`);
     });
     for (const role of ['access', 'retention', 'setup'] as const) {
@@ -306,7 +328,9 @@ t.test('row-level security alone', async t => {
     /** Everybody may say what happened, and to whom it is told; nobody else's act may change it. */
     const written_by_all = ['events', 'audit_pending', 'audit_subjects'];
     /** Rows that are an agency's, not a case's: everybody may have its own. */
-    const OWNED = ['cases', 'webhook_endpoints'];
+    const OWNED = ['cases', 'webhook_endpoints', 'groups', 'batches', 'experts', 'expert_contacts', 'expert_requests'];
+    /** Whoever accepted writes to the sender, assigns what it holds to its own people, and asks for experts. */
+    const OF_HOLDERS = ['messages', 'case_assignees', 'expert_request_details'];
     for (const key of ['helpline_b', 'health', 'shelter_b', 'civil_society', 'committee', 'audit_body'] as const) {
       for (const table of CASE_TABLES) {
         if (table === 'delivery_attempts') continue;
@@ -328,8 +352,7 @@ t.test('row-level security alone', async t => {
           attempt(sql`insert into ${sql.table(table)} overriding system value
             select * from jsonb_populate_record(null::${sql.table(table)}, ${JSON.stringify(json)}::jsonb)`);
         t.equal(await insert(row!.row), REFUSED, `${key} writes no ${table}`);
-        // Whoever accepted writes to the sender, and assigns what it holds to its own people.
-        if (OWNED.includes(table) || (['messages', 'case_assignees'].includes(table) && key === 'shelter_b')) continue;
+        if (OWNED.includes(table) || (OF_HOLDERS.includes(table) && key === 'shelter_b')) continue;
         const mine = Object.fromEntries(
           Object.entries(row!.row).map(([name, value]) => [
             name,
@@ -349,6 +372,22 @@ t.test('row-level security alone', async t => {
       { code: REFUSED },
       'nobody but the relay numbers events',
     );
+  });
+
+  await t.test('lets nobody but the coordinator say that a crisis holds', async t => {
+    const crisis = { kind: 'other', phase: 'preparedness', regions: ['XA-9'], reason: 'shelling' };
+    ok(await them.as('committee').post('/v1/jurisdictions/XA/crisis-modes', crisis));
+    const [mode] = await lookAsOwner<Record<string, unknown>>(services, 'select * from crisis_modes');
+    const columns = JSON.stringify({ ...mode, id: newId('crm') });
+    for (const key of ['helpline_a', 'helpline_b', 'prosecution', 'audit_body'] as const) {
+      t.equal(await as(actors[key], tx => count(tx, 'crisis_modes')), 1, `${key} knows of it`);
+      const changed = await as(actors[key], tx => sql`update crisis_modes set phase = 'response'`.execute(tx));
+      t.equal(changed.numAffectedRows, 0n, `${key} changes none`);
+      const declared = as(actors[key], tx =>
+        sql`insert into crisis_modes select * from jsonb_populate_record(null::crisis_modes, ${columns}::jsonb)`.execute(tx),
+      );
+      await t.rejects(declared, { code: '42501' }, `${key} declares none`);
+    }
   });
 
   await t.test('lets a lock be taken, which tells nothing', async t => {
@@ -405,7 +444,7 @@ t.test('the application alone', async t => {
   );
   for (const { name } of tables) await lookAsOwner(services, `alter table ${name} disable row level security`);
   const [open] = await transact(services, (await demoActors(services)).helpline_b, async tx => [await count(tx, 'cases')]);
-  t.equal(open, 1, 'the second wall is down');
+  t.equal(open, 2, 'the second wall is down');
   const strangers = ['helpline_b', 'labour_inspection', 'prosecution', 'shelter_c', 'audit_body'] as const;
 
   await t.test('shows everybody the same as with the other', async t => {
