@@ -1,9 +1,9 @@
 /**
  * `npm run bench:routing` measures routing: how soon it is known who could take a referral, in a directory with very many services, and
- * for whom a country has no route. On a throw-away PostgreSQL, through the real service.
+ * for whom a country has no route; and whether places are given to whom they are due. On a throw-away PostgreSQL, through the real service.
  *
  *   --quick              for two seconds each instead of ten
- *   --only a,b           of: candidates coverage
+ *   --only a,b           of: candidates places coverage
  *   --services N         in the directory; 5,000 unless said
  *   --cpu-prof FOLDER    where the time of the service goes
  *   --json FILE          everything as an object
@@ -16,9 +16,10 @@ import { run, type Tell } from './bench/run.ts';
 import type { Server } from './bench/server.ts';
 import { measureCandidates } from './bench-routing/candidates.ts';
 import { measureCoverage } from './bench-routing/coverage.ts';
+import { measurePlaces } from './bench-routing/places.ts';
 import * as report from './bench-routing/report.ts';
 
-const PARTS = ['candidates', 'coverage'];
+const PARTS = ['candidates', 'places', 'coverage'];
 
 const { values: options } = parseArgs({
   options: {
@@ -40,6 +41,7 @@ const plan = {
     clients: [1, 8],
     ...(options['cpu-prof'] === undefined ? {} : { profile_folder: resolve(options['cpu-prof']) }),
   },
+  places: { referrals: quick ? 200 : 1_000, places: quick ? 20 : 100, at_most_s: 300 },
   coverage: { count: Number(options.services ?? 5_000), rounds: quick ? 3 : 9 },
 };
 
@@ -52,6 +54,11 @@ async function measure(server: Server, results: Partial<report.Results>, tell: T
     tell('candidates');
     results.candidates = await measureCandidates(server, world, model, plan.candidates);
     report.printCandidates(results.candidates);
+  }
+  if (parts.has('places')) {
+    tell('places');
+    results.places = await measurePlaces(server, world, plan.places);
+    report.printPlaces(results.places);
   }
   if (parts.has('coverage')) {
     tell('coverage');

@@ -1,6 +1,7 @@
 import { type Results as BenchResults, table, title } from '../bench/report.ts';
 import type { CandidatesResult } from './candidates.ts';
 import type { CoverageResult } from './coverage.ts';
+import type { PlacesResult } from './places.ts';
 
 /** What was measured of routing, beside the aims. */
 
@@ -10,6 +11,7 @@ const COVERAGE_MS = 3_000;
 export interface Results {
   machine: BenchResults['machine'];
   candidates: CandidatesResult[];
+  places: PlacesResult;
   coverage: CoverageResult;
 }
 
@@ -30,6 +32,23 @@ export function printCandidates(results: readonly CandidatesResult[]): void {
       kept: p99_ms <= CANDIDATES_P99_MS ? 'yes' : 'no',
     })),
   );
+}
+
+export function printPlaces({ referrals, places, ...it }: PlacesResult): void {
+  title(`${referrals} automatic referrals for ${places} places (aim: none given twice, none left empty while somebody waits)`);
+  table([
+    {
+      'all had one within s': fixed(it.seconds, 0),
+      'refer p99 ms': fixed(it.refer_p99_ms, 0),
+      declined: it.declined,
+      'too late': it.refused,
+      looks: it.looks,
+      'given twice': it.given_twice,
+      'longest empty ms': fixed(it.longest_empty_ms, 0),
+      'left empty': it.left_empty,
+      kept: it.given_twice === 0 && it.left_empty === 0 ? 'yes' : 'no',
+    },
+  ]);
 }
 
 export function printCoverage({ services, profiles, gaps, rounds_ms, longest_block_ms }: CoverageResult): void {

@@ -20,6 +20,7 @@ export interface Agencies {
   openCase(): Promise<Kase>;
   submit(kase: Kase): Promise<string>;
   accept(asked: Asked): Promise<void>;
+  decline(asked: Asked): Promise<void>;
   /** From the acceptance on: the person arrives, and the need is met. */
   complete(asked: Asked): Promise<void>;
   readCase(kase: Kase): Promise<void>;
@@ -64,6 +65,9 @@ export function connectAgencies(origin: string, world: World, connections: numbe
     },
     async accept({ referral_id, shelter }) {
       await send(shelter, 'POST', `/v1/referrals/${referral_id}/accept`, 200, {});
+    },
+    async decline({ referral_id, shelter }) {
+      await send(shelter, 'POST', `/v1/referrals/${referral_id}/decline`, 200, { reason_code: 'unsafe' });
     },
     async complete({ referral_id, shelter }) {
       const path = `/v1/referrals/${referral_id}`;
