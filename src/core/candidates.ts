@@ -1,5 +1,5 @@
 import type { TOLD_EXCLUSIONS } from './codes.ts';
-import { type Candidate, type CandidateService, type Exclusion, placesLeft, type Reason, tiesOf } from './routing.ts';
+import { BY_PLACES, type Candidate, type CandidateService, type Exclusion, placesLeft, type Reason, tiesOf } from './routing.ts';
 
 /**
  * What is told of a ranking to those who look at it. A place that has to stay hidden could be told by what speaks for and
@@ -30,14 +30,19 @@ export interface Reader {
   knows: 'all' | 'profile' | 'nothing';
   /** Whether a live grant names the agency, which then need not be hidden. */
   names: (agency_id: string) => boolean;
+  /**
+   * Whether why such an agency is excluded would tell, by what remains, who complained or where somebody is from whom the person is
+   * kept apart: then all that is told is that it is.
+   */
+  reticent: (kind: CandidateService['kind']) => boolean;
   tie_key: string;
 }
 
 const OF_THE_STATUS: readonly ToldExclusion[] = ['protection_status', 'asylum'];
 /** With them what the directory would let anybody tell apart from them. */
 const OF_THE_PERSON: readonly ToldExclusion[] = [...OF_THE_STATUS, 'sex', 'age', 'dependants', 'other_service_area', 'route'];
-/** Where places are left, how many she needs. */
-const BY_HER_PLACES: readonly ToldExclusion[] = ['no_capacity', 'spoken_for'];
+/** Where else the person was asked for, and who there knows somebody involved: the owner's to know. */
+const OF_THE_CASE: readonly ToldExclusion[] = ['conflict_of_interest'];
 /** Who complained, and where somebody is from whom the person is kept apart: told to nobody. */
 const TOLD_TO_NOBODY: readonly ToldExclusion[] = ['firewall', 'separated'];
 /** What ranks by the person: her languages, how many places she needs, where she is. */
@@ -118,12 +123,14 @@ function tellOne(
   const places = available === null || available > 0 ? 'some' : 'none';
   // How full a sheltered place is must not be told, not even of one whose name may be.
   const shown = kept_back.size === 0 ? reasons : reasons.filter(({ rule }) => !kept_back.has(rule));
+  // Nor by asking for one person more each time.
+  const counted = sheltered && places === 'some' ? excluded_by.filter(code => !BY_PLACES.includes(code)) : excluded_by;
   return {
     agency_id,
     kind: provider.kind,
     hidden,
-    reasons: excluded_by.length > 0 ? [] : shown,
-    excluded_by: hidden ? whyHidden(excluded_by, places) : whyNot(excluded_by, reader, places, sheltered),
+    reasons: counted.length > 0 ? [] : shown,
+    excluded_by: hidden ? whyHidden(counted, places) : whyNot(counted, provider, reader, places),
     places,
     ...(sheltered ? {} : { available }),
   };
@@ -136,16 +143,17 @@ const whyHidden = (excluded_by: readonly Exclusion[], places: 'none' | 'some'): 
 
 function whyNot(
   excluded_by: readonly Exclusion[],
-  { knows }: Reader,
+  { kind }: CandidateService,
+  { knows, reticent }: Reader,
   places: 'none' | 'some',
-  sheltered: boolean,
 ): ToldExclusion[] {
+  if (excluded_by.length > 0 && reticent(kind)) return ['not_eligible'];
   const kept_back: readonly ToldExclusion[] = [
     ...TOLD_TO_NOBODY,
+    ...(knows === 'all' ? [] : OF_THE_CASE),
     ...(knows === 'all' ? [] : knows === 'profile' ? OF_THE_STATUS : OF_THE_PERSON),
-    ...(knows === 'nothing' && places === 'some' ? BY_HER_PLACES : []),
+    // Where places are left, they are too few for her.
+    ...(knows === 'nothing' && places === 'some' ? BY_PLACES : []),
   ];
-  const tell = (code: Exclusion): ToldExclusion =>
-    sheltered && code === 'spoken_for' ? 'not_told' : kept_back.includes(code) ? 'not_eligible' : code;
-  return [...new Set(excluded_by.map(tell))];
+  return [...new Set(excluded_by.map(code => (kept_back.includes(code) ? 'not_eligible' : code)))];
 }

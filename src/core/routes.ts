@@ -79,7 +79,10 @@ export const lawLets = (holding: readonly ServiceRoute[], kind: AgencyKind, fact
 
 /** Whether a firewall stands between the person and agencies of this kind. */
 export const isWalledOff = (firewalls: readonly Firewall[], service: Service, kind: AgencyKind, facts: LegalFacts): boolean =>
-  facts.complainant &&
+  facts.complainant && hasFirewall(firewalls, service, kind);
+
+/** Whether there is a person whom such agencies never receive for this service. */
+export const hasFirewall = (firewalls: readonly Firewall[], service: Service, kind: AgencyKind): boolean =>
   firewalls.some(wall => wall.agency_kinds.includes(kind) && (!wall.services?.length || wall.services.includes(service)));
 
 /** The services that the law demands for a person, in the order of the pack. */

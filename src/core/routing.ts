@@ -12,7 +12,7 @@ import type {
 } from './codes.ts';
 import { STATUS_ONLY_BY_NAME } from './consent.ts';
 import { durationMs } from './reckoning.ts';
-import { type Firewall, isWalledOff, type LegalFacts, lawLets, routesFor, type ServiceRoute } from './routes.ts';
+import { type Firewall, hasFirewall, isWalledOff, type LegalFacts, lawLets, routesFor, type ServiceRoute } from './routes.ts';
 
 /**
  * Which agency is asked first. A pure function of the need, the directory, the rules and the time: hard rules exclude, soft rules
@@ -69,6 +69,7 @@ export interface RoutingRules {
 /** What a place is good at, and what is asked of one: free codes, agreed upon in each jurisdiction. */
 export const SPECIALITY_PATTERN = '^[a-z][a-z0-9_]{0,59}$';
 
+export type Exclusion = (typeof EXCLUSIONS)[number];
 export type SoftRule = (typeof SOFT_RULES)[number];
 
 export interface CandidateService {
@@ -106,6 +107,9 @@ export interface CandidateService {
   history: { asked: number; accepted: number };
 }
 
+/** What excludes a place that could take the person at another time. */
+export const BY_PLACES: readonly Exclusion[] = ['no_capacity', 'spoken_for'];
+
 /** How an earlier offer of this referral to the same agency ended. */
 export interface EarlierOffer {
   agency_id: string;
@@ -117,8 +121,6 @@ export interface EarlierOffer {
 
 /** What a service is at any hour. */
 export type OfferedService = Omit<CandidateService, 'is_open'>;
-
-export type Exclusion = (typeof EXCLUSIONS)[number];
 
 export interface Reason {
   rule: SoftRule | 'reachability' | 'protected_place';
@@ -160,8 +162,8 @@ export function rankCandidates(
       if (!lawLets(holding, service.kind, need)) excluded_by.push('route');
       if (isWalledOff(rules.firewalls, need.service, service.kind, need)) excluded_by.push('firewall');
       if (!mayBeAsked({ id: service.agency_id, kind: service.kind })) excluded_by.push('no_consent');
-      // Who cannot be asked has no rank.
-      const reasons = excluded_by.length > 0 ? [] : rank(service);
+      // Who cannot be asked has no rank, but for whoever is only full: of some places that must not be told.
+      const reasons = excluded_by.every(code => BY_PLACES.includes(code)) ? rank(service) : [];
       return { agency_id: service.agency_id, excluded_by, score: sumOf(reasons), reasons };
     })
     .sort(
@@ -345,6 +347,16 @@ export const placesLeft = (capacity: { total: number; held: number; held_elsewhe
 /** Contact with a country of origin while asylum applies, or may: refused whatever the ground, also to an agency named by hand. */
 export const endangersAsylum = (kind: AgencyKind, status: ProtectionStatus): boolean =>
   kind === 'consular' && ['asylum_seeker', 'refugee', 'unknown'].includes(status);
+
+/** Whom the law keeps such an agency from, also where somebody named it or it was asked before that was known. */
+export const isNeverReceived = (
+  firewalls: readonly Firewall[],
+  service: Service,
+  kind: AgencyKind,
+  person: { complainant?: boolean | undefined; protection_status?: ProtectionStatus | undefined } = {},
+): boolean =>
+  (person.complainant === true && hasFirewall(firewalls, service, kind)) ||
+  endangersAsylum(kind, person.protection_status ?? 'unknown');
 
 /** Only a competent authority may take `identification`, also when it was named by hand. */
 export const lacksMandate = ({ service, competent_authority }: OfferedService): boolean =>

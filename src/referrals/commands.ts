@@ -19,6 +19,7 @@ import {
   type ReferralAction,
   type TimerName,
 } from '../core/referral.ts';
+import { isNeverReceived } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import type { Services } from '../services.ts';
 import { requireApart } from './companions.ts';
@@ -104,7 +105,7 @@ export const acceptReferral = (
     id,
     'accept',
     async (tx, { locked, offer, now }) => {
-      requireConsent(locked, offer!, now);
+      requireMayTake(locked, offer!, now);
       const held = await holdPlaces(services, tx, locked, offer!, body.over_capacity ?? false, now);
       return { change: { ...held, ...(await noted(services, tx, offer, 'accept', body.note, now)) } };
     },
@@ -180,7 +181,7 @@ export const confirmHandover = (
     'confirm_handover',
     async (tx, { locked, offer, now }) => {
       const accepts = impliesAcceptance('confirm_handover', offer!);
-      if (accepts) requireConsent(locked, offer!, now);
+      if (accepts) requireMayTake(locked, offer!, now);
       const { accompanied_by } = body;
       const arrived_at = new Date(body.arrived_at).toISOString();
       return {
@@ -212,7 +213,7 @@ export const reviewReferral = (services: Services, actor: AgencyActor, id: strin
 export const contestReferral = (services: Services, actor: AgencyActor, id: string, body: { note: string }) =>
   actOn(services, actor, id, 'contest', async (tx, { locked, offer, now }) => {
     // Nothing lets it be asked anew; whoever does not want the service that goes on says that it failed.
-    requireConsent(locked, offer!, now);
+    requireMayTake(locked, offer!, now);
     const note = await noted(services, tx, offer, 'contest', body.note, now);
     return { change: { ...note, accepted_at: null, ended_at: null, reason_code: null } };
   });
@@ -356,9 +357,13 @@ const answeredBy = (actor: AgencyActor, change: OfferChange | undefined): OfferC
   contestable_until: null,
 });
 
-function requireConsent(locked: LockedReferral, offer: OfferRow, now: Date): void {
+/** By consent or ground, and by law: more may be known of the person than when the agency was asked. */
+function requireMayTake(locked: LockedReferral, offer: OfferRow, now: Date): void {
   const recipient = { id: offer.agency_id, kind: locked.agencies.get(offer.agency_id)!.kind };
   if (!mayBeAsked(locked.referral, locked.grants, recipient, now)) throw consentMissing(locked);
+  // What it may not is not told: it would tell who complained, or who fled.
+  if (isNeverReceived(locked.pack.firewalls, locked.referral.service, recipient.kind, locked.profile()))
+    throw new Problem('may_not_take');
 }
 
 const consentMissing = ({ referral }: LockedReferral) =>

@@ -171,8 +171,8 @@ async function saveStep(
   if (!ends) endReferralTimers(tx, locked.timers, now, { meet: ['unplaced_review'] });
   // Whoever has arrived is not missing.
   if (step.to === 'in_progress') endReferralTimers(tx, locked.timers, now, { meet: ['missing_person_check'] });
-  // Somebody else may be asked for the places now.
-  if (was_asked && !takes && !isBeingAsked({ status: step.to })) locked.freed.add(offer.agency_id);
+  // Somebody else may be asked for the places now, or come where the person is no longer.
+  if ((was_asked && !takes && !isBeingAsked({ status: step.to })) || (was_taken && ends)) locked.freed.add(offer.agency_id);
   const gives_up = was_taken && !isTaken({ status: step.to });
   const notices = gives_up ? await release(tx, locked, offer, now) : [];
   if (offer.service === 'identification' && (takes || gives_up)) await settleAuthorities(tx, locked, offer.case_id, now);

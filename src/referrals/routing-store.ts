@@ -54,13 +54,13 @@ export async function markHelped(tx: Tx, now: Date, limit: number): Promise<numb
 
 /**
  * Those that wait and are due, in order of urgency and waiting. Where no place is free for anybody who asks as they do, all of them
- * are put off at once: hundreds may wait for the one place that comes free.
+ * are put off at once, but for whom a change made due meanwhile: hundreds may wait for the one place that comes free.
  * @param later until when they are put off
  */
 export async function takeRoutingDue(tx: Tx, now: Date, later: Date, limit: number): Promise<{ id: string; case_id: string }[]> {
   const { rows } = await sql<{ id: string; case_id: string }>`
     with due as materialized (
-      select id, case_id, jurisdiction, service, urgency, created_at,
+      select id, case_id, jurisdiction, service, urgency, created_at, router_due_at,
         exists (select from referrals f where f.follows_referral_id = r.id and f.ended is null) as is_followed
       from referrals r where router_due_at <= ${now}),
     asked as (select distinct jurisdiction, service, urgency from due),
@@ -73,10 +73,11 @@ export async function takeRoutingDue(tx: Tx, now: Date, later: Date, limit: numb
         where s.service = k.service and (c.total is null or c.total - c.held - c.held_elsewhere
           > case k.urgency when 'emergency' then 0 when 'urgent' then q.pending_urgent else q.pending end))),
     hopeless as materialized (
-      select due.id from due join full_up using (jurisdiction, service, urgency) where not due.is_followed),
+      select due.id, due.router_due_at from due join full_up using (jurisdiction, service, urgency) where not due.is_followed),
     put_off as (
       update referrals set router_due_at = ${later} where id in (
-        select id from referrals where id in (select id from hopeless) for no key update skip locked))
+        select r.id from referrals r join hopeless h on h.id = r.id and h.router_due_at = r.router_due_at
+        for no key update of r skip locked))
     select id, case_id from due where id not in (select id from hopeless)
     order by case urgency when 'emergency' then 0 when 'urgent' then 1 else 2 end, created_at, id
     limit ${limit}`.execute(tx);

@@ -40,7 +40,7 @@ t.test('open places: best first, with reasons, excluded ones behind', async t =>
   );
   t.match(society, { kind: 'civil_society', excluded_by: ['asked_before'], places: 'some', available: 3, score: 0 });
   t.match(health, { kind: 'health', excluded_by: NONE, places: 'some', available: null, score: 60 });
-  t.match(none, { kind: 'labour_inspection', excluded_by: ['sex'], places: 'some', available: null });
+  t.match(none, { kind: 'labour_inspection', excluded_by: ['not_eligible'], places: 'some', available: null });
   t.notMatch(none.excluded_by, ['protection_status'], 'medical routing does not look at the status');
   t.equal(answer.body.data.length, 3);
   t.equal(answer.body.data[0].agency_id, health.agency_id, 'whoever could be asked comes first');

@@ -76,6 +76,26 @@ t.test('labour inspection never receives whoever complained', async t => {
     ok(await sender.patch(`/v1/cases/${other.id}`, { person: { sex: 'male' } }, { 'if-match': '*' }));
     t.equal(ok(await refer(sender, other, asked)).status, 'unplaced', 'and is not forgotten by another change');
   });
+
+  await t.test('also what turns out after the agency was asked', async t => {
+    const other = await openedWith(sender, {}, [claim]);
+    const referral = ok(await refer(sender, other, asked));
+    t.equal(referral.status, 'offered');
+    ok(await sender.patch(`/v1/cases/${other.id}`, { intake: { complainant: true } }, { 'if-match': '*' }));
+    const inspection = as('labour_inspection');
+    const said = { arrived_at: it.clock.now().toISOString() };
+    for (const [verb, body] of [
+      ['accept', {}],
+      ['confirm-handover', said],
+    ] as const)
+      t.match(
+        await inspection.post(`/v1/referrals/${referral.id}/${verb}`, body),
+        { status: 409, body: { code: 'may_not_take' } },
+        verb,
+      );
+    t.equal(ok(await sender.get(`/v1/referrals/${referral.id}`)).status, 'offered');
+    t.strictSame(ok(await sender.get(`/v1/cases/${other.id}/disclosures`)).data, [], 'nothing was let to know');
+  });
 });
 
 t.test('an agency with a conflict of interest is not asked again in this case, but by name', async t => {

@@ -22,6 +22,7 @@ const reader = (more: Partial<Reader> = {}): Reader => ({
   agency_id: 'agy_reader',
   knows: 'all',
   names: () => false,
+  reticent: () => false,
   tie_key: 'key',
   ...more,
 });
@@ -54,7 +55,7 @@ t.test('of a hidden place only whether it could be asked', async t => {
     [['protected_place', 15]],
   );
   t.notOk('available' in could);
-  const codes: Exclusion[] = ['own_referral', 'excluded', 'asked_before', 'no_consent', 'sex', 'closed', 'no_capacity'];
+  const codes: Exclusion[] = ['own_referral', 'excluded', 'asked_before', 'no_consent', 'sex', 'closed'];
   for (const code of codes) {
     const told = tellOne(candidate('agy_1', [code]), hidden);
     t.match(told, { hidden: true, score: 0, reasons: [], excluded_by: ['not_told'], places: 'some' }, code);
@@ -81,11 +82,17 @@ t.test('what speaks against an agency because of the person', async t => {
   t.strictSame(told('nothing'), ['closed', 'not_eligible'], 'where places are left, not how many she needs');
   const full = { capacity: { total: 4, held: 4, held_elsewhere: 0, freed: 1 } };
   t.strictSame(told('nothing', full), ['closed', 'not_eligible', 'no_capacity', 'spoken_for']);
-  t.strictSame(
-    told('all', { location_protected: true }).slice(-2),
-    ['no_capacity', 'not_told'],
-    'nor how much a shelter is asked',
-  );
+  const sheltered = { location_protected: true };
+  t.strictSame(told('all', sheltered).slice(-2), ['protection_status', 'asylum'], 'of a sheltered place to nobody');
+  t.strictSame(told('all', { ...sheltered, ...full }).slice(-2), ['no_capacity', 'spoken_for'], 'but for whether it has any');
+  const full_for_her = candidate('agy_1', ['no_capacity']);
+  t.match(tellOne(full_for_her, provider(sheltered)), { hidden: true, score: 15, excluded_by: [] });
+  const reticent = (kind: string) => kind === 'shelter';
+  const why = (code: Exclusion, more: Partial<Reader>) =>
+    tellOne(candidate('agy_1', [code]), provider(), reader(more)).excluded_by;
+  for (const code of all) t.strictSame(why(code, { reticent }), ['not_eligible']);
+  t.strictSame(why('conflict_of_interest', { knows: 'profile' }), ['not_eligible'], 'for another need, perhaps');
+  t.strictSame(why('conflict_of_interest', {}), ['conflict_of_interest']);
   for (const knows of ['all', 'profile', 'nothing'] as const) {
     for (const secret of ['firewall', 'separated'] as const) {
       const { excluded_by } = tellOne(candidate('agy_1', [secret]), provider(), reader({ knows }));

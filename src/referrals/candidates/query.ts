@@ -6,6 +6,7 @@ import { type AgencyActor, authorise, type Relation } from '../../core/access.ts
 import { behind, type Reader, type Standing, standingOf, type ToldCandidate, tellCandidates } from '../../core/candidates.ts';
 import { isNamed } from '../../core/consent.ts';
 import { Problem, raise } from '../../core/problem.ts';
+import { hasFirewall } from '../../core/routes.ts';
 import { asSystem, type Tx, transact } from '../../platform/database.ts';
 import { decodeCursor, encodeCursor, pageLimit, toPage } from '../../platform/http/paging.ts';
 import { findRules, packInForce } from '../../rules/store.ts';
@@ -58,12 +59,18 @@ export const listReferralCandidates = (
 
     const pack = await packInForce(services, tx, referral, rules);
     const { stage } = known_case!;
-    const { ranked, tie_key } = await rank(services, tx, { referral, offers, grants, profile, stage, pack, providers }, now);
+    const { ranked, tie_key, apart_from } = await rank(
+      services,
+      tx,
+      { referral, offers, grants, profile, stage, pack, providers },
+      now,
+    );
     const contacts = new Map(providers.map(({ agency_id, duty_contact }) => [agency_id, duty_contact]));
     const all = tellCandidates(ranked, providers, {
       agency_id: actor.agency_id,
       knows: await whatIsKnown(tx, actor, referral, relations, found, now),
       names: agency_id => isNamed(grants, agency_id, now),
+      reticent: kind => apart_from.length > 0 || hasFirewall(pack.firewalls, service, kind),
       tie_key,
     });
     const told = after ? behind(all, after, { tie_key }) : all;
