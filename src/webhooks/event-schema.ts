@@ -1,6 +1,7 @@
 import { type Static, type TProperties, type TSchema, Type } from 'typebox';
 import {
   CATEGORIES,
+  COVERAGE_TIMES,
   CRISIS_KINDS,
   CRISIS_PHASES,
   DECISION_KINDS,
@@ -11,7 +12,7 @@ import {
   STAGES,
   URGENCIES,
 } from '../core/codes.ts';
-import { COVERED_SERVICES } from '../core/coverage.ts';
+import { COVERED_SERVICES, OPENED_GAPS } from '../core/coverage.ts';
 import { EVENT_TYPES, type EventType } from '../core/events.ts';
 import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode } from '../platform/http/openapi.ts';
 
@@ -297,6 +298,8 @@ export const EVENTS = {
     data({
       jurisdiction: Jurisdiction(),
       service: Code(COVERED_SERVICES),
+      gap: Code(OPENED_GAPS),
+      when: Codes(COVERAGE_TIMES, { description: '`closed`: when whoever takes such persons is' }),
       regions: Type.Array(Region(), { description: 'None where the jurisdiction tells no regions apart' }),
       profiles: Count('Of how many kinds they are, by sex, age band, protection status and region'),
       notify: Notify,

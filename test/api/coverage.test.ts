@@ -194,6 +194,8 @@ t.test('a gap that a change opens', async t => {
   const in_both = (gap: object) =>
     ['XA', 'XB'].map(jurisdiction => ({
       jurisdiction,
+      gap: 'structural',
+      when: ['now', 'tonight', 'weekend'],
       regions: [`${jurisdiction}-1`, `${jurisdiction}-2`],
       notify,
       ...gap,
@@ -240,7 +242,32 @@ t.test('a gap that a change opens', async t => {
     await enter('civil_society', 'livelihood', { regions: ['XA-1', 'XA-7'] });
     t.strictSame(await heard(), []);
     await offer('civil_society', 'livelihood', { regions: ['XA-1'] });
-    t.strictSame(await heard(), [{ jurisdiction: 'XA', service: 'livelihood', regions: ['XA-7'], profiles: 120, notify }]);
+    const [of_both] = in_both({ service: 'livelihood', regions: ['XA-7'], profiles: 120 });
+    t.strictSame(await heard(), [of_both]);
+  });
+
+  await t.test('may be of the night alone', async t => {
+    const by_day = {
+      timezone: 'Africa/Cairo',
+      freq: 'WEEKLY',
+      byday: 'MO,TU,WE,TH,FR,SA,SU',
+      opens_at: '08:00',
+      closes_at: '20:00',
+    };
+    await offer('health', 'medical', { schedules: [by_day] });
+    t.strictSame(await heard(), in_both({ service: 'medical', gap: 'closed', when: ['tonight'], profiles: 240 }));
+    await offer('health', 'medical');
+    t.strictSame(await heard(), []);
+
+    await offer('health', 'medical', { schedules: [{ ...by_day, byday: 'MO,TU,WE' }] });
+    await heard();
+    test.clock.advance(6 * 3_600_000);
+    for (let day = 0; day < 8; day += 1) {
+      test.clock.advance(24 * 3_600_000);
+      t.strictSame(await heard(), [], 'another night, and nothing changed');
+    }
+    await offer('health', 'medical');
+    await heard();
   });
 
   await t.test('a new region opens none', async t => {

@@ -21,7 +21,7 @@ import {
   type Found,
   findGaps,
   type GapLine,
-  openedGap,
+  openedGaps,
 } from '../../src/core/coverage.ts';
 import { type RoutingRules, rankCandidates } from '../../src/core/routing.ts';
 import { calendar, SUN_TO_THU } from '../support/calendars.ts';
@@ -291,19 +291,33 @@ t.test('now, tonight and the weekend', async t => {
 
 t.test('what a change opens', async t => {
   const of = dimensions();
-  const structural = (providers: readonly CoveringService[]) => found(providers, { of }).lines;
-  const opened = (before: readonly CoveringService[], after: readonly CoveringService[], known = REGIONS) =>
-    openedGap(SHELTER, structural(before), structural(after), known, of);
+  const lines = (providers: readonly CoveringService[]) => found(providers, { of }).lines;
+  const opened = (before: readonly CoveringService[], after: readonly CoveringService[], known = REGIONS, times = NIGHTS) =>
+    openedGaps(SHELTER, lines(before), lines(after), known, of, times);
+  const NIGHTS: CoverageTime[] = ['tonight', 'weekend'];
+  const gap = (profiles: number, regions = REGIONS) => ({
+    service: SHELTER,
+    gap: 'structural',
+    when: COVERAGE_TIMES,
+    regions,
+    profiles,
+  });
   const women = provider({ sexes: ['female'] });
   const all = provider();
-  t.strictSame(opened([all], [women]), { service: SHELTER, regions: REGIONS, profiles: 160 });
-  t.equal(opened([women], [all]), undefined, 'a gap that closes');
-  t.equal(opened([women], [women]), undefined);
-  t.strictSame(opened([women], []), { service: SHELTER, regions: REGIONS, profiles: 80 }, 'only what is new of it');
-  t.strictSame(opened([all], [provider({ regions: ['XA-2'] })]), { service: SHELTER, regions: ['XA-1'], profiles: 120 });
-  t.equal(opened([all], [provider({ regions: ['XA-2'] })], ['XA-2']), undefined, 'where nobody was looked for before');
-  t.equal(
-    opened([all], [provider({ languages: ['tr'], capacity: { total: 0, held: 0, held_elsewhere: 0, freed: 0 } })]),
-    undefined,
-  );
+  t.strictSame(opened([all], [women]), [gap(160)]);
+  t.strictSame(opened([women], [all]), [], 'a gap that closes');
+  t.strictSame(opened([women], [women]), []);
+  t.strictSame(opened([women], []), [gap(80)], 'only what is new of it');
+  t.strictSame(opened([all], [provider({ regions: ['XA-2'] })]), [gap(120, ['XA-1'])]);
+  t.strictSame(opened([all], [provider({ regions: ['XA-2'] })], ['XA-2']), [], 'where nobody was looked for before');
+  const full = { languages: ['tr'], capacity: { total: 0, held: 0, held_elsewhere: 0, freed: 0 } };
+  t.strictSame(opened([all], [provider(full)]), []);
+
+  const by_day = provider({ is_open: { now: true, tonight: false, weekend: true } });
+  const closed = { ...gap(240), gap: 'closed', when: ['tonight'] };
+  t.strictSame(opened([all], [by_day]), [closed], 'nobody at night any more');
+  t.strictSame(opened([all], [by_day], REGIONS, ['weekend']), [], 'but for another night than the one before');
+  t.strictSame(opened([by_day], [by_day]), []);
+  t.strictSame(opened([by_day], []), [gap(240)], 'nobody at all is not told again as nobody at night');
+  t.strictSame(opened([], [by_day]), [], 'and is better than nobody at all');
 });

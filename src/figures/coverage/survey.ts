@@ -25,6 +25,8 @@ export interface Survey {
   /** As it holds in a region. */
   packIn: (region: string | null) => PackInForce;
   times: ReadonlyMap<CoverageTime, Date>;
+  /** The hours still to come that were the same ones when it was looked at then. */
+  sameHours: (looked_at: Date) => CoverageTime[];
   directory: ReadonlyMap<Service, readonly CoveringService[]>;
   dimensions: Dimensions;
 }
@@ -48,6 +50,10 @@ export async function takeSurvey(of: { pool: object; now(): Date }, tx: Tx, juri
     pack,
     packIn: region => packIn(pack, rules.modes, region, now),
     times,
+    sameHours: looked_at => {
+      const then = coverageTimes(compiled, looked_at);
+      return COVERAGE_TIMES.filter(time => time !== 'now' && then[time]?.getTime() === at[time]?.getTime());
+    },
     directory: Map.groupBy(directory, ({ service }) => service),
     dimensions,
   };

@@ -2,7 +2,7 @@ import { findDirectoryVersion, listJurisdictions } from '../../agencies/store.ts
 import { recordFailure } from '../../audit/failures.ts';
 import { record } from '../../audit/record.ts';
 import { systemActor } from '../../core/access.ts';
-import { COVERED_SERVICES, type OpenedGap, openedGap } from '../../core/coverage.ts';
+import { COVERED_SERVICES, OPENED_GAPS, type OpenedGap, openedGaps } from '../../core/coverage.ts';
 import { type Tx, transact } from '../../platform/database.ts';
 import { listCoordinators } from '../../referrals/store.ts';
 import { findRules, ILLUSTRATIVE_VERSION } from '../../rules/store.ts';
@@ -11,9 +11,13 @@ import { findCoverageState, insertCoverageState, lockCoverageState, saveCoverage
 import { lookForGaps, takeSurvey } from './survey.ts';
 
 /**
- * Tells the coordinators when a change of the directory or of the rules leaves persons of some kind without anybody at all. Whoever
- * is full or closed for now is no such gap, and what was missing when a jurisdiction was first looked at was opened by no change.
+ * Tells the coordinators when a change of the directory or of the rules leaves persons of some kind without anybody: at all, or
+ * tonight, or when all is closed next. Whoever is full, or closed at this hour, is no such gap; what was missing when a jurisdiction
+ * was first looked at was opened by no change, nor is what another night brings.
  */
+
+/** Another night is looked at in silence, so that what changes during it can be told. */
+const AGAIN_MS = 15 * 60_000;
 
 const ROUTER = systemActor('router');
 
@@ -40,18 +44,21 @@ async function lookAgain(services: Services, tx: Tx, jurisdiction: string): Prom
   // Before the directory itself: what changes in between is looked at again by the next round.
   const seen = await findSeen(services, tx, jurisdiction);
   const state = await findCoverageState(tx, jurisdiction);
-  if (state?.seen === seen) return 0;
   const now = services.now();
+  const isKnown = (it: { seen: string | null; looked_at: Date }) =>
+    it.seen === seen && now.getTime() - it.looked_at.getTime() < AGAIN_MS;
+  if (state && isKnown(state)) return 0;
   if (!state) await insertCoverageState(tx, jurisdiction, now);
   const before = await lockCoverageState(tx, jurisdiction);
-  if (!before || before.seen === seen) return 0;
+  if (!before || isKnown(before)) return 0;
 
   const survey = await takeSurvey(services, tx, jurisdiction, now);
-  const { lines: gaps } = await lookForGaps(survey, COVERED_SERVICES, { gaps: ['structural'], with_places: false });
+  const { lines: gaps } = await lookForGaps(survey, COVERED_SERVICES, { gaps: OPENED_GAPS, with_places: false });
+  const hours = survey.sameHours(before.looked_at);
   const opened =
-    before.seen === null
+    before.seen === null || before.seen === seen
       ? []
-      : COVERED_SERVICES.flatMap(service => openedGap(service, before.gaps, gaps, before.regions, survey.dimensions) ?? []);
+      : COVERED_SERVICES.flatMap(it => openedGaps(it, before.gaps, gaps, before.regions, survey.dimensions, hours));
   const regions = survey.dimensions.regions.filter(region => region !== null);
   await saveCoverageState(tx, { jurisdiction, seen, regions, gaps, looked_at: now });
   for (const gap of opened) await tell(services, tx, jurisdiction, gap);
@@ -66,13 +73,14 @@ async function findSeen(services: Services, tx: Tx, jurisdiction: string): Promi
   return [directory, version ?? ILLUSTRATIVE_VERSION, ...held].join(' ');
 }
 
-async function tell(services: Services, tx: Tx, jurisdiction: string, { service, regions, profiles }: OpenedGap): Promise<void> {
-  const body = { jurisdiction, service, regions, profiles, notify: { roles: ['coordinator'] } };
+async function tell(services: Services, tx: Tx, jurisdiction: string, opened: OpenedGap): Promise<void> {
+  const { service, gap, when, regions, profiles } = opened;
+  const body = { jurisdiction, service, gap, when, regions, profiles, notify: { roles: ['coordinator'] } };
   const coordinators = await listCoordinators(tx, jurisdiction);
   await record(services, tx, ROUTER, {
     action: 'coverage.note_gap',
     resource_type: 'coverage',
-    subjects: [{ subject_id: jurisdiction, service, regions, profiles: String(profiles) }],
+    subjects: [{ subject_id: jurisdiction, service, gap, when, regions, profiles: String(profiles) }],
     events: [
       {
         type: 'coverage.gap',
