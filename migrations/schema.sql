@@ -818,7 +818,6 @@ CREATE TABLE capacities (
   held_elsewhere integer NOT NULL,
   held integer NOT NULL,
   assured_at timestamp with time zone NOT NULL,
-  freed_at timestamp with time zone NOT NULL DEFAULT now(),
   version integer NOT NULL DEFAULT 1,
   freed integer NOT NULL DEFAULT 1,
   CONSTRAINT capacities_agency_id_service_fkey FOREIGN KEY (agency_id, service) REFERENCES services(agency_id, service),

@@ -10,7 +10,7 @@ import { isStale } from '../core/routing.ts';
 import { asSystem, type Tx } from '../platform/database.ts';
 import { decodeCursor, encodeCursor, type Page, pageLimit, toPage } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
-import { refreshProtection, requestRouting } from '../referrals/store.ts';
+import { refreshProtection, requestRouting, servesBeyond } from '../referrals/store.ts';
 import { findCalendar } from '../rules/calendars/store.ts';
 import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
@@ -156,6 +156,7 @@ export const changeAgency = (
     if (!relations.includes('admin') && !changed.every(field => OWN_FIELDS.has(field))) throw new Problem('forbidden');
     const after = { ...agency, ...patch };
     requireWithin(after.jurisdictions, after.regions);
+    if (patch.jurisdictions) await requireNobodyLeft(tx, id, patch.jurisdictions);
     await requireCalendar(tx, patch.calendar_id);
     expectVersion(actor, agency.version, { required: true });
 
@@ -367,6 +368,14 @@ async function requireOwn(tx: Tx, actor: AgencyActor, agency_id: string): Promis
 function requireHours(schedules: readonly Schedule[]): void {
   const errors = checkSchedules(schedules, '/schedules');
   if (errors.length > 0) throw new Problem('unprocessable', { errors });
+}
+
+/** Whoever is served where the agency works no more would be without: the service is suspended first, and somebody follows. */
+async function requireNobodyLeft(tx: Tx, agency_id: string, jurisdictions: readonly string[]): Promise<void> {
+  if (!(await asSystem(tx, 'router', tx => servesBeyond(tx, agency_id, jurisdictions)))) return;
+  const detail =
+    'leaves out one in which the agency still serves people: suspend the services first, and others are asked for them';
+  throw new Problem('unprocessable', { errors: [{ pointer: '/jurisdictions', detail }] });
 }
 
 /** Regions lie in a country of the agency. */

@@ -102,11 +102,14 @@ export function modeUnder(own: OperatingMode, kind: AgencyKind, crisis: Crisis |
 
 const FULLNESS: readonly OperatingMode[] = ['open', 'reduced', 'remote', 'closed'];
 
+/** Clocks of people whom nobody has seen in safety yet. */
+const NEVER_STRETCHED: readonly string[] = [...LIFE_SAFETY, 'safe_callback', 'immediate_needs', 'welfare_check'];
+
 /** Whether a crisis may make a clock run longer: no floor, no emergency, no life hangs on it, and no law says how long it is. */
 const mayStretch = ({ name, kind, applies_to: { urgency }, source }: Policy): boolean =>
   kind === 'deadline' &&
   urgency !== 'emergency' &&
-  !LIFE_SAFETY.includes(name) &&
+  !NEVER_STRETCHED.includes(name) &&
   // Of a referral, a policy that names no urgency holds for emergencies, too; a case itself has none.
   (urgency !== undefined || CASE_TIMERS.some(it => it === name)) &&
   source.startsWith('illustrative');

@@ -32,14 +32,21 @@ import { insertOffer, type OfferRow, saveRoutingDue } from './store.ts';
 
 /**
  * What of a case and a referral the ranking looks at, and the providers that it ranks.
- * @returns `apart_from`: the cases from which the person is kept apart
+ * @returns `apart_from`: the cases from which the person is kept apart; `together_with`: the agencies where others are with whom the
+ *   person belongs together
  */
 export async function rank(
   services: Services,
   tx: Tx,
   locked: Pick<LockedReferral, 'referral' | 'offers' | 'grants' | 'profile' | 'pack' | 'stage' | 'providers' | 'separate_from'>,
   now: Date,
-): Promise<{ ranked: Candidate[]; providers: CandidateRow[]; tie_key: string; apart_from: string[] }> {
+): Promise<{
+  ranked: Candidate[];
+  providers: CandidateRow[];
+  tie_key: string;
+  apart_from: string[];
+  together_with: ReadonlySet<string>;
+}> {
   const { referral, offers, grants, pack } = locked;
   const profile = locked.profile();
   return asSystem(tx, 'router', async tx => {
@@ -86,7 +93,7 @@ export async function rank(
       : providers;
     const ranked = rankCandidates(need, working, pack, offers, covered, now);
     const apart_from = companions.filter(other => isKeptApart(person, other)).map(({ case_id }) => case_id);
-    return { ranked, providers, tie_key: need.tie_key, apart_from };
+    return { ranked, providers, tie_key: need.tie_key, apart_from, together_with: need.together_with };
   });
 }
 
@@ -151,11 +158,12 @@ export async function askNext(
     return false;
   }
   // Who is asked is the follow-on's matter; this one waits for what becomes of that.
-  const { ranked, providers } = locked.follow_on ? NOBODY : await rank(services, tx, locked, now);
+  const { ranked, providers, together_with } = locked.follow_on ? NOBODY : await rank(services, tx, locked, now);
   const possible = ranked.filter(candidate => candidate.excluded_by.length === 0);
   const asked = locked.offers.filter(isAsked).length;
   for (const { agency_id } of possible.slice(0, atOnce(locked) - asked)) {
-    await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === agency_id)!, now);
+    const parted = together_with.size > 0 && !together_with.has(agency_id);
+    await makeOffer(services, tx, cause, locked, providers.find(provider => provider.agency_id === agency_id)!, now, { parted });
   }
   if (locked.offers.filter(isAsked).length > asked) return true;
   asSystem(tx, 'router', tx => saveRoutingDue(tx, locked.referral.id, isRouted(locked) ? again_at : null));
@@ -163,7 +171,11 @@ export async function askNext(
   return false;
 }
 
-const NOBODY: Pick<Awaited<ReturnType<typeof rank>>, 'ranked' | 'providers'> = { ranked: [], providers: [] };
+const NOBODY: Pick<Awaited<ReturnType<typeof rank>>, 'ranked' | 'providers' | 'together_with'> = {
+  ranked: [],
+  providers: [],
+  together_with: new Set(),
+};
 
 /** One place for the person and one for each dependant, as they are known now. */
 export const placesNeeded = ({ profile }: Pick<LockedReferral, 'profile'>): number => 1 + (profile()?.dependants ?? 0);
@@ -218,6 +230,7 @@ export async function goOn(services: Services, tx: Tx, cause: Actor, locked: Loc
 /**
  * Makes one offer: the agency is asked, its clocks start, and nobody else learns who it is if its place is protected. Of an
  * emergency of which it might not hear the coordinators are told at once.
+ * @param parted from family, or others with whom the law wants the person to stay: that is told, too
  */
 export async function makeOffer(
   services: Services,
@@ -226,6 +239,7 @@ export async function makeOffer(
   locked: LockedReferral,
   provider: CandidateRow,
   now: Date,
+  { parted = false } = {},
 ): Promise<OfferRow> {
   const { referral, offers, grants, agencies } = locked;
   const offer: OfferRow = {
@@ -280,6 +294,7 @@ export async function makeOffer(
       events: [
         noticeOf('referral.offered', locked, { offer, due_at }),
         ...(is_told ? [noticeOf('endpoint.failing', locked, unheard)] : []),
+        ...(parted ? [noticeOf('referral.parted', locked)] : []),
       ],
     },
     requestIdOf(cause),

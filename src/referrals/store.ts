@@ -196,6 +196,19 @@ export const requestRouting = (
   helped: { agency_id: string; service?: Service } | { jurisdiction: string } | { case_id: string },
 ): void => asSystem(tx, 'router', tx => post(tx, tx.insertInto('routing_requests').values(helped).execute()));
 
+/** Whether the agency serves anybody outside these jurisdictions. Runs as the router. */
+export const servesBeyond = async (tx: Tx, agency_id: string, jurisdictions: readonly string[]): Promise<boolean> => {
+  const served = await tx
+    .selectFrom('offers')
+    .select('id')
+    .where('agency_id', '=', agency_id)
+    .where('status', 'in', ['accepted', 'in_progress'])
+    .where('jurisdiction', 'not in', [...jurisdictions])
+    .limit(1)
+    .executeTakeFirst();
+  return served !== undefined;
+};
+
 /** Where a case is now is where a place is looked for. */
 export const saveRegionOfOpen = (tx: Tx, case_id: string, region: string | null): void =>
   asSystem(tx, 'router', tx =>

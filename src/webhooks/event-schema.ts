@@ -169,7 +169,7 @@ export const EVENTS = {
   'referral.rerouted': event('Sender or coordinator asks another agency instead', AboutReferral),
   'referral.unplaced': event('No agency is asked now, and none will be by itself', data(IN_REFERRAL)),
   'referral.parted': event(
-    'No agency can take the family whole: its members are asked for at several. To sender, owner and coordinator, for each',
+    'Those who belong together, a family or whom the law keeps together, are asked for at several agencies. To sender, owner and coordinator',
     data(IN_REFERRAL),
   ),
   'referral.handover_confirmed': event(

@@ -326,3 +326,13 @@ t.test('twice at once, and after a death in the middle: each once', async t => {
   await Promise.all([1, 2, 3, 4].map(() => makeFollowOns(services)));
   t.strictSame((await followOns()).map(it => it.follows_referral_id).sort(), served.map(({ id }) => id).sort());
 });
+
+t.test('an agency leaves a jurisdiction only once it serves nobody there', async t => {
+  const { serve, act, old, as, agencies } = await start(t);
+  const path = `/v1/agencies/${agencies.shelter_a.id}`;
+  const leave = () => as('committee', 'nobody').patch(path, { jurisdictions: ['XB'], regions: [] }, { 'if-match': '*' });
+  const { id } = await serve();
+  t.match(await leave(), { status: 422, body: { errors: [{ pointer: '/jurisdictions' }] } });
+  await act(old, id, 'complete', { outcome_code: 'service_provided' });
+  t.equal((await leave()).status, 200);
+});

@@ -118,6 +118,20 @@ t.test('referrals for a group', async t => {
       t.notMatch(JSON.stringify(await eventsOf(services, as(key))), /parted|grp_/);
   });
 
+  await t.test('one of a family is turned away later: that she is asked for elsewhere is told', async t => {
+    await places(3, 3);
+    const { group_id, ids } = await found([{}, {}], { families: [[0, 1]] });
+    const { referrals } = ok(await refer(group_id));
+    const [first] = await askedFor(ids);
+    const parted = async (id: string) =>
+      (await eventsOf(services, helpline, id)).filter(({ type }) => type === 'referral.parted');
+    const { id } = referrals[0];
+    t.strictSame(await parted(id), []);
+    ok(await as(first as 'shelter_a').post(`/v1/referrals/${id}/decline`, { reason_code: 'unsafe' }));
+    t.not((await askedFor(ids))[0], first);
+    t.match(await parted(id), [{ data: { referral_id: id } }]);
+  });
+
   await t.test('whoever of it is suspected is asked for elsewhere', async t => {
     await places(50, 50);
     const { group_id, ids } = await found([{}, { suspected: true }, {}], { families: [[0, 1, 2]] });
