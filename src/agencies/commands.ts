@@ -221,13 +221,24 @@ async function requireCalendar(tx: Tx, id: string | null | undefined): Promise<v
 }
 
 /** A service as the caller may know it: where a protected place lies is told to its agency alone. */
-const serviceView = (actor: AgencyActor, row: ServiceRow): ServiceView => {
+const serviceView = (actor: AgencyActor, row: ServiceRow, isOld: (assured_at: Date) => boolean): ServiceView => {
   const { asked: _, accepted: __, open_hours: ___, open_hours_until: ____, follow_on_since: _____, located_in, ...service } = row;
-  return row.location_protected && row.agency_id !== actor.agency_id ? service : { ...service, located_in };
+  const told = { ...service, stale: isOld(row.assured_at) };
+  return row.location_protected && row.agency_id !== actor.agency_id ? told : { ...told, located_in };
 };
 
-const viewService = (actor: AgencyActor, agency_id: string, service: Service) => async (tx: Tx) =>
-  serviceView(actor, (await findService(tx, agency_id, service)) ?? raise('not_found'));
+const viewService = (services: Services, actor: AgencyActor, agency_id: string, service: Service) => async (tx: Tx) =>
+  serviceView(
+    actor,
+    (await findService(tx, agency_id, service)) ?? raise('not_found'),
+    await ageing(services, tx, (await findAgency(tx, agency_id))!),
+  );
+
+/** What counts as old where the agency works; where that is in several jurisdictions, in the first. */
+async function ageing(services: Services, tx: Tx, { jurisdictions }: AgencyRow): Promise<(assured_at: Date) => boolean> {
+  const { routing } = await getCurrentRulePack(services, tx, jurisdictions[0]!);
+  return assured_at => isStale(assured_at, routing, services.now());
+}
 
 /**
  * Says what the agency offers, whole: a first time, or in place of what it said before.
@@ -241,7 +252,7 @@ export async function setService(
   body: ServiceInput,
 ): Promise<Outcome<ServiceView> & { created: boolean }> {
   let created = false;
-  const outcome = await act(services, actor, 'service.set', viewService(actor, agency_id, service), async (tx, now) => {
+  const outcome = await act(services, actor, 'service.set', viewService(services, actor, agency_id, service), async (tx, now) => {
     const agency = await requireOwn(tx, actor, agency_id);
     const after = { ...UNLIMITED, ...body };
     requireWithin(agency.jurisdictions, [...after.regions, ...(after.located_in === null ? [] : [after.located_in])]);
@@ -278,7 +289,7 @@ export const getService = (
   agency_id: string,
   service: Service,
 ): Promise<Read<ServiceView>> =>
-  read(services, actor, 'service.read', { subject_id: agency_id, service }, viewService(actor, agency_id, service));
+  read(services, actor, 'service.read', { subject_id: agency_id, service }, viewService(services, actor, agency_id, service));
 
 /** What an agency offers, by the service's code. @throws Problem `not_found` */
 export const listServices = (
@@ -288,7 +299,7 @@ export const listServices = (
   query: PageOf,
 ): Promise<Read<Page<ServiceView>>> =>
   read(services, actor, 'service.list', { subject_id: agency_id }, async tx => {
-    if (!(await findAgency(tx, agency_id))) throw new Problem('not_found');
+    const isOld = await ageing(services, tx, (await findAgency(tx, agency_id)) ?? raise('not_found'));
     const limit = pageLimit(query);
     const [after] = (decodeCursor(query.cursor, 1) ?? []) as [string?];
     const rows = await listServiceRows(tx, agency_id, after, limit + 1);
@@ -296,7 +307,7 @@ export const listServices = (
       rows,
       limit,
       row => encodeCursor(row.service),
-      row => serviceView(actor, row),
+      row => serviceView(actor, row, isOld),
     );
   });
 
@@ -308,9 +319,8 @@ const viewCapacity =
     const available = availableOf(capacity);
     const availability = available > 0 ? 'some' : 'none';
     if (offered.location_protected && agency_id !== actor.agency_id) return { agency_id, service, availability };
-    const { jurisdictions } = (await findAgency(tx, agency_id))!;
-    const { routing } = await getCurrentRulePack(services, tx, jurisdictions[0]!);
-    return { ...capacity, available, availability, stale: isStale(capacity.assured_at, routing, services.now()) };
+    const isOld = await ageing(services, tx, (await findAgency(tx, agency_id))!);
+    return { ...capacity, available, availability, stale: isOld(capacity.assured_at) };
   };
 
 /**

@@ -121,6 +121,8 @@ const service = {
 /** A whole service: what is left out has its default (no limit, `active`, dependants accepted, location not protected). */
 export const SetService = Closed(Type.Partial(Type.Object(service)).properties);
 
+const Stale = Type.Boolean({ description: 'Assured so long ago that it counts for less' });
+
 export const Service = Named('Service', {
   agency_id: Id('agy'),
   service: Code(SERVICES),
@@ -130,6 +132,7 @@ export const Service = Named('Service', {
     description: 'Where it lies; of a protected place left out, but to its agency',
   }),
   assured_at: { ...Instant(), description: 'When its agency last said that all this is right' },
+  stale: Stale,
   version: Type.Integer(),
   created_at: Instant(),
   updated_at: Instant(),
@@ -151,6 +154,6 @@ export const Capacity = Named('Capacity', {
   held: Type.Optional(Type.Integer({ description: 'Taken by accepted referrals' })),
   available: Type.Optional(Type.Integer({ description: 'total − held − held_elsewhere; below zero when over capacity' })),
   assured_at: Type.Optional(Instant()),
-  stale: Type.Optional(Type.Boolean({ description: 'Assured so long ago that it counts for less' })),
+  stale: Type.Optional(Stale),
   version: Type.Optional(Type.Integer()),
 });

@@ -12,8 +12,9 @@ import {
   STAGES,
   URGENCIES,
 } from '../core/codes.ts';
-import { COVERED_SERVICES, OPENED_GAPS } from '../core/coverage.ts';
+import { COVERED_SERVICES } from '../core/coverage.ts';
 import { EVENT_TYPES, type EventType } from '../core/events.ts';
+import { OPENED_GAPS } from '../core/opened-gaps.ts';
 import { Closed, Code, Codes, Id, Instant, Jurisdiction, Named, Nullable, Region, StaffCode } from '../platform/http/openapi.ts';
 
 /**

@@ -229,6 +229,7 @@ t.test('consent', async t => {
       created_at: _c,
       updated_at: _u,
       assured_at: _at,
+      stale: _stale,
       ...offered
     } = ok(await as('civil_society', 'supervisor').get(`/v1/agencies/${agencies.civil_society.id}/services/psychosocial`));
     for (const key of ['civil_society', 'helpline_a'] as const) {

@@ -87,6 +87,7 @@ test('where a protected place lies is told to its agency alone', async t => {
     created_at: ____,
     updated_at: _____,
     assured_at: ______,
+    stale: _______,
     ...before
   } = ok(await own.get(path));
   const outside = await own.put(path, { ...before, located_in: 'EG-C' }, { 'if-match': '*' });

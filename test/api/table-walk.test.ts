@@ -129,6 +129,7 @@ t.test('each action × each state × each kind of actor', async t => {
     created_at: ____,
     updated_at: _____,
     assured_at: ______,
+    stale: _______,
     ...offered
   } = service;
   ok(

@@ -21,8 +21,8 @@ import {
   type Found,
   findGaps,
   type GapLine,
-  openedGaps,
 } from '../../src/core/coverage.ts';
+import { openedGaps } from '../../src/core/opened-gaps.ts';
 import { type RoutingRules, rankCandidates } from '../../src/core/routing.ts';
 import { calendar, SUN_TO_THU } from '../support/calendars.ts';
 import { AT, need, rules, service } from '../support/routing.ts';

@@ -163,7 +163,16 @@ t.test('a change that helps, whichever it is', async t => {
   const service = `${shelter}/services/shelter_accommodation`;
   const supervisor = as('shelter_a', 'supervisor');
   const usual = ok(await supervisor.get(service));
-  const { agency_id: _a, service: _s, version: _v, created_at: _c, updated_at: _u, assured_at: _as, ...offered } = usual;
+  const {
+    agency_id: _a,
+    service: _s,
+    version: _v,
+    created_at: _c,
+    updated_at: _u,
+    assured_at: _as,
+    stale: _stale,
+    ...offered
+  } = usual;
   const rules = '/v1/jurisdictions/XA/rule-pack';
   const pack = ok(await admin.get(rules));
 

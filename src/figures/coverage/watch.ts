@@ -2,7 +2,8 @@ import { findDirectoryVersion, listJurisdictions } from '../../agencies/store.ts
 import { recordFailure } from '../../audit/failures.ts';
 import { record } from '../../audit/record.ts';
 import { systemActor } from '../../core/access.ts';
-import { COVERED_SERVICES, OPENED_GAPS, type OpenedGap, openedGaps } from '../../core/coverage.ts';
+import { COVERED_SERVICES } from '../../core/coverage.ts';
+import { OPENED_GAPS, type OpenedGap, openedGaps } from '../../core/opened-gaps.ts';
 import { type Tx, transact } from '../../platform/database.ts';
 import { listCoordinators } from '../../referrals/store.ts';
 import { findRules, ILLUSTRATIVE_VERSION } from '../../rules/store.ts';
