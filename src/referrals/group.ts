@@ -83,7 +83,13 @@ async function prepareAll(
   for (const found of meant) {
     try {
       const known = await lookAt(services, tx, actor, found.id, body, found);
-      prepared.push({ found, ready: await prepareReferral(services, tx, actor, known, bodyFor(found, body), now) });
+      const ready = await prepareReferral(services, tx, actor, known, bodyFor(found, body), now);
+      // Nobody has been asked for any of them yet; where all go to one agency, two who must not meet cannot.
+      if (ready.named && prepared.some(other => ready.apart_from.includes(other.found.id)))
+        throw new Problem('unprocessable', {
+          detail: 'somebody of the group from whom this person is kept apart is referred there',
+        });
+      prepared.push({ found, ready });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       const { detail, errors, members } = error.extras;

@@ -157,6 +157,20 @@ t.test('referrals for a group', async t => {
     t.not(asked[0], asked[1]);
   });
 
+  await t.test('nor at one that is named', async t => {
+    const { group_id, ids } = await found([{}, {}, {}]);
+    ok(await helpline.post(`/v1/cases/${ids[0]}/separations`, { case_id: ids[1] }));
+    const { referrals } = ok(await refer(group_id, offeredTo('shelter_b')));
+    const of = (id: string) => referrals.find(({ case_id }: { case_id: string }) => case_id === id);
+    t.match(of(ids[2]!), { status: 'offered' });
+    const answers = [of(ids[0]!), of(ids[1]!)];
+    t.equal(answers.filter(({ status }) => status === 'offered').length, 1, 'one of the two');
+    t.match(
+      answers.filter(({ code }) => code),
+      [{ code: 'unprocessable', detail: /kept apart/ }],
+    );
+  });
+
   await t.test('in an emergency too, with others asked beside', async t => {
     const { group_id, ids } = await found([{}, {}], { families: [[0, 1]] });
     ok(await refer(group_id, { urgency: 'emergency' }));
