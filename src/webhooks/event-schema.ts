@@ -148,6 +148,7 @@ const OF_CRISIS = {
 };
 
 const HowMany = Type.Integer({ minimum: 0 });
+const OfReferrals = { made: HowMany, accepted: HowMany, declined: HowMany, expired: HowMany, completed: HowMany };
 const ByTrack = Closed({
   total: HowMany,
   by_track: Optional(
@@ -357,10 +358,10 @@ export const EVENTS = {
       from: Instant(),
       to: Instant(),
       cases: Closed({ opened: ByTrack, closed: ByTrack }),
-      referrals: Closed({ made: HowMany, accepted: HowMany, declined: HowMany, expired: HowMany, completed: HowMany }),
+      referrals: Closed(OfReferrals),
       in_crisis: Closed(
-        { opened: HowMany, made: HowMany },
-        { description: 'Of the cases opened and the referrals made, those under a crisis' },
+        { opened: ByTrack, closed: ByTrack, ...OfReferrals, unplaced: HowMany, breached: HowMany },
+        { description: 'Of all these, what is of cases and referrals that began under a crisis' },
       ),
       clocks: Closed({ breached: HowMany, escalations: HowMany }),
       now: Closed({ unplaced: HowMany, unreachable: HowMany, undelivered: HowMany }),

@@ -118,7 +118,17 @@ t.test('the daily digest', async t => {
       to: '2026-11-21T22:00:00.000Z',
       cases: { opened: { total: 10 }, closed: { total: 1 } },
       referrals: { made: 3, accepted: 1, declined: 1, expired: 1, completed: 0 },
-      in_crisis: { opened: 2, made: 2 },
+      in_crisis: {
+        opened: { total: 2 },
+        closed: { total: 0, by_track: { named: 0, anonymous: 0 } },
+        made: 2,
+        accepted: 0,
+        declined: 1,
+        expired: 1,
+        completed: 0,
+        unplaced: 2,
+        breached: 1,
+      },
       notify: { roles: ['coordinator'] },
     });
     const [{ breached, escalated }] = (await lookAsOwner<{ breached: number; escalated: number }>(

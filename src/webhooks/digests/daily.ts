@@ -58,9 +58,10 @@ async function tellDigest(services: Services, tx: Tx, { agency_id, jurisdiction,
 }
 
 async function countAll(tx: Tx, jurisdiction: string, { counted }: DueDigest, now: Date): Promise<Record<string, unknown>> {
-  const { opened, closed, unplaced, breached, opened_in_crisis, made_in_crisis, ...referrals } = await asSystem(tx, 'clock', tx =>
-    countDay(tx, jurisdiction, counted),
+  const [all, in_crisis] = await asSystem(tx, 'clock', tx =>
+    Promise.all([countDay(tx, jurisdiction, counted), countDay(tx, jurisdiction, counted, { in_crisis: true })]),
   );
+  const { opened, closed, unplaced, breached, ...referrals } = all;
   const { escalations, unreachable } = await countTold(tx, jurisdiction, counted);
   return {
     day: counted.day,
@@ -68,7 +69,7 @@ async function countAll(tx: Tx, jurisdiction: string, { counted }: DueDigest, no
     to: counted.to.toISOString(),
     cases: { opened: tellByTrack(opened), closed: tellByTrack(closed) },
     referrals,
-    in_crisis: { opened: opened_in_crisis, made: made_in_crisis },
+    in_crisis: { ...in_crisis, opened: tellByTrack(in_crisis.opened), closed: tellByTrack(in_crisis.closed) },
     clocks: { breached, escalations },
     now: { unplaced, unreachable, undelivered: await countUndelivered(tx, jurisdiction, overdueAt(now)) },
   };

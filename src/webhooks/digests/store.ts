@@ -48,9 +48,6 @@ export interface Counts {
   opened: ByTrack;
   closed: ByTrack;
   made: number;
-  /** Of those opened and made, under a crisis. */
-  opened_in_crisis: number;
-  made_in_crisis: number;
   accepted: number;
   declined: number;
   expired: number;
@@ -59,8 +56,11 @@ export interface Counts {
   breached: number;
 }
 
-/** Runs as the clock. */
-export async function countDay(tx: Tx, jurisdiction: string, { from, to }: Span): Promise<Counts> {
+/** Runs as the clock. @param in_crisis of what began under a crisis alone */
+export async function countDay(tx: Tx, jurisdiction: string, { from, to }: Span, { in_crisis = false } = {}): Promise<Counts> {
+  const meant = in_crisis ? sql`and crisis_mode_id is not null` : sql``;
+  const of_referral = in_crisis ? sql`and referral_id in (select id from referrals where crisis_mode_id is not null)` : sql``;
+  const of_case = in_crisis ? sql`and case_id in (select id from cases where crisis_mode_id is not null)` : sql``;
   const within = (column: string) => sql<boolean>`(${sql.ref(column)} >= ${from} and ${sql.ref(column)} < ${to})`;
   const cases = (track: keyof ByTrack, column: string) =>
     sql`count(*) filter (where track = ${sql.lit(track)} and ${within(column)})::int`;
@@ -68,15 +68,15 @@ export async function countDay(tx: Tx, jurisdiction: string, { from, to }: Span)
   const { rows } = await sql<Counts>`
     select c.*, r.*, o.*, t.* from
       (select json_build_object('named', ${cases('named', 'opened_at')}, 'anonymous', ${cases('anonymous', 'opened_at')}) as opened,
-        json_build_object('named', ${cases('named', 'closed_at')}, 'anonymous', ${cases('anonymous', 'closed_at')}) as closed,
-        count(*) filter (where crisis_mode_id is not null and ${within('opened_at')})::int as opened_in_crisis
-        from cases where jurisdiction = ${jurisdiction}) c,
+        json_build_object('named', ${cases('named', 'closed_at')}, 'anonymous', ${cases('anonymous', 'closed_at')}) as closed
+        from cases where jurisdiction = ${jurisdiction} ${meant}) c,
       (select count(*) filter (where ${within('created_at')})::int as made,
-        count(*) filter (where crisis_mode_id is not null and ${within('created_at')})::int as made_in_crisis,
-        count(*) filter (where status = 'unplaced')::int as unplaced from referrals where jurisdiction = ${jurisdiction}) r,
+        count(*) filter (where status = 'unplaced')::int as unplaced
+        from referrals where jurisdiction = ${jurisdiction} ${meant}) r,
       (select count(*) filter (where ${within('accepted_at')})::int as accepted, ${offers('declined')} as declined,
-        ${offers('expired')} as expired, ${offers('completed')} as completed from offers where jurisdiction = ${jurisdiction}) o,
-      (select count(*)::int as breached from timers where jurisdiction = ${jurisdiction} and ${within('breached_at')}) t`.execute(
+        ${offers('expired')} as expired, ${offers('completed')} as completed
+        from offers where jurisdiction = ${jurisdiction} ${of_referral}) o,
+      (select count(*)::int as breached from timers where jurisdiction = ${jurisdiction} and ${within('breached_at')} ${of_case}) t`.execute(
     tx,
   );
   return rows[0]!;
