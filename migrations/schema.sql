@@ -820,6 +820,7 @@ CREATE TABLE capacities (
   assured_at timestamp with time zone NOT NULL,
   version integer NOT NULL DEFAULT 1,
   freed integer NOT NULL DEFAULT 1,
+  imported boolean NOT NULL DEFAULT false,
   CONSTRAINT capacities_agency_id_service_fkey FOREIGN KEY (agency_id, service) REFERENCES services(agency_id, service),
   CONSTRAINT capacities_pkey PRIMARY KEY (agency_id, service)
 );
@@ -1910,6 +1911,7 @@ CREATE TABLE services (
   asked integer NOT NULL DEFAULT 0,
   accepted integer NOT NULL DEFAULT 0,
   follow_on_since timestamp with time zone,
+  imported boolean NOT NULL DEFAULT false,
   CONSTRAINT services_agency_id_fkey FOREIGN KEY (agency_id) REFERENCES agencies(id),
   CONSTRAINT services_pkey PRIMARY KEY (agency_id, service)
 );

@@ -53,7 +53,7 @@ export type CapacityView =
 
 type AgencyInput = Partial<Omit<AgencyRow, 'id' | 'kind' | 'version' | 'created_at' | 'updated_at'>>;
 /** What the service keeps for itself. */
-type Kept = 'asked' | 'accepted' | 'open_hours' | 'open_hours_until' | 'assured_at' | 'follow_on_since';
+type Kept = 'asked' | 'accepted' | 'open_hours' | 'open_hours_until' | 'assured_at' | 'follow_on_since' | 'imported';
 type ServiceView = Omit<ServiceRow, Exclude<Kept, 'assured_at'> | 'located_in'> & Partial<Pick<ServiceRow, 'located_in'>>;
 type ServiceInput = Partial<Omit<ServiceRow, 'agency_id' | 'service' | 'version' | 'created_at' | 'updated_at' | Kept>>;
 
@@ -222,7 +222,16 @@ async function requireCalendar(tx: Tx, id: string | null | undefined): Promise<v
 
 /** A service as the caller may know it: where a protected place lies is told to its agency alone. */
 const serviceView = (actor: AgencyActor, row: ServiceRow, isOld: (assured_at: Date) => boolean): ServiceView => {
-  const { asked: _, accepted: __, open_hours: ___, open_hours_until: ____, follow_on_since: _____, located_in, ...service } = row;
+  const {
+    asked: _,
+    accepted: __,
+    open_hours: ___,
+    open_hours_until: ____,
+    follow_on_since: _____,
+    imported: ______,
+    located_in,
+    ...service
+  } = row;
   const told = { ...service, stale: isOld(row.assured_at) };
   return row.location_protected && row.agency_id !== actor.agency_id ? told : { ...told, located_in };
 };
@@ -264,7 +273,7 @@ export async function setService(
     expectFirstOrVersion(actor, before);
 
     created = !before;
-    if (before) await saveService(tx, { agency_id, service, ...after }, now);
+    if (before) await saveService(tx, { agency_id, service, ...after, imported: false }, now);
     else await insertService(tx, { agency_id, service, ...after, created_at: now, updated_at: now });
     refreshFollowOns(tx, [agency_id], now);
     // A place that must be hidden from now on is hidden in what is under way, too.
@@ -315,7 +324,7 @@ const viewCapacity =
   (services: Services, actor: AgencyActor, agency_id: string, service: Service) =>
   async (tx: Tx): Promise<CapacityView> => {
     const offered = (await findService(tx, agency_id, service)) ?? raise('not_found');
-    const { freed: _, ...capacity } = (await findCapacity(tx, agency_id, service)) ?? raise('not_found');
+    const { freed: _, imported: __, ...capacity } = (await findCapacity(tx, agency_id, service)) ?? raise('not_found');
     const available = availableOf(capacity);
     const availability = available > 0 ? 'some' : 'none';
     if (offered.location_protected && agency_id !== actor.agency_id) return { agency_id, service, availability };
@@ -347,7 +356,7 @@ export async function setCapacity(
     const stated = { agency_id, service, total, held_elsewhere };
     const more = !before || total - held_elsewhere > before.total - before.held_elsewhere;
     if (!before) await insertCapacity(tx, stated, now);
-    else await saveCapacity(tx, { ...stated, assured_at: now, ...(more ? { freed: before.freed + 1 } : {}) });
+    else await saveCapacity(tx, { ...stated, assured_at: now, imported: false, ...(more ? { freed: before.freed + 1 } : {}) });
     if (more) requestRouting(tx, { agency_id, service });
     const receipt = await record(services, tx, actor, {
       action: 'capacity.set',

@@ -217,6 +217,8 @@ export interface ServiceTable extends Versioned {
   accepted: Generated<number>;
   /** Since when it is suspended, or its agency suspended or closed: those served there need a follow-on. */
   follow_on_since: Generated<Date | null>;
+  /** Whether a directory that was taken over said so last, and not the agency itself. */
+  imported: Generated<boolean>;
 }
 
 export interface CrisisModeTable {
@@ -249,6 +251,8 @@ export interface CapacityTable {
   assured_at: Date;
   /** How often a place came free here. */
   freed: Generated<number>;
+  /** Whether a directory that was taken over said so last, and not the agency itself. */
+  imported: Generated<boolean>;
   version: Generated<number>;
 }
 

@@ -138,6 +138,77 @@ test('what the agency itself said later stays', async t => {
   t.match(ok(await own.get(`${path}/capacity`)), { total: 9, available: 9 });
 });
 
+test('what says not when it was assured, or says it of a day to come, changes nothing that an agency said', async t => {
+  const { it, take, as, agencies, exported } = await start(t);
+  const own = as('shelter_c', 'supervisor');
+  const path = `/v1/agencies/${agencies.shelter_c.id}/services/shelter_accommodation`;
+  ok(await own.put(path, { min_age: 20, sexes: ['male'] }, { 'if-match': '*' }));
+  ok(await own.put(`${path}/capacity`, { total: 9 }));
+  it.clock.advance(HOUR);
+  for (const assured_date of [undefined, '2031-01-01']) {
+    const told = await exported('committee');
+    const all = told.organizations.flatMap((one: { services?: object[] }) => one.services ?? []);
+    const service = all.find((one: { minimum_age?: number }) => one.minimum_age === 20);
+    Object.assign(service, { minimum_age: 16, assured_date });
+    Object.assign(service.capacities[0], { available: 1, updated: assured_date && `${assured_date}T00:00:00Z` });
+    const { body } = await take(told);
+    t.match(body, { services: { updated: 0 }, capacities: { updated: 0 }, not_understood: { total: 2 } });
+    t.match(ok(await own.get(path)), { min_age: 20 });
+  }
+
+  const undated = directory();
+  delete undated.services![0]!.assured_date;
+  ok(await take(undated));
+  undated.services![0]!.maximum_age = 65;
+  t.match(await take(undated), { body: { services: { updated: 1 } } }, 'but of what it said itself, the last word counts');
+  undated.services![0]!.minimum_age = 70;
+  delete undated.services![0]!.maximum_age;
+  t.match(await take(undated), { status: 422, body: { errors: [{ detail: /contradicts/ }] } });
+});
+
+test('no directory lifts what an agency has suspended', async t => {
+  const { it, take, as } = await start(t);
+  const tables = directory();
+  ok(await take(tables));
+  const [{ id }] = ok(await as('health').get('/v1/agencies?kind=shelter&limit=1')).data;
+  const status = async () => ok(await as('health').get(`/v1/agencies/${id}/services/shelter_accommodation`)).status;
+  const suspend = "update services set status = 'suspended', suspended_reason = 'fire', imported = $2 where agency_id = $1";
+  it.clock.advance(3 * DAY);
+  tables.services![0]!.assured_date = it.clock.now().toISOString().slice(0, 10);
+  await lookAsOwner(it.services, suspend, [id, false]);
+  t.match(ok(await take(tables)).not_understood.data, [{ reason: /suspended it/ }]);
+  t.equal(await status(), 'suspended');
+  await lookAsOwner(it.services, suspend, [id, true]);
+  tables.services![0]!.maximum_age = 66;
+  ok(await take(tables));
+  t.equal(await status(), 'active', 'only what a directory said before');
+});
+
+test('of a protected place its agency alone says where it lies and what is free', async t => {
+  const { it, take, as } = await start(t);
+  const tables = directory();
+  ok(await take(tables));
+  const [{ id }] = ok(await as('health').get('/v1/agencies?kind=shelter&limit=1')).data;
+  await lookAsOwner(it.services, 'update services set location_protected = true where agency_id = $1', [id]);
+  const places = () => lookAsOwner(it.services, 'select total, held_elsewhere from capacities where agency_id = $1', [id]);
+  const before = await places();
+  it.clock.advance(DAY);
+  const answers = [];
+  for (const [region, available] of [
+    ['XA-1', 3],
+    ['XA-2', 1],
+  ] as const) {
+    tables.addresses![0]!.state_province = region;
+    Object.assign(tables.service_capacities![0]!, { available, updated: it.clock.now().toISOString() });
+    const { id: _, ...report } = ok(await take(tables, { dry_run: true }));
+    answers.push(report);
+    ok(await take(tables));
+  }
+  t.strictSame(answers[0], answers[1], 'and whoever tries learns nothing');
+  t.match(answers[0].not_understood.data, [{ reason: /protected/ }, { reason: /protected/ }]);
+  t.strictSame(await places(), before);
+});
+
 test('a dry run tells the same and does nothing', async t => {
   const { it, take } = await start(t);
   const before = await held(it);

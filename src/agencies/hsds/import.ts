@@ -12,9 +12,9 @@ import {
   understand,
 } from '../../core/hsds.ts';
 import { readTables } from '../../core/hsds-tables.ts';
-import { meaningOfKinds, meaningOfServices, type NotUnderstood } from '../../core/hsds-terms.ts';
+import { meaningOfKinds, meaningOfServices } from '../../core/hsds-terms.ts';
 import { idOfUuid } from '../../core/ids.ts';
-import { type Fault, Problem, raise } from '../../core/problem.ts';
+import { raise } from '../../core/problem.ts';
 import { asSystem, type Tx } from '../../platform/database.ts';
 import { newId } from '../../platform/ids.ts';
 import { refreshProtection, requestRouting } from '../../referrals/store.ts';
@@ -37,6 +37,7 @@ import {
   saveCapacity,
   saveService,
 } from '../store.ts';
+import { Findings } from './findings.ts';
 import { type ImportInput, type ImportReport, MOST_TOLD } from './schema.ts';
 import { findImport, insertImport, insertKnown, listEntered, listKnown, lockImports } from './store.ts';
 
@@ -94,7 +95,8 @@ interface Plan {
   capacities: {
     agency_id: string;
     service: Service;
-    foreign: ForeignCapacity /** Of a service that is made by this import. */;
+    foreign: ForeignCapacity;
+    /** Of a service that is made by this import. */
     is_new: boolean;
     change: Change;
   }[];
@@ -105,6 +107,7 @@ type Change = 'created' | 'updated' | 'unchanged';
 
 async function planImport(services: Services, tx: Tx, body: ImportInput, { lock }: { lock: boolean }): Promise<Plan> {
   const { source, jurisdiction } = body;
+  const now = services.now();
   const findings = new Findings();
   const rows = readTables(body.directory as Record<string, unknown>, findings.report, findings.leaveOut);
   const { calendar_id } = await getCurrentRulePack(services, tx, jurisdiction);
@@ -126,13 +129,14 @@ async function planImport(services: Services, tx: Tx, body: ImportInput, { lock 
     const before = named[i] === undefined ? undefined : entered.agencies.get(named[i]);
     return { id: before?.id ?? newId('agy'), foreign: agency, before, is_known: known.has(agency.foreign_id) };
   });
+  const first = new Map(agencies.map(({ id }, i) => [id, i] as const).toReversed());
   for (const [i, { id, foreign, before }] of agencies.entries()) {
     if (!before && !foreign.kind) findings.report(foreign.pointer, 'no attribute says what kind of agency it is');
     if (before && foreign.kind && foreign.kind !== before.kind)
       findings.report(foreign.pointer, `is known here as ${before.kind}; whoever does another kind of work is another agency`);
     if (before && !before.jurisdictions.includes(jurisdiction))
       findings.report(foreign.pointer, 'is an agency of other jurisdictions');
-    if (agencies.findIndex(other => other.id === id) < i) findings.report(foreign.pointer, 'is an agency that is there twice');
+    if (first.get(id) !== i) findings.report(foreign.pointer, 'is an agency that is there twice');
   }
   findings.raise();
 
@@ -144,13 +148,16 @@ async function planImport(services: Services, tx: Tx, body: ImportInput, { lock 
     for (const it of foreign.services) {
       const { service } = it;
       const before = offered.get(key(agency_id, service));
-      planned.services.push({ agency_id, service, foreign: it, before, ...planService(it, before, jurisdiction, findings) });
+      planned.services.push({ agency_id, service, foreign: it, before, ...planService(it, before, jurisdiction, findings, now) });
       if (!it.capacity) continue;
       const places = counted.get(key(agency_id, service));
-      const change = planCapacity(it.capacity, places, it.pointer, findings);
+      const change = before?.location_protected
+        ? keepPlaces(it.pointer, findings)
+        : planCapacity(it.capacity, places, it.pointer, findings, now);
       planned.capacities.push({ agency_id, service, foreign: it.capacity, is_new: !before, change });
     }
   }
+  findings.raise();
   const told = new Set(planned.services.map(({ agency_id, service }) => key(agency_id, service)));
   const not_mentioned = entered.services.filter(row => !told.has(key(row.agency_id, row.service)));
   planned.report = {
@@ -185,30 +192,49 @@ const changeOfAgency = (
 
 const isSame = (change: object): boolean => Object.keys(change).length === 0;
 
-const OLDER = 'was assured before the agency itself last said what holds: that stays';
+const OLDER = 'is not known to have been assured since the agency itself last said what holds: that stays';
+const SUSPENDED = 'the agency itself has suspended it, and goes on when it says so: that stays';
+const PROTECTED = 'where a protected place lies, and how many places it has, is said by its agency alone';
+
+/**
+ * Whether a directory may change what is known: what an agency said itself only by what was assured since then, what an import said
+ * also where nothing says when it was assured. What will be assured was not.
+ */
+const mayChange = (said_at: Date | null, before: { imported: boolean; assured_at: Date }, now: Date): boolean =>
+  said_at === null ? before.imported : said_at >= before.assured_at && said_at <= now;
 
 function planService(
   { said, assured_at, pointer }: ForeignService,
   before: ServiceRow | undefined,
   jurisdiction: string,
   findings: Findings,
+  now: Date,
 ): { after: SaidOfService; change: Change } {
   if (!before) return { after: said, change: 'created' };
   const after = { ...said };
+  if (before.status === 'suspended' && !before.imported && said.status === 'active') {
+    findings.pass({ pointer, reason: SUSPENDED });
+    Object.assign(after, { status: before.status, suspended_reason: before.suspended_reason });
+  }
+  if (before.location_protected && after.located_in !== undefined) {
+    findings.pass({ pointer, reason: PROTECTED });
+    delete after.located_in;
+  }
   // Of its regions in other countries this directory says nothing.
   const elsewhere = before.regions.filter(region => !region.startsWith(jurisdiction.slice(0, 2)));
   if (after.regions && after.regions.length > 0) after.regions = [...elsewhere, ...after.regions];
   const is_same = Object.entries(after).every(([field, value]) => isAlike(before[field as keyof ServiceRow], value));
-  if (is_same && (assured_at === null || assured_at <= before.assured_at)) return { after, change: 'unchanged' };
-  if (is_same || assured_at === null || assured_at >= before.assured_at) {
-    const min_age = after.min_age ?? before.min_age;
-    const max_age = after.max_age ?? before.max_age;
-    if (min_age !== null && max_age !== null && min_age > max_age)
-      findings.report(pointer, 'has an age that contradicts what is known of the other');
-    return { after, change: 'updated' };
+  if (is_same && (assured_at === null || assured_at <= before.assured_at || assured_at > now))
+    return { after, change: 'unchanged' };
+  if (!mayChange(assured_at, before, now)) {
+    findings.pass({ pointer, reason: OLDER });
+    return { after, change: 'unchanged' };
   }
-  findings.pass({ pointer, reason: OLDER });
-  return { after, change: 'unchanged' };
+  const min_age = after.min_age ?? before.min_age;
+  const max_age = after.max_age ?? before.max_age;
+  if (min_age !== null && max_age !== null && min_age > max_age)
+    findings.report(pointer, 'has an age that contradicts what is known of the other');
+  return { after, change: 'updated' };
 }
 
 /** In lists of codes the order says nothing. */
@@ -216,12 +242,24 @@ const isAlike = (a: unknown, b: unknown): boolean => isDeepStrictEqual(inOrder(a
 const inOrder = (value: unknown): unknown =>
   Array.isArray(value) && value.every(one => typeof one === 'string') ? value.toSorted() : value;
 
-function planCapacity(foreign: ForeignCapacity, before: CapacityRow | undefined, pointer: string, findings: Findings): Change {
+function planCapacity(
+  foreign: ForeignCapacity,
+  before: CapacityRow | undefined,
+  pointer: string,
+  findings: Findings,
+  now: Date,
+): Change {
   if (!before) return 'created';
   const is_same = foreign.total === before.total && foreign.available === Math.max(0, availableOf(before));
   if (is_same) return 'unchanged';
-  if (foreign.updated_at === null || foreign.updated_at >= before.assured_at) return 'updated';
+  if (mayChange(foreign.updated_at, before, now)) return 'updated';
   findings.pass({ pointer, reason: `its places: ${OLDER}` });
+  return 'unchanged';
+}
+
+/** Whatever the directory says of them. */
+function keepPlaces(pointer: string, findings: Findings): Change {
+  findings.pass({ pointer, reason: PROTECTED });
   return 'unchanged';
 }
 
@@ -271,13 +309,14 @@ async function carryOut(tx: Tx, { source, jurisdiction }: ImportInput, plan: Pla
         agency_id,
         service,
         assured_at: assured(foreign.assured_at),
+        imported: true,
         ...made,
       }),
     );
   for (const some of chunks(fresh)) await insertServices(tx, some);
   for (const { agency_id, service, foreign, before, after } of plan.services.filter(({ change }) => change === 'updated')) {
     const assured_at = assured(foreign.assured_at);
-    await saveService(tx, { schedules: before!.schedules, ...after, agency_id, service, assured_at }, now);
+    await saveService(tx, { schedules: before!.schedules, ...after, agency_id, service, assured_at, imported: true }, now);
     if (after.location_protected && !before!.location_protected) {
       await asSystem(tx, 'router', tx => refreshProtection(tx, now, { agency_id, service }));
     }
@@ -296,7 +335,7 @@ async function carryOutCapacities(tx: Tx, plan: Plan, assured: (at: Date | null)
     .filter(({ is_new }) => is_new)
     .map(({ agency_id, service, foreign: { total, available, updated_at } }) => {
       const held_elsewhere = total - available;
-      return { agency_id, service, total, held_elsewhere, assured_at: assured(updated_at) };
+      return { agency_id, service, total, held_elsewhere, assured_at: assured(updated_at), imported: true };
     });
   for (const some of chunks(of_new)) await insertCapacities(tx, some);
   // Last, and in order, as everybody locks them.
@@ -314,6 +353,7 @@ async function carryOutCapacities(tx: Tx, plan: Plan, assured: (at: Date | null)
       total,
       held_elsewhere,
       assured_at,
+      imported: true,
       ...(more ? { freed: before.freed + 1 } : {}),
     });
   }
@@ -341,42 +381,4 @@ const NEW_SERVICE = {
 
 function* chunks<T>(all: readonly T[]): Iterable<T[]> {
   for (let i = 0; i < all.length; i += CHUNK) yield all.slice(i, i + CHUNK);
-}
-
-/** What was found of the rows, and how much of it. */
-class Findings {
-  readonly #faults: Fault[] = [];
-  readonly #passed: NotUnderstood[] = [];
-  readonly #left_out = new Map<string, { table: string; field?: string; rows: number }>();
-
-  readonly report = (pointer: string, detail: string): void => {
-    this.#faults.push({ pointer: `/directory${pointer}`, detail });
-  };
-
-  readonly pass = ({ pointer, ...what }: NotUnderstood): void => {
-    this.#passed.push({ pointer: `/directory${pointer}`, ...what });
-  };
-
-  readonly leaveOut = (table: string, field?: string): void => {
-    const key = JSON.stringify([table.slice(0, 100), field?.slice(0, 100)]);
-    const before = this.#left_out.get(key);
-    if (before) before.rows += 1;
-    else if (this.#left_out.size < MOST_TOLD)
-      this.#left_out.set(key, { table: table.slice(0, 100), ...(field ? { field: field.slice(0, 100) } : {}), rows: 1 });
-  };
-
-  /** @throws Problem `unprocessable` where a row is broken */
-  raise(): void {
-    if (this.#faults.length === 0) return;
-    throw new Problem('unprocessable', {
-      detail: 'Rows of the directory are broken; nothing of it was taken over.',
-      errors: this.#faults.slice(0, MOST_TOLD),
-      members: { errors_total: this.#faults.length },
-    });
-  }
-
-  told(): Pick<ImportReport, 'not_understood' | 'left_out'> {
-    const not_understood = { total: this.#passed.length, data: this.#passed.slice(0, MOST_TOLD) };
-    return { not_understood, left_out: [...this.#left_out.values()] };
-  }
 }
