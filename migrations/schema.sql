@@ -926,20 +926,32 @@ CREATE TABLE case_separations (
   from_case_id text COLLATE "C" NOT NULL,
   until timestamp with time zone,
   created_at timestamp with time zone NOT NULL,
+  said_by_agency_id text COLLATE "C" NOT NULL,
+  agreed_at timestamp with time zone,
   CONSTRAINT case_separations_case_id_fkey FOREIGN KEY (case_id) REFERENCES cases(id),
-  CONSTRAINT case_separations_case_id_from_case_id_key UNIQUE (case_id, from_case_id),
   CONSTRAINT case_separations_check CHECK (case_id <> from_case_id),
   CONSTRAINT case_separations_from_case_id_fkey FOREIGN KEY (from_case_id) REFERENCES cases(id),
-  CONSTRAINT case_separations_pkey PRIMARY KEY (id)
+  CONSTRAINT case_separations_pkey PRIMARY KEY (id),
+  CONSTRAINT case_separations_said_by_agency_id_fkey FOREIGN KEY (said_by_agency_id) REFERENCES agencies(id)
 );
 CREATE INDEX case_separations_from ON case_separations USING btree (from_case_id);
+CREATE UNIQUE INDEX case_separations_pair ON case_separations USING btree (case_id, from_case_id, (agreed_at IS NULL));
 ALTER TABLE case_separations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE case_separations FORCE ROW LEVEL SECURITY;
-CREATE POLICY owner ON case_separations AS PERMISSIVE FOR ALL TO PUBLIC
-  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR owns(case_id))
-  WITH CHECK (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR owns(case_id));
+CREATE POLICY other_agrees ON case_separations AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (accounts_for_case(from_case_id))
+  WITH CHECK (accounts_for_case(from_case_id));
+CREATE POLICY owner_says ON case_separations AS PERMISSIVE FOR INSERT TO PUBLIC
+  WITH CHECK (said_by_agency_id = (( SELECT me() AS me)) AND owns(case_id) AND (agreed_at IS NULL OR owns(from_case_id)));
+CREATE POLICY owner_says_again ON case_separations AS PERMISSIVE FOR UPDATE TO PUBLIC
+  USING (owns(case_id) AND (agreed_at IS NULL OR owns(from_case_id)))
+  WITH CHECK (owns(case_id) AND (agreed_at IS NULL OR owns(from_case_id)));
+CREATE POLICY parties ON case_separations AS PERMISSIVE FOR SELECT TO PUBLIC
+  USING (( SELECT acting_as(VARIADIC ARRAY['router'::text]) AS acting_as) OR accounts_for_case(case_id) OR accounts_for_case(from_case_id));
+CREATE POLICY parties_lift ON case_separations AS PERMISSIVE FOR DELETE TO PUBLIC
+  USING (accounts_for_case(case_id) OR accounts_for_case(from_case_id));
 GRANT DELETE, INSERT, SELECT ON case_separations TO aman_app;
-GRANT UPDATE (until) ON case_separations TO aman_app;
+GRANT UPDATE (until, agreed_at) ON case_separations TO aman_app;
 
 CREATE TABLE cases (
   id text COLLATE "C" NOT NULL,

@@ -254,7 +254,7 @@ const POINTERS: Readonly<Record<Category, string>> = {
   source: '/intake',
 };
 
-/** Locks a case for an act of its owner, which is the only one that may see it as such. */
+/** Locks a case for an act of its owner, or of whoever else may do that to it. */
 export async function lockOwnCase(
   services: Services,
   tx: Tx,

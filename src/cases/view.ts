@@ -3,7 +3,7 @@ import { type AgencyActor, authorise, coordinates, hasRole, type Relation } from
 import { ageAt } from '../core/case.ts';
 import { CATEGORIES, type Category } from '../core/codes.ts';
 import { parseReference } from '../core/ids.ts';
-import { Problem, raise } from '../core/problem.ts';
+import { raise } from '../core/problem.ts';
 import { demandedServices } from '../core/routes.ts';
 import type { PackInForce } from '../core/rule-pack.ts';
 import { type AskedFor, type Needs, unmetNeeds } from '../core/unmet.ts';
@@ -48,24 +48,6 @@ export async function caseRelations(tx: Tx, actor: AgencyActor, found: CaseRow):
   return relations;
 }
 
-/**
- * Holds whoever names cases from which a person shall be kept apart to those that it knows.
- * @throws Problem `unprocessable`
- */
-export async function requireKnown(
-  tx: Tx,
-  actor: AgencyActor,
-  case_id: string,
-  others: readonly string[],
-  pointer: string,
-): Promise<void> {
-  for (const other of others) {
-    if (other === case_id) throw new Problem('unprocessable', { errors: [{ pointer, detail: 'is the case itself' }] });
-    if (!(await isKnown(tx, actor, other)))
-      throw new Problem('unprocessable', { errors: [{ pointer, detail: 'is not a case that you know' }] });
-  }
-}
-
 /** Known to whoever opened the group, and to whoever owns one of its members. */
 export const groupRelations = (
   { agency_id }: AgencyActor,
@@ -74,10 +56,10 @@ export const groupRelations = (
 ): Relation[] =>
   opened_by_agency_id === agency_id || members.some(({ owner_agency_id }) => owner_agency_id === agency_id) ? ['owner'] : [];
 
-/** Whether the caller may know of the case. */
-export async function isKnown(tx: Tx, actor: AgencyActor, case_id: string): Promise<boolean> {
+/** The case, if the caller may know of it. */
+export async function findKnown(tx: Tx, actor: AgencyActor, case_id: string): Promise<CaseRow | undefined> {
   const found = await findCase(tx, case_id);
-  return found !== undefined && (await caseRelations(tx, actor, found)).length > 0;
+  return found && (await caseRelations(tx, actor, found)).length > 0 ? found : undefined;
 }
 
 /**

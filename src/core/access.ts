@@ -107,8 +107,9 @@ const PERMISSIONS = {
   'group.refer': { relations: ['owner'], roles: FOR_SENDER },
   'group.read': { relations: ['owner'], roles: CASE_ROLES },
   'case.separate': { relations: ['owner'], roles: FOR_SENDER },
-  'case.separations': { relations: ['owner'], roles: CASE_ROLES },
-  'case.lift_separation': { relations: ['owner'], roles: FOR_SENDER },
+  'case.separations': { relations: ['owner', 'coordinator'], roles: [...CASE_ROLES, 'coordinator'] },
+  'case.agree_separation': { relations: ['owner', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
+  'case.lift_separation': { relations: ['owner', 'coordinator'], roles: [...FOR_SENDER, 'coordinator'] },
   'disclosure.list': {
     relations: ['owner', 'holder', 'former_holder', 'coordinator'],
     roles: [...CASE_ROLES, 'coordinator'],

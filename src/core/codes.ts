@@ -252,6 +252,9 @@ export const REFERRAL_STATUSES = list(
   'withdrawn',
 );
 
+/** Of a separation: between two owners it is proposed until the other one agrees; one that was lifted, or is over, has ended. */
+export const SEPARATION_STATES = list('proposed', 'in_force', 'ended');
+
 /** Why the router passes an agency by. */
 export const EXCLUSIONS = list(
   'other_service_area',
@@ -333,6 +336,7 @@ export type ReferralStatus = (typeof REFERRAL_STATUSES)[number];
 
 export type CoverageTime = (typeof COVERAGE_TIMES)[number];
 export type CoverageGap = (typeof COVERAGE_GAPS)[number];
+export type SeparationState = (typeof SEPARATION_STATES)[number];
 
 /** The lists that are published, by the name under which an integrator looks them up. */
 export const CODE_LISTS = {
@@ -367,6 +371,7 @@ export const CODE_LISTS = {
   operating_mode: OPERATING_MODES,
   offer_status: OFFER_STATUSES,
   referral_status: REFERRAL_STATUSES,
+  separation_state: SEPARATION_STATES,
   exclusion: TOLD_EXCLUSIONS,
   soft_rule: SOFT_RULES,
   coverage_time: COVERAGE_TIMES,

@@ -1,4 +1,4 @@
-import type { OfferStatus, Service } from './codes.ts';
+import type { OfferStatus, SeparationState, Service } from './codes.ts';
 import { isLive, isTaken } from './referral.ts';
 
 /**
@@ -22,6 +22,12 @@ export interface Companion {
 }
 
 type Person = Pick<Companion, 'suspected'>;
+
+/** Only one that is in force keeps anybody apart. */
+export const separationState = (
+  { agreed_at, until }: { agreed_at: Date | null; until: Date | null },
+  now: Date,
+): SeparationState => (until !== null && until <= now ? 'ended' : agreed_at === null ? 'proposed' : 'in_force');
 
 /** An authority deals with each by itself at a time that it names, and often there is only one of it. */
 const BY_APPOINTMENT: readonly Service[] = [

@@ -29,6 +29,7 @@ export const EVENT_TYPES = [
   'case.closed',
   'case.reopened',
   'case.transferred',
+  'case.separation_changed',
   'case.erased',
   'consent.granted',
   'consent.withdrawn',

@@ -42,6 +42,7 @@ const INTERNAL: ReadonlySet<string> = new Set([
   'case.access_unassigned',
   'case.separate',
   'case.separations',
+  'case.agree_separation',
   'case.lift_separation',
   'group.read',
 ]);

@@ -334,6 +334,10 @@ export interface CaseSeparationTable {
   id: string;
   case_id: string;
   from_case_id: string;
+  /** Who owned `case_id` then. */
+  said_by_agency_id: string;
+  /** null: it is proposed, and keeps nobody apart. */
+  agreed_at: Date | null;
   /** null: until it is lifted. */
   until: Date | null;
   created_at: Date;

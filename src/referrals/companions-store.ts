@@ -17,9 +17,10 @@ export async function listCompanions(
 ): Promise<Companion[]> {
   const { rows } = await sql<Omit<Companion, 'suspected'>>`
     with person as (select id, group_id, family, owner_agency_id from cases where id = ${caseOf(of)}),
+    in_force as not materialized (select * from case_separations where agreed_at is not null and (until is null or until > ${now})),
     separated as (
-      select from_case_id as id from case_separations where case_id = (select id from person) and (until is null or until > ${now})
-      union select case_id from case_separations where from_case_id = (select id from person) and (until is null or until > ${now})
+      select from_case_id as id from in_force where case_id = (select id from person)
+      union select case_id from in_force where from_case_id = (select id from person)
       union select unnest(${[...separate_from]}::text[])),
     found as (
       select c.id from person p join cases c on c.group_id = p.group_id where c.id <> p.id

@@ -3,8 +3,16 @@ import { act } from '../audit/act.ts';
 import { record } from '../audit/record.ts';
 import { requireAssigned } from '../cases/assignments.ts';
 import { saveSeparation } from '../cases/separations/store.ts';
-import { type AssigneesRow, type CaseRow, findAssignees, findProfile, listGrants, lockVisibleCase } from '../cases/store.ts';
-import { caseRelations, requireKnown } from '../cases/view.ts';
+import {
+  type AssigneesRow,
+  type CaseRow,
+  findAssignees,
+  findCase,
+  findProfile,
+  listGrants,
+  lockVisibleCase,
+} from '../cases/store.ts';
+import { caseRelations } from '../cases/view.ts';
 import { type AgencyActor, authorise, expectVersion } from '../core/access.ts';
 import { type Category, LAWFUL_GROUNDS, type LawfulGround } from '../core/codes.ts';
 import { mayBeAsked, missingCategories, NOT_BY_GROUND } from '../core/consent.ts';
@@ -81,7 +89,7 @@ export async function prepareReferral(
     throw new Problem('unprocessable', { detail: 'only an identification offer leaves an anonymous record' });
   }
   const named = body.recipient_agency_id === undefined ? undefined : requireProvider(known.providers, body.recipient_agency_id);
-  await requireKnown(tx, actor, found.id, body.requirements?.separate_from ?? [], '/requirements/separate_from');
+  await requireOwn(tx, actor, found, body.requirements?.separate_from ?? []);
   expectVersion(actor, found.version);
   if (found.stage === 'closed')
     throw new Problem('wrong_state', { detail: 'the case is closed', members: { state: 'closed', allowed_actions: [] } });
@@ -117,10 +125,12 @@ export async function beginReferral(
   const { id, case_id } = locked.referral;
   await asSystem(tx, 'router', async tx => {
     insertReferral(tx, locked.referral);
-    for (const from_case_id of locked.separate_from ?? [])
-      await saveSeparation(tx, { id: newId('sep'), case_id, from_case_id, until: null, created_at: now });
     if (body.lawful_ground) await startTimers(tx, referralTimerContext(locked, now), ['ground_review']);
   });
+  for (const from_case_id of locked.separate_from ?? []) {
+    const said = { case_id, from_case_id, said_by_agency_id: actor.agency_id, until: null, agreed_at: now, created_at: now };
+    await saveSeparation(tx, { id: newId('sep'), ...said });
+  }
   const receipt = await record(services, tx, actor, {
     action: 'referral.make',
     resource_type: 'referral',
@@ -161,6 +171,21 @@ export async function lookAt(
   const [found, assigned = null, [grants, profile, parties, providers, rules]] = await Promise.all([finding, asking, looking]);
   const pack = await packInForce(services, tx, found, rules);
   return { found, assigned, providers, grants, profile, pack, ...partiesOf(parties) };
+}
+
+/**
+ * Of a referral it holds at once from whom it keeps apart, so it names the caller's own cases, for one of them.
+ * @throws Problem `unprocessable`
+ */
+async function requireOwn(tx: Tx, actor: AgencyActor, found: CaseRow, separate_from: readonly string[]): Promise<void> {
+  const refused = (detail: string) =>
+    new Problem('unprocessable', { errors: [{ pointer: '/requirements/separate_from', detail }] });
+  for (const id of separate_from) {
+    if (id === found.id) throw refused('is the case itself');
+    const owners = [found, await findCase(tx, id)].map(it => it?.owner_agency_id);
+    if (owners.some(owner => owner !== actor.agency_id))
+      throw refused('not both cases are yours: propose it by `POST /v1/cases/{id}/separations`');
+  }
 }
 
 /** The grounds that would help: none where all that is missing may never be handed over on a ground. */

@@ -9,6 +9,7 @@ import {
   EXPERT_CANCEL_REASONS,
   PAUSE_CODES,
   ROLES,
+  SEPARATION_STATES,
   STAGES,
   URGENCIES,
 } from '../core/codes.ts';
@@ -201,6 +202,10 @@ export const EVENTS = {
   'case.transferred': event(
     'A case belongs to another agency now, which is named',
     data({ ...OF_CASE, agency_id: Id('agy'), notify: Notify }),
+  ),
+  'case.separation_changed': event(
+    "Somebody else proposed, agreed or ended that the person of a case be kept apart from another: to the case's owner, who reads its separations",
+    data({ ...OF_CASE, separation_id: Id('sep'), state: Code(SEPARATION_STATES), notify: Notify }),
   ),
   'case.erased': announced('A case was erased'),
 

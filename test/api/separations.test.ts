@@ -1,19 +1,22 @@
 import t from 'tap';
+import { deleteSeparation, saveAgreement, saveSeparation } from '../../src/cases/separations/store.ts';
+import { transact } from '../../src/platform/database.ts';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
 import { grouping } from '../support/groups.ts';
 import { anonymous, DAY, eventsOf, MEDICAL } from '../support/journey.ts';
-import { mechanism } from '../support/mechanism.ts';
-import { caseBody, consentBody, ok } from '../support/night.ts';
-import { storyteller } from '../support/story.ts';
+import { type Client, mechanism } from '../support/mechanism.ts';
+import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
+import { NEW_SERVICE, storyteller } from '../support/story.ts';
+import { demoActors } from '../support/webhooks.ts';
 
-/** Who must not meet: kept apart by hand, by a referral, and in a family of which one is suspected. */
+/** Who must not meet: kept apart by hand, by a referral, by two owners who agree, and in a family of which one is suspected. */
 
 t.test('people who are kept apart', async t => {
   const test = await startTestApp(t);
   const { services, clock } = test;
   const them = await mechanism(test);
-  const { as } = them;
+  const { as, agencies } = them;
   const { found, referOne, askedFor, offeredTo, helpline } = grouping(test, them);
   const { preferShelter, setPlaces } = storyteller(test, them);
   await preferShelter('shelter_a');
@@ -33,6 +36,20 @@ t.test('people who are kept apart', async t => {
     helpline.post(`/v1/cases/${id}/separations`, { case_id: other, ...more });
   const listed = async (id: string, who = helpline) => ok(await who.get(`/v1/cases/${id}/separations`)).data;
   const asked = async (id: string) => ok(await referOne(id)).id as string;
+  /** The case goes over to another owner. */
+  const giveAway = async (id: string, key: 'shelter_a' | 'civil_society') => {
+    const { kind } = agencies[key];
+    const path = `/v1/agencies/${agencies[key].id}/services/case_management`;
+    ok(await as(key, 'supervisor').put(path, NEW_SERVICE, { 'if-none-match': '*' }));
+    ok(
+      await helpline.post(
+        `/v1/cases/${id}/consents`,
+        consentBody({ recipient: { agency_kind: kind }, purposes: ['case_management'] } as never),
+      ),
+    );
+    const { id: referral_id } = ok(await referOne(id, { service: 'case_management', categories: [], ...offeredTo(key) }));
+    ok(await as(key).post(`/v1/referrals/${referral_id}/accept`));
+  };
   const accept = (referral_id: string, key: 'shelter_a' | 'shelter_b') => as(key).post(`/v1/referrals/${referral_id}/accept`);
 
   await t.test('by hand, for both, until it is lifted', async t => {
@@ -85,7 +102,7 @@ t.test('people who are kept apart', async t => {
     const nothing = anonymous(await helpline.get(`/v1/cases/${newId('cas')}/separations`));
     for (const key of ['helpline_b', 'shelter_a', 'prosecution'] as const)
       t.strictSame(anonymous(await as(key).get(`/v1/cases/${one}/separations`)), nothing, key);
-    t.match(await as('committee').get(`/v1/cases/${one}/separations`), { status: 403 });
+    t.match(await as('committee').post(`/v1/cases/${one}/separations`, { case_id: other }), { status: 403 });
     for (const key of ['committee', 'shelter_a'] as const)
       t.notMatch(JSON.stringify(await as(key).get(`/v1/cases/${one}/timeline`)), /separat/, key);
   });
@@ -101,6 +118,181 @@ t.test('people who are kept apart', async t => {
       status: 409,
     });
     t.match(await listed(refused), { length: 0 }, 'nothing is kept of a referral that is not made');
+  });
+
+  await t.test('from a case of another owner: proposed, until that owner agrees', async t => {
+    const health = as('health');
+    const committee = as('committee');
+    /** A victim of the helpline whom the clinic knows, and a case of the clinic's own, each with consent to shelters. */
+    const bait = async () => {
+      const [victim] = await two();
+      ok(await helpline.post(`/v1/cases/${victim}/consents`, consentBody(MEDICAL.consent as never)));
+      const treated = ok(await referOne(victim, { ...MEDICAL.referral, ...offeredTo('health'), categories: [] }));
+      ok(await health.post(`/v1/referrals/${treated.id}/accept`));
+      const { id: own } = ok(await health.post('/v1/cases', caseBody()));
+      ok(await health.post(`/v1/cases/${own}/consents`, consentBody()));
+      return { victim, own };
+    };
+    const propose = async ({ victim, own }: { victim: string; own: string }, more: object = {}) =>
+      ok(await health.post(`/v1/cases/${own}/separations`, { case_id: victim, ...more })).id as string;
+    const referOwn = (own: string, more: object = {}) =>
+      health.post(`/v1/cases/${own}/referrals`, referralBody({ urgency: 'urgent', ...more }));
+    const agree = (who: Client, case_id: string, id: string) => who.post(`/v1/cases/${case_id}/separations/${id}/agree`);
+    const told = async (who: Client, id: string) =>
+      (await eventsOf(services, who))
+        .filter(({ type, data }) => type === 'case.separation_changed' && data.separation_id === id)
+        .map(({ data }) => [data.case_id, data.state]);
+
+    await t.test('tells nobody where the other is', async t => {
+      const pair = await bait();
+      t.match(await accept(ok(await referOne(pair.victim, offeredTo('shelter_a'))).id, 'shelter_a'), { status: 200 });
+      await propose(pair);
+      t.match(await referOwn(pair.own, offeredTo('shelter_a')), { status: 201 }, 'there as anywhere else');
+      for (const separate_from of [[pair.victim], [newId('cas')]])
+        t.match(await referOwn(pair.own, { requirements: { separate_from } }), {
+          status: 422,
+          body: { errors: [{ pointer: '/requirements/separate_from', detail: /propose it/ }] },
+        });
+      t.match(
+        await health.post(
+          `/v1/cases/${pair.victim}/referrals`,
+          referralBody({ service: 'psychosocial', categories: [], requirements: { separate_from: [pair.own] } }),
+        ),
+        { status: 422, body: { errors: [{ pointer: '/requirements/separate_from' }] } },
+        'nor from the other side',
+      );
+    });
+
+    await t.test('bars nobody from anywhere', async t => {
+      const pair = await bait();
+      for (const key of ['shelter_a', 'shelter_b'] as const) ok(await referOwn(pair.own, offeredTo(key)));
+      await propose(pair);
+      t.match(await referOne(pair.victim, { urgency: 'emergency' }), { status: 201, body: { status: 'offered' } });
+    });
+
+    await t.test('and from then on holds, for both', async t => {
+      const pair = await bait();
+      const id = await propose(pair);
+      t.match(await listed(pair.own, health), [{ id, case_id: pair.victim, state: 'proposed' }]);
+      const [seen] = await listed(pair.victim);
+      t.match(seen, { id, said_by_agency_id: agencies.health.id, state: 'proposed' });
+      t.notOk('case_id' in seen, 'a case that its owner does not know is not named to it');
+      t.same(await told(helpline, id), [[pair.victim, 'proposed']]);
+
+      t.match(await agree(health, pair.own, id), { status: 403 }, 'not by whoever says it');
+      t.match(await agree(health, pair.victim, id), { status: 403 }, 'nor as a holder');
+      t.match(await agree(as('helpline_b'), pair.victim, id), { status: 404 });
+      t.match(await agree(helpline, (await two())[0], id), { status: 404 }, 'nor by way of another case');
+      t.match(await agree(helpline, pair.victim, id), { status: 200, body: { id, state: 'in_force' } });
+      t.match(await agree(helpline, pair.victim, id), { status: 409, body: { code: 'wrong_state', state: 'in_force' } });
+      t.same(await told(health, id), [[pair.own, 'in_force']]);
+      ok(await referOne(pair.victim, offeredTo('shelter_a')));
+      t.match(await referOwn(pair.own, offeredTo('shelter_a')), { status: 422 });
+
+      const later = await propose(pair, { until: new Date(clock.now().getTime() + DAY).toISOString() });
+      t.not(later, id, 'said again it is proposed again');
+      t.match(await listed(pair.victim), [
+        { id: later, state: 'proposed' },
+        { id, state: 'in_force' },
+      ]);
+      t.match(await referOwn(pair.own, offeredTo('shelter_a')), { status: 422 }, 'and what is in force stays so');
+      ok(await agree(helpline, pair.victim, later));
+      t.match(await listed(pair.victim), [{ id: later, state: 'in_force' }]);
+      clock.advance(DAY);
+      t.match(await listed(pair.victim), [{ id: later, state: 'ended' }]);
+      t.match(await agree(helpline, pair.victim, later), { status: 409, body: { state: 'ended' } });
+      t.match(await referOwn(pair.own, offeredTo('shelter_a')), { status: 201 });
+    });
+
+    await t.test('nor does the wall of the database alone let whoever says it put it in force', async t => {
+      const pair = await bait();
+      const { health: actor } = await demoActors(services);
+      const now = clock.now();
+      const of_pair = { id: newId('sep'), case_id: pair.own, from_case_id: pair.victim };
+      const row = { ...of_pair, said_by_agency_id: agencies.health.id, until: null, created_at: now };
+      const denied = { message: /row-level security/ };
+      await t.rejects(
+        transact(services, actor, tx => saveSeparation(tx, { ...row, agreed_at: now })),
+        denied,
+      );
+      await t.rejects(
+        transact(services, actor, tx =>
+          saveSeparation(tx, { ...row, said_by_agency_id: agencies.committee.id, agreed_at: null }),
+        ),
+        denied,
+      );
+      const id = await propose(pair);
+      await t.rejects(
+        transact(services, actor, tx => saveAgreement(tx, { ...of_pair, id }, now)),
+        denied,
+      );
+      const { helpline_b } = await demoActors(services);
+      t.equal(await transact(services, helpline_b, tx => saveAgreement(tx, { ...of_pair, id }, now)), false);
+      t.equal(await transact(services, helpline_b, tx => deleteSeparation(tx, id)), false);
+      t.match(await listed(pair.victim), [{ id, state: 'proposed' }]);
+    });
+
+    await t.test('either owner lifts it, and the other is told', async t => {
+      const pair = await bait();
+      for (const [who, mine, other, theirs] of [
+        [helpline, pair.victim, health, pair.own],
+        [health, pair.own, helpline, pair.victim],
+      ] as const) {
+        const id = await propose(pair);
+        ok(await agree(helpline, pair.victim, id));
+        t.match(await who.delete(`/v1/cases/${mine}/separations/${id}`), { status: 204 });
+        t.match((await told(other, id)).at(-1), [theirs, 'ended']);
+        t.match(await listed(theirs, other), { length: 0 });
+      }
+    });
+
+    await t.test('a coordinator sees it, agrees to it and lifts it; both owners are told', async t => {
+      const pair = await bait();
+      const id = await propose(pair);
+      t.match(await listed(pair.victim, committee), [{ id, case_id: pair.own, state: 'proposed' }]);
+      t.match(await agree(committee, pair.own, id), { status: 403 }, 'of the case from which somebody shall be kept apart');
+      t.match(await agree(committee, pair.victim, id), { status: 200, body: { state: 'in_force' } });
+      t.match(await committee.delete(`/v1/cases/${pair.own}/separations/${id}`), { status: 204 });
+      t.same(await told(helpline, id), [
+        [pair.victim, 'proposed'],
+        [pair.victim, 'in_force'],
+        [pair.victim, 'ended'],
+      ]);
+      t.same(await told(health, id), [
+        [pair.own, 'in_force'],
+        [pair.own, 'ended'],
+      ]);
+      t.same(await told(committee, id), []);
+    });
+
+    await t.test('whoever said it is not named where that would tell where the person is', async t => {
+      const [victim, own] = await two();
+      await giveAway(own, 'shelter_a');
+      t.match(await accept(ok(await referOne(victim, offeredTo('shelter_a'))).id, 'shelter_a'), { status: 200 });
+      const id = ok(await as('shelter_a').post(`/v1/cases/${own}/separations`, { case_id: victim })).id;
+      const [seen] = await listed(victim);
+      t.match(seen, { id, state: 'proposed' });
+      t.notMatch(JSON.stringify(seen), agencies.shelter_a.id);
+    });
+
+    await t.test('an owner to whom a case goes over keeps what was in force', async t => {
+      const [one, other] = await two();
+      const { id } = ok(await separate(one, other));
+      await giveAway(other, 'civil_society');
+      const support = as('civil_society');
+      t.match(await listed(other, support), [{ id, state: 'in_force' }]);
+      ok(await referOne(one, offeredTo('shelter_a')));
+      ok(await support.post(`/v1/cases/${other}/consents`, consentBody()));
+      t.match(
+        await support.post(
+          `/v1/cases/${other}/referrals`,
+          referralBody({ urgency: 'urgent', categories: [], ...offeredTo('shelter_a') }),
+        ),
+        { status: 422, body: { detail: 'the agency may not be asked for this person' } },
+      );
+      t.match(await support.delete(`/v1/cases/${other}/separations/${id}`), { status: 204 });
+      t.same(await told(helpline, id), [[one, 'ended']]);
+    });
   });
 
   await t.test('two that one shelter takes at the same instant: one of them is not', async t => {

@@ -51,6 +51,7 @@ const TOLD: Record<EventType, { about: readonly About[]; until: Until; of_referr
   'case.closed': { about: ['case'], until: 'known' },
   'case.reopened': { about: ['case'], until: 'known' },
   'case.transferred': { about: ['case'], until: 'known' },
+  'case.separation_changed': { about: ['case'], until: 'known' },
   'case.erased': { about: ['case'], until: 'always' },
   'consent.granted': { about: ['case'], until: 'known' },
   'consent.withdrawn': { about: ['case', 'referral'], until: 'always' },

@@ -334,6 +334,8 @@ t.test('row-level security alone', async t => {
     for (const key of ['helpline_b', 'health', 'shelter_b', 'civil_society', 'committee', 'audit_body'] as const) {
       for (const table of CASE_TABLES) {
         if (table === 'delivery_attempts') continue;
+        // A coordinator agrees that two be kept apart, and lifts it.
+        if (table === 'case_separations' && key === 'committee') continue;
         const [row] = await lookAsOwner<{ row: Record<string, unknown> }>(
           services,
           `select to_jsonb(x) as row from ${table} x limit 1`,

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { OFFER_STATUSES, SERVICES } from '../../src/core/codes.ts';
-import { type Companion, isKeptApart, isThereAlready, whereTheyAre } from '../../src/core/companions.ts';
+import { type Companion, isKeptApart, isThereAlready, separationState, whereTheyAre } from '../../src/core/companions.ts';
 import { isLive, isTaken } from '../../src/core/referral.ts';
 
 const SHELTER = 'shelter_accommodation';
@@ -49,6 +49,19 @@ t.test('apart: where the other is, by whatever service they would meet; where th
   t.same(offered(SHELTER, 'offered'), ['-agy_1']);
   t.same(offered(SHELTER, 'failed'), []);
   t.same(offered('identification', 'accepted'), [], 'an authority sees each by itself');
+});
+
+t.test('a separation is in force from when it was agreed to until it ends', async t => {
+  const [before, now, after] = [new Date(1_000), new Date(2_000), new Date(3_000)];
+  for (const [agreed_at, until, state] of [
+    [null, null, 'proposed'],
+    [null, after, 'proposed'],
+    [before, null, 'in_force'],
+    [now, after, 'in_force'],
+    [before, now, 'ended'],
+    [null, before, 'ended'],
+  ] as const)
+    t.equal(separationState({ agreed_at, until }, now), state);
 });
 
 t.test('a property: nobody is drawn to where somebody is who must not be met', async t => {

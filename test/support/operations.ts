@@ -425,9 +425,23 @@ export const OPERATIONS: Record<string, Described> = {
       return { params: { id: kase.id }, body: { case_id: cases[0].id }, case_id: kase.id };
     },
   },
-  listSeparations: { scopes: READ_CASES, may: { helpline_a: READERS, health: NOT, committee: NOT }, example: onCase() },
+  agreeSeparation: {
+    scopes: ['cases'],
+    may: { helpline_a: FOR_SENDER, health: NOT, committee: COORDINATOR },
+    example: async ({ held, them: { as } }) => {
+      const [{ kase }, own] = [await held(), ok(await as('health').post('/v1/cases', caseBody()))];
+      const { id } = ok(await as('health').post(`/v1/cases/${own.id}/separations`, { case_id: kase.id }));
+      return { params: { id: kase.id, separation_id: id }, case_id: kase.id };
+    },
+  },
+  listSeparations: {
+    scopes: READ_CASES,
+    may: { helpline_a: READERS, health: NOT, committee: COORDINATOR },
+    example: onCase(),
+  },
   liftSeparation: {
-    ...OWNER,
+    scopes: ['cases'],
+    may: { helpline_a: FOR_SENDER, health: NOT, committee: COORDINATOR },
     example: async w => {
       const { params, body, case_id } = await OPERATIONS.separateCase!.example(w);
       const { id } = ok(await w.them.as('helpline_a').post(`/v1/cases/${params!.id}/separations`, body));

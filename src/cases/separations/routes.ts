@@ -3,7 +3,7 @@ import { answer } from '../../platform/http/answer.ts';
 import { Closed, Id, operation } from '../../platform/http/openapi.ts';
 import { pageOf } from '../../platform/http/paging.ts';
 import type { Services } from '../../services.ts';
-import { liftSeparation, listCaseSeparations, separateCase } from './commands.ts';
+import { agreeSeparation, liftSeparation, listCaseSeparations, separateCase } from './commands.ts';
 import { SeparationBody, SeparationParams, SeparationView } from './schema.ts';
 
 const of_case = { tag: 'Groups', caseworker: true, access_reason: true } as const;
@@ -16,7 +16,7 @@ export function separationRoutes(app: App, services: Services): void {
       id: 'separateCase',
       summary: 'Keep two people apart',
       description:
-        'Holds for both, and for every referral: no agency is asked for the one where the other is. Said again of the same two, it holds until the new end.',
+        'Holds for both, and for every referral: no agency is asked for the one where the other is. Between two cases of one owner at once. From a case of another owner it is `proposed`, and keeps nobody apart, until that owner or a coordinator agrees; that owner is told. Said again of the same two, it holds until the new end, once that is agreed to as well.',
       action: 'case.separate',
       scopes: ['cases'],
       params: Closed({ id: Id('cas') }),
@@ -45,12 +45,32 @@ export function separationRoutes(app: App, services: Services): void {
     }),
     async (request, reply) => answer(reply, await listCaseSeparations(services, request.actor, request.params.id)),
   );
+  app.post(
+    '/v1/cases/:id/separations/:separation_id/agree',
+    operation({
+      ...of_case,
+      id: 'agreeSeparation',
+      summary: 'Agree to keep the person apart from somebody of another owner',
+      description:
+        'By the owner, or a coordinator, of the case from which somebody shall be kept apart: from now on it is `in_force`.',
+      action: 'case.agree_separation',
+      scopes: ['cases'],
+      params: SeparationParams,
+      problems: ['wrong_state'],
+      answer: SeparationView,
+    }),
+    async (request, reply) => {
+      const { id, separation_id } = request.params;
+      return answer(reply, await agreeSeparation(services, request.actor, id, separation_id));
+    },
+  );
   app.delete(
     '/v1/cases/:id/separations/:separation_id',
     operation({
       ...of_case,
       id: 'liftSeparation',
       summary: 'Let two people meet again',
+      description: 'By either owner, or a coordinator of either case, at any time. The other owner is told.',
       action: 'case.lift_separation',
       scopes: ['cases'],
       params: SeparationParams,
