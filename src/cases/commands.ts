@@ -17,7 +17,7 @@ import { guardedClose } from '../core/floor.ts';
 import { Problem } from '../core/problem.ts';
 import { type CaseState, nextStage } from '../core/stages.ts';
 import { insertDataKey } from '../platform/data-keys.ts';
-import type { Tx } from '../platform/database.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
 import { newId, newReference } from '../platform/ids.ts';
 import { tellHolders, withheldNow } from '../referrals/coverage.ts';
 import { endFollowUps, startFollowUps } from '../referrals/follow-up.ts';
@@ -26,7 +26,7 @@ import { getCurrentRulePack } from '../rules/store.ts';
 import type { Services } from '../services.ts';
 import { requireAssigned } from './assignments.ts';
 import { endAtClose, requireServed, startAtOpening, startAtReopening } from './clocks.ts';
-import { findGroup, listMembers } from './groups/store.ts';
+import { hasFamily, listMembers } from './groups/store.ts';
 import type { CaseBody, CasePatch, MemberBody } from './schema.ts';
 import { waysOf } from './stages.ts';
 import {
@@ -40,19 +40,19 @@ import {
   saveCaseData,
   saveStage,
 } from './store.ts';
-import { caseRelations, groupRelations, viewCase } from './view.ts';
+import { caseRelations, viewCase } from './view.ts';
 
 /**
  * A first responder opens a case: one person's way through the mechanism, owned by the agency that opens it.
  * @throws Problem `agency_suspended`, `forbidden`, `unprocessable` for a jurisdiction in which the agency does not work, or a group
- *   that it does not know
+ *   of which it owns no member
  */
 export const openCase = (services: Services, actor: AgencyActor, body: CaseBody) =>
   act(services, actor, 'case.open', viewOf(services, actor), async (tx, now) => {
     requireOpener(actor);
     requireOpenable(actor, body);
-    await requireGroup(tx, actor, body.group_id);
     requireFamilyInGroup(body);
+    await requireGroup(tx, actor, body);
     return writeCase(services, tx, actor, body, now);
   });
 
@@ -117,7 +117,7 @@ export const amendCase = (services: Services, actor: AgencyActor, id: string, pa
     requireRegionOf(found.jurisdiction, patch.region ?? undefined);
     const { track, region, risk, group_id, family: _family, ...content } = patch;
     const grouping = regrouped(found, patch);
-    await requireGroup(tx, actor, group_id);
+    await requireGroup(tx, actor, { ...grouping, group_id: group_id === undefined ? found.group_id : group_id });
     const kept_back = await withheldNow(tx, found, now);
     const shown = CATEGORIES.filter(category => !kept_back.includes(category));
     const before = (await findSealed(services, tx, { case_id: id }, shown)).open(shown);
@@ -202,21 +202,30 @@ export const reopenCase = (services: Services, actor: AgencyActor, id: string, b
 
 const stateOf = ({ stage, stage_before_close }: CaseRow): CaseState => ({ stage, stage_before_close, reconsiders: null });
 
+type Grouping = Pick<CasePatch, 'group_id' | 'family'>;
+
 /** Whoever goes to another group, or to none, leaves the family behind unless a new one is named. @throws Problem `unprocessable` */
-function regrouped(found: CaseRow, { group_id, family }: CasePatch): Pick<CasePatch, 'group_id' | 'family'> {
+function regrouped(found: CaseRow, { group_id, family }: CasePatch): Grouping {
   requireFamilyInGroup({ group_id: group_id === undefined ? found.group_id : group_id, family });
   const leaves = group_id !== undefined && group_id !== found.group_id;
   return { group_id, family: leaves ? (family ?? null) : family };
 }
 
-/** @throws Problem `unprocessable` for a group that the caller does not know */
-async function requireGroup(tx: Tx, actor: AgencyActor, group_id: string | null | undefined): Promise<void> {
+/**
+ * Who joins a group, or a family of it, changes where the others may be: only whoever owns one of them adds to them, also if it was
+ * that agency that opened the group.
+ * @throws Problem `unprocessable`
+ */
+async function requireGroup(tx: Tx, actor: AgencyActor, { group_id, family }: Grouping): Promise<void> {
   if (!group_id) return;
-  const [group, members] = await Promise.all([findGroup(tx, group_id), listMembers(tx, group_id, actor.agency_id)]);
-  if (!group || groupRelations(actor, group, members).length === 0) throw fault('/group_id', 'is not a group that you know');
+  const own = await listMembers(tx, group_id, actor.agency_id);
+  if (own.length === 0) throw fault('/group_id', 'is not a group of which you own a member');
+  if (typeof family !== 'number' || own.some(member => member.family === family)) return;
+  if (await asSystem(tx, 'router', tx => hasFamily(tx, group_id, family)))
+    throw fault('/family', 'is one of which you own nobody: use another number for another family');
 }
 
-function requireFamilyInGroup({ group_id, family }: { group_id?: string | null; family?: number | null }): void {
+function requireFamilyInGroup({ group_id, family }: Grouping): void {
   if (typeof family === 'number' && !group_id) throw fault('/family', 'is one of a group, and none is named');
 }
 

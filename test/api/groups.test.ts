@@ -1,6 +1,7 @@
 import t from 'tap';
 import { newId } from '../../src/platform/ids.ts';
 import { startTestApp } from '../support/app.ts';
+import { grouping } from '../support/groups.ts';
 import { all, anonymous, eventsOf } from '../support/journey.ts';
 import { mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
@@ -12,8 +13,9 @@ import { lookAsOwner } from '../support/trail.ts';
 t.test('groups', async t => {
   const test = await startTestApp(t);
   const { services } = test;
-  const { as, agencies } = await mechanism(test);
-  const helpline = as('helpline_a');
+  const them = await mechanism(test);
+  const { as, agencies } = them;
+  const { giveAway, helpline } = grouping(test, them);
 
   const open = async (body: object, headers?: Record<string, string>) => helpline.post('/v1/groups', body, headers);
   const group = async (cases: unknown[], more: object = {}) => ok(await open({ cases, ...more }));
@@ -203,5 +205,28 @@ t.test('groups', async t => {
           `${key} is not told ${canary}`,
         );
     }
+  });
+
+  await t.test('whoever gave its cases away adds nobody to them any more', async t => {
+    const { group_id, cases } = await group([caseBody(), caseBody()], { families: [[0]] });
+    const [mother, other] = cases;
+    await giveAway(mother.id, 'civil_society');
+    const add = (more: object) => helpline.post('/v1/cases', caseBody({ group_id, ...more }));
+    const fault = (pointer: string) => ({ status: 422, body: { code: 'unprocessable', errors: [{ pointer }] } });
+    t.match(await add({ family: 1, suspected: true }), fault('/family'), 'nor to a family, while it owns others of the group');
+    t.match(await helpline.patch(`/v1/cases/${other.id}`, { family: 1 }, { 'if-match': '*' }), fault('/family'));
+    t.match(await add({ family: 2 }), { status: 201, body: { family: 2 } });
+    const own = ok(await helpline.get(`/v1/groups/${group_id}`)).members;
+    t.equal(own.length, 2);
+    for (const { case_id } of own) await giveAway(case_id, 'civil_society');
+
+    const strange = ok(await helpline.post('/v1/cases', caseBody()));
+    for (const answer of [
+      await add({ family: 1, suspected: true }),
+      await add({}),
+      await helpline.patch(`/v1/cases/${strange.id}`, { group_id, family: 1, suspected: true }, { 'if-match': '*' }),
+    ])
+      t.match(answer, fault('/group_id'));
+    t.match(ok(await as('civil_society').get(`/v1/groups/${group_id}`)).members, { length: 3 });
   });
 });

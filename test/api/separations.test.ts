@@ -7,7 +7,7 @@ import { grouping } from '../support/groups.ts';
 import { anonymous, DAY, eventsOf, MEDICAL } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from '../support/night.ts';
-import { NEW_SERVICE, storyteller } from '../support/story.ts';
+import { storyteller } from '../support/story.ts';
 import { demoActors } from '../support/webhooks.ts';
 
 /** Who must not meet: kept apart by hand, by a referral, by two owners who agree, and in a family of which one is suspected. */
@@ -17,7 +17,7 @@ t.test('people who are kept apart', async t => {
   const { services, clock } = test;
   const them = await mechanism(test);
   const { as, agencies } = them;
-  const { found, referOne, askedFor, offeredTo, helpline } = grouping(test, them);
+  const { found, referOne, askedFor, offeredTo, giveAway, helpline } = grouping(test, them);
   const { preferShelter, setPlaces } = storyteller(test, them);
   await preferShelter('shelter_a');
   for (const key of ['shelter_a', 'shelter_b'] as const) await setPlaces(key, 50);
@@ -36,20 +36,6 @@ t.test('people who are kept apart', async t => {
     helpline.post(`/v1/cases/${id}/separations`, { case_id: other, ...more });
   const listed = async (id: string, who = helpline) => ok(await who.get(`/v1/cases/${id}/separations`)).data;
   const asked = async (id: string) => ok(await referOne(id)).id as string;
-  /** The case goes over to another owner. */
-  const giveAway = async (id: string, key: 'shelter_a' | 'civil_society') => {
-    const { kind } = agencies[key];
-    const path = `/v1/agencies/${agencies[key].id}/services/case_management`;
-    ok(await as(key, 'supervisor').put(path, NEW_SERVICE, { 'if-none-match': '*' }));
-    ok(
-      await helpline.post(
-        `/v1/cases/${id}/consents`,
-        consentBody({ recipient: { agency_kind: kind }, purposes: ['case_management'] } as never),
-      ),
-    );
-    const { id: referral_id } = ok(await referOne(id, { service: 'case_management', categories: [], ...offeredTo(key) }));
-    ok(await as(key).post(`/v1/referrals/${referral_id}/accept`));
-  };
   const accept = (referral_id: string, key: 'shelter_a' | 'shelter_b') => as(key).post(`/v1/referrals/${referral_id}/accept`);
 
   await t.test('by hand, for both, until it is lifted', async t => {

@@ -2,6 +2,7 @@ import type { DemoAgencyKey } from '../../src/demo.ts';
 import type { TestApp } from './app.ts';
 import type { Answer, Mechanism } from './mechanism.ts';
 import { caseBody, consentBody, ok, referralBody } from './night.ts';
+import { NEW_SERVICE } from './story.ts';
 import { lookAsOwner } from './trail.ts';
 
 /** People who were found together, by `helpline_a`, and who is asked to take them. */
@@ -35,5 +36,17 @@ export function grouping({ services }: Pick<TestApp, 'services'>, { as, agencies
 
   const offeredTo = (key: DemoAgencyKey) => ({ routing: 'direct', recipient_agency_id: agencies[key].id });
 
-  return { helpline, found, refer, referOne, askedFor, offeredTo };
+  /** The case goes over to another owner. */
+  async function giveAway(case_id: string, key: DemoAgencyKey): Promise<void> {
+    const { id, kind } = agencies[key];
+    const service = `/v1/agencies/${id}/services/case_management`;
+    // Once is enough.
+    await as(key, 'supervisor').put(service, NEW_SERVICE, { 'if-none-match': '*' });
+    const consent = consentBody({ recipient: { agency_kind: kind }, purposes: ['case_management'] } as never);
+    ok(await helpline.post(`/v1/cases/${case_id}/consents`, consent));
+    const made = ok(await referOne(case_id, { service: 'case_management', categories: [], ...offeredTo(key) }));
+    ok(await as(key).post(`/v1/referrals/${made.id}/accept`));
+  }
+
+  return { giveAway, helpline, found, refer, referOne, askedFor, offeredTo };
 }

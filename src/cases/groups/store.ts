@@ -22,6 +22,16 @@ export const listMembers = (tx: Tx, group_id: string, owner_agency_id: string): 
 export const lockMembers = (tx: Tx, group_id: string, owner_agency_id: string): Promise<CaseRow[]> =>
   ofGroup(tx, group_id, owner_agency_id).forShare().execute();
 
+/** Whether anybody is of this family, whoever owns the case. Runs as the router. */
+export const hasFamily = async (tx: Tx, group_id: string, family: number): Promise<boolean> =>
+  (await tx
+    .selectFrom('cases')
+    .select('id')
+    .where('group_id', '=', group_id)
+    .where('family', '=', family)
+    .limit(1)
+    .executeTakeFirst()) !== undefined;
+
 const ofGroup = (tx: Tx, group_id: string, owner_agency_id: string) =>
   tx
     .selectFrom('cases')
