@@ -44,6 +44,9 @@ const WITHOUT_MEANING = /[\p{Mark}\p{Format}\u0640\u0621\u02b0-\u02ff'’‘`´]
 const PARTICLES = new Set(['al', 'el', 'ul', 'bin', 'ben', 'ibn', 'bint', 'de', 'van', 'von', 'بن', 'ابن', 'بنت', 'ال']);
 const ARTICLE = /^ال(?=.{3})/u;
 
+/** More parts than a name has: of longer ones the longest count, for what is compared grows with their square. */
+const MOST_PARTS = 8;
+
 /** The parts of a name as they are compared: no case, no marks, no order, nothing twice. */
 export function namePartsOf({ given_name = '', family_name = '' }: NamedPerson): string[] {
   const parts = `${given_name} ${family_name}`
@@ -56,7 +59,8 @@ export function namePartsOf({ given_name = '', family_name = '' }: NamedPerson):
     .filter(part => part !== '' && !PARTICLES.has(part))
     // Whether a letter is doubled is a matter of whoever writes a foreign name.
     .map(part => part.replace(ARTICLE, '').replace(/(.)\1+/gu, '$1'));
-  return [...new Set(parts)].sort();
+  const longest_first = [...new Set(parts)].sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
+  return longest_first.slice(0, MOST_PARTS).sort();
 }
 
 /** Scripts in everyday use: Unicode Standard Annex #31, table 5. */

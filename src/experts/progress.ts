@@ -17,7 +17,6 @@ import {
   type ExpertRow,
   emptyDetails,
   findDetails,
-  findExpert,
   lockOpenRequests,
   saveRequestStatus,
 } from './store.ts';
@@ -125,12 +124,11 @@ export async function mustNotMeet(services: Services, tx: Tx, expert: ExpertRow,
 }
 
 /**
- * Ends what is asked of an expert and not over, where it has become known that the expert must not meet those concerned. Runs as the
- * matcher, with the expert locked.
+ * Ends whatever is asked of an expert and not over, for the ties have changed: whoever asked looks anew. All of it, whoever is tied to
+ * whom: who keeps the expert would else learn by trying names which of them a request is about. Runs as the matcher, with the expert
+ * locked.
  */
-export async function endConflicted(services: Services, tx: Tx, expert_id: string, now: Date): Promise<void> {
-  const expert = (await findExpert(tx, expert_id))!;
+export async function endAsked(services: Services, tx: Tx, expert_id: string, now: Date): Promise<void> {
   for (const request of await lockOpenRequests(tx, expert_id))
-    if (!isOver(request, now) && (await mustNotMeet(services, tx, expert, request)))
-      await stepAside(services, tx, request, 'fall_away', now);
+    if (!isOver(request, now)) await stepAside(services, tx, request, 'fall_away', now);
 }

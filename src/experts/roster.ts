@@ -9,7 +9,7 @@ import { asSystem, type Tx } from '../platform/database.ts';
 import { pageById } from '../platform/http/paging.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
-import { endConflicted } from './progress.ts';
+import { endAsked } from './progress.ts';
 import type { ExpertPatch, ExpertView, NewExpert } from './schema.ts';
 import {
   type ExpertRow,
@@ -88,7 +88,7 @@ export const changeExpert = (services: Services, actor: AgencyActor, id: string,
       const before = await openContact(services, tx, id);
       await saveContact(services, tx, id, actor.agency_id, { ...before!, ...contact });
     }
-    if (conflicts) await asSystem(tx, 'matcher', tx => endConflicted(services, tx, id, now));
+    if (conflicts) await asSystem(tx, 'matcher', tx => endAsked(services, tx, id, now));
     const receipt = await record(services, tx, actor, {
       action: 'expert.change',
       resource_type: 'expert',

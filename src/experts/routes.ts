@@ -88,7 +88,7 @@ export function expertRoutes(app: App, services: Services): void {
       id: 'changeExpert',
       summary: 'Change an expert',
       description:
-        'Merge patch (RFC 7396); `relations` is said whole. Where what is declared stands against a request that is open, that request ends.',
+        'Merge patch (RFC 7396); `relations` is said whole. Where `conflicts` are said, whatever is asked of the expert and not over is called off, whoever it is about: whoever asked looks anew.',
       action: 'expert.change',
       problems: ['unprocessable'],
       params: schema.ExpertParams,

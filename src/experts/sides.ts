@@ -7,12 +7,19 @@ import { sought } from './ties.ts';
 
 /** To whose side an expert must not belong, and whom not know: looked at by the service itself, and shown to nobody. */
 
-/** Whoever asks; of a case also its owner, and the agencies that were asked to do something for the person. */
+/**
+ * Whoever asks; of a case also its owner, and the agencies that were asked to do something for the person, but for protected places:
+ * whoever declares to work for one of them would see by the expert that is missing where the person is.
+ */
 export async function sidesOf(tx: Tx, requester_agency_id: string, case_id: string | null): Promise<string[]> {
   if (case_id === null) return [requester_agency_id];
   return asSystem(tx, 'router', async tx => {
     const [found, offers] = await Promise.all([findCase(tx, case_id), listCaseOffers(tx, case_id)]);
-    return [requester_agency_id, ...(found ? [found.owner_agency_id] : []), ...offers.map(({ agency_id }) => agency_id)];
+    return [
+      requester_agency_id,
+      ...(found ? [found.owner_agency_id] : []),
+      ...offers.flatMap(it => (it.location_protected ? [] : [it.agency_id])),
+    ];
   });
 }
 

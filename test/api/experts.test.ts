@@ -9,7 +9,7 @@ import { entriesFor } from '../support/entries.ts';
 import { CONTACT, expertBody, experts } from '../support/experts.ts';
 import { eventsOf } from '../support/journey.ts';
 import { type Client, mechanism } from '../support/mechanism.ts';
-import { caseBody, ok } from '../support/night.ts';
+import { caseBody, ok, startNight } from '../support/night.ts';
 import { shipped } from '../support/rule-packs.ts';
 import { entriesOf, lookAsOwner } from '../support/trail.ts';
 import { demoActors } from '../support/webhooks.ts';
@@ -329,7 +329,7 @@ t.test('the time of a confirmed request is taken', async t => {
   t.strictSame(await match(time(60, 1)), [expert.id]);
 });
 
-t.test('a conflict that becomes known later ends what is open', async t => {
+t.test('a conflict that becomes known later ends what is open, and tells nobody which of it was meant', async t => {
   const it = await start(t);
   const { enter, request, answer, keeper, requester, declare, look, as } = it;
   const expert = await enter();
@@ -346,9 +346,23 @@ t.test('a conflict that becomes known later ends what is open', async t => {
     t.match(events.at(-1), { type: 'expert.cancelled', data: { reason_code: 'no_longer_available' } });
   }
   t.notOk('contact' in (await look(requester, confirmed)));
-  t.match(await look(as('health'), free), { status: 'requested' });
-  await declare(expert, { agency_ids: [it.agencies.health.id] });
-  t.match(await look(as('health'), free), { status: 'cancelled' });
+  t.match(await look(as('health'), free), { status: 'cancelled', reason_code: 'no_longer_available' });
+  const another = await request(expert.id, it.time(70), as('health'));
+  t.equal(another.status, 'requested', 'and whoever asked asks anew');
+});
+
+t.test('nobody finds a protected place by an expert who is missing', async t => {
+  const it = await start(t);
+  const { enter, match, requester, agencies } = it;
+  const { kase, referral } = await startNight(requester, {
+    referral: { routing: 'direct', recipient_agency_id: agencies.shelter_a.id },
+  });
+  const [at_shelter, elsewhere] = [
+    await enter({ conflicts: { agency_ids: [agencies.shelter_a.id] } }),
+    await enter({ conflicts: { agency_ids: [agencies.shelter_b.id] } }),
+  ];
+  await lookAsOwner(it.services, 'update offers set location_protected = true where referral_id = $1', [referral.id]);
+  t.strictSame((await match({ case_id: kase.id })).sort(), [at_shelter.id, elsewhere.id].sort());
 });
 
 t.test('what is confirmed is looked at again', async t => {

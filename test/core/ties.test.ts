@@ -99,3 +99,14 @@ t.test('spellings of one name always agree', async () => {
     }),
   );
 });
+
+t.test('what is compared of one person is bounded, however long the name', async t => {
+  const long = {
+    given_name: 'a b c d e f g h i j k l m n o p q r s t u v w x y z',
+    family_name: 'Suspect',
+    date_of_birth: '1980-05-06',
+  };
+  t.ok(declaredAs(long).length < 100);
+  t.ok(soughtAs(long).length < 100);
+  t.ok(isTied(declaredAs(long), soughtAs({ family_name: 'suspect', date_of_birth: '1980-05-06' })), 'the longest parts count');
+});

@@ -20,7 +20,7 @@ export function hsdsRoutes(app: App, services: Services): void {
     tag,
     summary: 'Take over a directory in HSDS 3',
     description:
-      'Whole or not at all: where a row is broken every one is named, and nothing is written. What is imported again changes what was imported before; what the directory does not mention, or was said later by the agency itself, stays. Persons and addresses are not taken over, nor are mandates; of a place only its region is kept. The body may hold 16 MiB.',
+      'Whole or not at all: where a row is broken every one is named, and nothing is written. What is imported again changes what was imported before; what the directory does not mention stays, and so does what the agency itself said, but for what was surely assured since then; what it suspended goes on when it says so. Where a protected place lies and what is free there is not taken over. Persons and addresses are not taken over, nor are mandates; of a place only its region is kept. The body may hold 16 MiB.',
     action: 'directory.import',
     problems: ['unprocessable', 'forbidden'],
     scopes: ['admin'],
