@@ -96,8 +96,8 @@ function checkIds(table: HsdsTable, row: HsdsRow, ids: Record<HsdsTable, Set<str
     if (other && !ids[other].has(text(row, field))) it.report(`${row.pointer}/${field}`, `is the id of no ${other}`);
   }
   if (table !== 'attribute') return;
-  const entity = row.fields.link_entity as HsdsTable;
-  if (row.fields.link_id !== undefined && entity in HSDS_TABLES && !ids[entity].has(text(row, 'link_id')))
+  const entity = text(row, 'link_entity') as HsdsTable;
+  if (row.fields.link_id !== undefined && Object.hasOwn(HSDS_TABLES, entity) && !ids[entity].has(text(row, 'link_id')))
     it.report(`${row.pointer}/link_id`, `is the id of no ${entity}`);
 }
 

@@ -28,6 +28,7 @@ type Scalar = string | number | boolean;
 export interface HsdsRow {
   /** Into the document; a row of CSV by its number behind `data`, from 0. */
   pointer: string;
+  /** Without a prototype: others choose the names. */
   fields: Record<string, Scalar>;
 }
 
@@ -116,7 +117,7 @@ class Reader {
       this.#report(pointer, 'is not an object');
       return;
     }
-    const fields: Record<string, Scalar> = {};
+    const fields: Record<string, Scalar> = Object.create(null);
     for (const [name, member] of Object.entries(value)) {
       if (member === null || member === '') continue;
       const at = `${pointer}/${step(name)}`;

@@ -141,6 +141,24 @@ t.test('each kind of broken row is named', async t => {
   for (const [said, document, pointer] of BROKEN) t.strictSame([...new Set(read(document).faults)].slice(0, 1), [pointer], said);
 });
 
+t.test('a name that every object has is a name like any other', async t => {
+  for (const name of ['toString', 'constructor', '__proto__', 'hasOwnProperty']) {
+    const tables = directory();
+    tables.organizations![1]!.id = name;
+    tables.services![1]!.organization_id = name;
+    tables.attributes![1]!.link_id = name;
+    tables.phones![1]!.organization_id = name;
+    tables.contacts![0]!.organization_id = name;
+    tables.attributes!.push({ id: name, link_id: 's1', link_entity: name, link_type: name, value: name });
+    // Told again where it is mentioned, with what its table knows nothing of.
+    const term = Object.fromEntries([...Object.entries(tables.taxonomy_terms![3]!), [name, 'x']]);
+    tables.attributes![3] = { id: 'x4', link_id: 's2', link_entity: 'service', taxonomy_term: term };
+    const { agencies, faults, passed } = read(tables);
+    t.strictSame([faults, passed], [[], []], name);
+    t.match(agencies, [{ foreign_id: 'o1' }, { foreign_id: name, services: [{ service: 'legal_aid' }] }], name);
+  }
+});
+
 t.test('what is sound and has no meaning here is passed over', async t => {
   const rows: [string, Tables, string, (agencies: ForeignAgency[]) => unknown, unknown][] = [
     [
