@@ -109,14 +109,17 @@ const REFERENCES: ReadonlyMap<string, HsdsTable> = new Map([
 function checkCircles(rows: readonly HsdsRow[], parent: string, it: Checking): void {
   const parents = new Map(rows.map(row => [text(row, 'id'), text(row, parent)]));
   const sound = new Set<string>(['']);
+  const circular = new Set<string>();
+  // Each is gone through once, whoever leads to it.
   for (const row of rows) {
-    const way: string[] = [];
+    const way = new Set<string>();
     let at = text(row, 'id');
-    while (!sound.has(at) && parents.has(at) && !way.includes(at)) {
-      way.push(at);
+    while (parents.has(at) && !sound.has(at) && !circular.has(at) && !way.has(at)) {
+      way.add(at);
       at = parents.get(at)!;
     }
-    if (way.includes(at)) it.report(`${row.pointer}/${parent}`, 'leads back to itself');
-    else for (const id of way) sound.add(id);
+    const is_circular = circular.has(at) || way.has(at);
+    for (const id of way) (is_circular ? circular : sound).add(id);
+    if (is_circular) it.report(`${row.pointer}/${parent}`, 'leads back to itself');
   }
 }

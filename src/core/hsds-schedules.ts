@@ -3,6 +3,9 @@ import type { HsdsRow, HsdsRows } from './hsds-tables.ts';
 import { ATTRIBUTES, type Understanding } from './hsds-terms.ts';
 import { checkSchedules, type Frequency, type Schedule } from './opening.ts';
 
+/** As of a service that its agency itself puts into the directory. */
+const MOST_SCHEDULES = 30;
+
 /**
  * The hours of services, by the service's id. Where one of a service's schedules has no meaning here none of them is taken: hours
  * that are half known would exclude who could have come, and unknown ones exclude nobody.
@@ -18,7 +21,12 @@ export function understandSchedules(
     const service = text(row, 'service_id') || places.get(text(row, 'service_at_location_id'));
     // Of a location: nobody says that its services keep the same hours.
     if (!service) it.pass({ pointer: row.pointer, reason: 'are the hours of no service' });
-    else found.set(service, [...(found.get(service) ?? []), understandOne(row, attributesOf(row), it)]);
+    else {
+      const all = found.get(service) ?? [];
+      found.set(service, all);
+      if (all.length === MOST_SCHEDULES) it.report(row.pointer, `is one more than the ${MOST_SCHEDULES} that a service may have`);
+      if (all.length <= MOST_SCHEDULES) all.push(understandOne(row, attributesOf(row), it));
+    }
   }
   return new Map(
     [...found].map(([service, all]) => [service, all.some(one => one === null) ? [] : (all as Schedule[])] as const),

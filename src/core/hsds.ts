@@ -245,15 +245,17 @@ const isWithin = (region: string, { jurisdiction }: Understanding): boolean => r
 
 /** In which regions the locations of a service lie, by its id. */
 function regionsOfServices(rows: HsdsRows, it: Understanding): Map<string, Set<string>> {
-  const addresses = group(rows.address, row => text(row, 'location_id'));
+  const at_location = new Map<string, Set<string>>();
+  for (const address of rows.address) {
+    const region = regionOf(address, it);
+    const location = text(address, 'location_id');
+    if (region) at_location.set(location, (at_location.get(location) ?? new Set()).add(region));
+  }
   const found = new Map<string, Set<string>>();
   for (const at of rows.service_at_location) {
-    for (const address of addresses.get(text(at, 'location_id')) ?? []) {
-      const region = regionOf(address, it);
-      if (!region) continue;
-      const service = text(at, 'service_id');
-      found.set(service, (found.get(service) ?? new Set()).add(region));
-    }
+    const service = text(at, 'service_id');
+    const known = found.get(service) ?? new Set();
+    for (const region of at_location.get(text(at, 'location_id')) ?? []) found.set(service, known.add(region));
   }
   return found;
 }

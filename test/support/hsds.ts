@@ -79,6 +79,11 @@ export const BROKEN: [said: string, Tables | Record<string, unknown>, pointer: s
   ['a name that is too long', changed('organizations', 1, { name: 'x'.repeat(201) }), '/organizations/1/name'],
   ['an id that is too long', changed('languages', 0, { id: 'x'.repeat(201) }), '/languages/0/id'],
   ['an id that is there twice', changed('organizations', 2, { id: 'o1', name: 'Another' }), '/organizations/2/id'],
+  [
+    'more schedules than a service may have',
+    { ...directory(), schedules: Array.from({ length: 31 }, (_, i) => ({ ...directory().schedules![0], id: `h${i}` })) },
+    '/schedules/30',
+  ],
   ['the same row twice', changed('languages', 1, { id: 'g1', service_id: 's1', code: 'ar', name: 'Arabic' }), '/languages/1/id'],
   [
     'a parent that is not there',
