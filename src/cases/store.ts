@@ -247,6 +247,25 @@ export async function findSealed(
 export const findProfile = async (services: Sealing, tx: Tx, of: CaseOf): Promise<() => RoutingProfile | undefined> =>
   (await findSealed(services, tx, of, ['profile'])).profile;
 
+/** Those of many cases, in one statement. */
+export async function listProfiles(services: Sealing, tx: Tx, case_ids: readonly string[]): Promise<Map<string, RoutingProfile>> {
+  if (case_ids.length === 0) return new Map();
+  const rows = await tx
+    .selectFrom('case_data as d')
+    .innerJoin('case_keys as k', 'k.case_id', 'd.case_id')
+    .select(['d.case_id', 'd.version', 'd.sealed', 'k.kek_id', 'k.wrapped'])
+    // One text however many there are.
+    .where(sql<boolean>`d.case_id = any (${case_ids})`)
+    .where('d.category', '=', 'profile')
+    .execute();
+  return new Map(
+    rows.map(row => {
+      const key = keepDataKey(services, tx, row);
+      return [row.case_id, open<RoutingProfile>(key, place(row.case_id, 'profile', row.version), row.sealed)];
+    }),
+  );
+}
+
 /** The profile, and what the agency holds by its accepted offers of this referral. */
 export const findSealedFor = (services: Sealing, tx: Tx, referral_id: string, agency_id: string): Promise<SealedData> =>
   findSealed(

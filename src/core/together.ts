@@ -23,8 +23,11 @@ export interface Asked {
   parted: number[];
 }
 
+/** By its place among all members. */
+type Numbered = Member & { number: number };
+
 /** Members who are placed at one agency or not at all. */
-type Unit = readonly Member[];
+type Unit = readonly Numbered[];
 
 /**
  * The agency that can take all; where none can, the one that can take most, and the next for the rest. A family goes whole, but for
@@ -35,18 +38,20 @@ type Unit = readonly Member[];
 export function askTogether(members: readonly Member[], places_left: ReadonlyMap<string, number>, together?: boolean): Asked {
   const asked: Asked = { first: new Map(), parted: [] };
   if (together === false) return asked;
-  const state: Placing = { left: new Map(places_left), at: new Map() };
-  const units = unitsOf(members);
+  const numbered = members.map((member, number) => ({ ...member, number }));
+  const units = unitsOf(numbered);
   const parties = together ? [units] : units.filter(unit => unit.length > 1).map(unit => [unit]);
+  if (parties.length === 0) return asked;
+  const agencies = agenciesOf(numbered, places_left);
   for (const party of parties) {
-    const whole = placeUnits(party, state);
+    const whole = placeUnits(party, agencies);
     // Whom no agency takes as a whole is asked for one by one.
     const split = whole.left_over.filter(unit => unit.length > 1);
     const alone = split.map(
       unit =>
         placeUnits(
           unit.map(member => [member]),
-          state,
+          agencies,
         ).first,
     );
     for (const first of [whole.first, ...alone]) for (const [id, agency_id] of first) asked.first.set(id, agency_id);
@@ -57,7 +62,7 @@ export function askTogether(members: readonly Member[], places_left: ReadonlyMap
   return asked;
 }
 
-function unitsOf(members: readonly Member[]): Unit[] {
+function unitsOf(members: readonly Numbered[]): Unit[] {
   const families = Map.groupBy(
     members.filter(({ family }) => family !== null),
     ({ family }) => family,
@@ -68,7 +73,7 @@ function unitsOf(members: readonly Member[]): Unit[] {
 }
 
 /** The largest part of a family in which nobody is kept apart from anybody: whoever must not meet most of the rest goes first. */
-function withoutConflict(family: readonly Member[]): Member[] {
+function withoutConflict(family: readonly Numbered[]): Numbered[] {
   const rest = [...family];
   for (;;) {
     const ids = new Set(rest.map(({ id }) => id));
@@ -79,61 +84,131 @@ function withoutConflict(family: readonly Member[]): Member[] {
   }
 }
 
-interface Placing {
-  left: Map<string, number>;
-  /** Who was placed at an agency so far. */
-  at: Map<string, Set<string>>;
+/** One at which somebody may be asked for. */
+interface Agency {
+  id: string;
+  /** How high each member ranks it, by number; NaN for whom it may not be asked. */
+  scores: Float64Array;
+  left: number;
+  /** Who was placed there so far. */
+  at: Set<string>;
+  /** Agencies of one kind can take the same people: there are many agencies, and few kinds. */
+  kind: symbol;
 }
 
-function placeUnits(units: readonly Unit[], state: Placing): { first: Map<string, string>; left_over: Unit[] } {
+function agenciesOf(members: readonly Numbered[], places_left: ReadonlyMap<string, number>): Agency[] {
+  const agencies = new Map<string, Agency>();
+  for (const { number, ranked } of members) {
+    for (const { agency_id: id, excluded_by, score } of ranked) {
+      if (excluded_by.length > 0) continue;
+      const agency = agencies.get(id) ?? {
+        id,
+        scores: new Float64Array(members.length).fill(Number.NaN),
+        left: places_left.get(id) ?? Number.POSITIVE_INFINITY,
+        at: new Set<string>(),
+        kind: Symbol(),
+      };
+      agency.scores[number] = score;
+      agencies.set(id, agency);
+    }
+  }
+  const kinds = new Map<string, symbol>();
+  for (const agency of agencies.values()) {
+    const traits = `${agency.left} ${members.map(({ number }) => (Number.isNaN(agency.scores[number]) ? '-' : '+')).join('')}`;
+    agency.kind = kinds.get(traits) ?? agency.kind;
+    kinds.set(traits, agency.kind);
+  }
+  return [...agencies.values()];
+}
+
+function placeUnits(units: readonly Unit[], agencies: readonly Agency[]): { first: Map<string, string>; left_over: Unit[] } {
   const first = new Map<string, string>();
   let waiting = units.toSorted((a, b) => b.length - a.length);
-  while (waiting.length > 0) {
-    const possible = agenciesOf(waiting).map(agency_id => fill(waiting, agency_id, state));
-    const best = possible.reduce<Filled | undefined>((a, b) => (a && !isBetter(b, a) ? a : b), undefined);
-    if (!best || best.taken.length === 0) break;
-    for (const member of best.taken.flat()) first.set(member.id, best.agency_id);
-    const ids = best.taken.flat().map(({ id }) => id);
-    state.at.set(best.agency_id, new Set([...(state.at.get(best.agency_id) ?? []), ...ids]));
-    state.left.set(best.agency_id, best.left);
-    waiting = waiting.filter(unit => !best.taken.includes(unit));
+  const fills = new Map<symbol, Filled>();
+  for (;;) {
+    const best = bestOf(agencies, waiting, fills);
+    if (!best) return { first, left_over: waiting };
+    const { agency, filled } = best;
+    for (const { id } of filled.taken.flat()) {
+      first.set(id, agency.id);
+      agency.at.add(id);
+    }
+    agency.left = filled.left;
+    agency.kind = Symbol();
+    const placed = new Set(filled.taken);
+    waiting = waiting.filter(unit => !placed.has(unit));
+    // A kind that would have taken none of those takes whom it would have taken.
+    for (const [kind, { taken }] of fills) if (taken.some(unit => placed.has(unit))) fills.delete(kind);
   }
-  return { first, left_over: waiting };
 }
 
 interface Filled {
-  agency_id: string;
   taken: Unit[];
+  people: number;
   left: number;
-  score: number;
 }
 
-/** More people count for more than a higher score. Of equals the one that was ranked first stays. */
-const isBetter = (a: Filled, b: Filled): boolean =>
-  a.taken.flat().length > b.taken.flat().length || (a.taken.flat().length === b.taken.flat().length && a.score > b.score);
+/**
+ * More people count for more than a higher score; of equals the one that is ranked first.
+ * @param fills what each kind can take of those who wait, as far as it is known
+ */
+function bestOf(
+  agencies: readonly Agency[],
+  waiting: readonly Unit[],
+  fills: Map<symbol, Filled>,
+): { agency: Agency; filled: Filled } | undefined {
+  const comesBefore = orderOf(waiting);
+  let best: { agency: Agency; filled: Filled; score: number } | undefined;
+  for (const agency of agencies) {
+    const filled = fills.get(agency.kind) ?? fill(waiting, agency);
+    fills.set(agency.kind, filled);
+    if (filled.people === 0 || filled.people < (best?.filled.people ?? 0)) continue;
+    const score = scoreOf(filled, agency);
+    if (
+      !best ||
+      filled.people > best.filled.people ||
+      score > best.score ||
+      (score === best.score && comesBefore(agency.id, best.agency.id))
+    )
+      best = { agency, filled, score };
+  }
+  return best;
+}
 
 /** What an agency can take of those who wait, the largest families first. */
-function fill(waiting: readonly Unit[], agency_id: string, { left, at }: Placing): Filled {
-  const there = new Set(at.get(agency_id));
-  const filled: Filled = { agency_id, taken: [], left: left.get(agency_id) ?? Number.POSITIVE_INFINITY, score: 0 };
+function fill(waiting: readonly Unit[], { scores, left, at }: Agency): Filled {
+  const there = new Set(at);
+  const filled: Filled = { taken: [], people: 0, left };
   for (const unit of waiting) {
-    const candidates = unit.map(member => candidateOf(member, agency_id));
+    if (filled.left <= 0) break;
     const places = unit.reduce((sum, member) => sum + member.places, 0);
-    const may_be_asked = candidates.every(candidate => candidate?.excluded_by.length === 0);
-    const meets = unit.some(({ apart_from }) => apart_from.intersection(there).size > 0);
-    if (!may_be_asked || meets || places > filled.left) continue;
+    const may_be_asked = unit.every(({ number }) => !Number.isNaN(scores[number]));
+    if (!may_be_asked || places > filled.left || unit.some(({ apart_from }) => !apart_from.isDisjointFrom(there))) continue;
     filled.taken.push(unit);
+    filled.people += unit.length;
     filled.left -= places;
-    filled.score += candidates.reduce((sum, candidate) => sum + candidate!.score, 0);
     for (const { id } of unit) there.add(id);
   }
   return filled;
 }
 
-const candidateOf = ({ ranked }: Member, agency_id: string): Candidate | undefined =>
-  ranked.find(candidate => candidate.agency_id === agency_id);
+const scoreOf = ({ taken }: Filled, { scores }: Agency): number =>
+  taken.reduce((sum, unit) => sum + unit.reduce((of_unit, { number }) => of_unit + scores[number]!, 0), 0);
 
-/** In the order in which the first of those who wait ranks them. */
-const agenciesOf = (waiting: readonly Unit[]): string[] => [
-  ...new Set(waiting.flat().flatMap(({ ranked }) => ranked.map(({ agency_id }) => agency_id))),
-];
+/** @returns whether an agency comes before another: in the order in which the first of those who wait ranks them */
+function orderOf(waiting: readonly Unit[]): (id: string, other: string) => boolean {
+  const orders = waiting.flat().map(({ ranked }) => {
+    let order: Map<string, number> | undefined;
+    return () => {
+      order ??= new Map(ranked.map(({ agency_id }, i) => [agency_id, i]));
+      return order;
+    };
+  });
+  return (id, other) => {
+    for (const order of orders) {
+      const [one = Number.POSITIVE_INFINITY, two = Number.POSITIVE_INFINITY] = [order().get(id), order().get(other)];
+      if (one !== two) return one < two;
+    }
+    return false;
+  };
+}

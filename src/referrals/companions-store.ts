@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import { type CaseOf, caseOf, findProfile } from '../cases/store.ts';
+import { type CaseOf, caseOf, listProfiles } from '../cases/store.ts';
 import type { Companion } from '../core/companions.ts';
 import type { Tx } from '../platform/database.ts';
 import type { Vault } from '../platform/vault.ts';
@@ -35,13 +35,26 @@ export async function listCompanions(
         where o.case_id = c.id
           and o.status in ('offered', 'received', 'info_requested', 'waitlisted', 'accepted', 'in_progress')), '[]') as offers
     from person p, found join cases c on c.id = found.id`.execute(tx);
-  return Promise.all(
-    rows.map(async row => ({
-      ...row,
-      // Of the others it says nothing, and stays sealed.
-      suspected: row.related && isSuspected(await findProfile(services, tx, { case_id: row.case_id })),
-    })),
-  );
+  const known = kept.get(tx) ?? new Map<string, boolean>();
+  // Of the others it says nothing, and stays sealed.
+  const unknown = rows.filter(({ related, case_id }) => related && !known.has(case_id)).map(({ case_id }) => case_id);
+  const profiles = await listProfiles(services, tx, unknown);
+  return rows.map(row => ({
+    ...row,
+    suspected: row.related && (known.get(row.case_id) ?? profiles.get(row.case_id)?.suspected ?? false),
+  }));
+}
+
+/** Who is suspected, by case, for as long as the transaction in which it was kept. */
+const kept = new WeakMap<Tx, Map<string, boolean>>();
+
+/**
+ * Looks once who of these cases is suspected, where one transaction asks for many of them. They are locked, so that it stays so.
+ * Runs as the router.
+ */
+export async function keepSuspected(services: { vault: Vault }, tx: Tx, case_ids: readonly string[]): Promise<void> {
+  const profiles = await listProfiles(services, tx, case_ids);
+  kept.set(tx, new Map(case_ids.map(id => [id, profiles.get(id)?.suspected ?? false])));
 }
 
 export const isSuspected = (profile: () => { suspected?: boolean } | undefined): boolean => profile()?.suspected ?? false;

@@ -8,9 +8,10 @@ import { type AgencyActor, authorise } from '../core/access.ts';
 import { Problem, type ProblemExtras, raise } from '../core/problem.ts';
 import { placesFree } from '../core/routing.ts';
 import { askTogether } from '../core/together.ts';
-import type { Tx } from '../platform/database.ts';
+import { asSystem, type Tx } from '../platform/database.ts';
 import { newId } from '../platform/ids.ts';
 import type { Services } from '../services.ts';
+import { keepSuspected } from './companions-store.ts';
 import { beginReferral, lookAt, type Prepared, prepareReferral, requireGroundInFull, requireRouting } from './make.ts';
 import { noticeOf } from './notices.ts';
 import type { GroupReferralBody, GroupReferralsView, ReferralBody } from './schema.ts';
@@ -36,6 +37,8 @@ export const referGroup = (services: Services, actor: AgencyActor, group_id: str
     requireRouting(body);
     requireGroundInFull(body);
 
+    const families = own.filter(({ family }) => family !== null).map(({ id }) => id);
+    await asSystem(tx, 'router', tx => keepSuspected(services, tx, families));
     const { prepared, refused } = await prepareAll(services, tx, actor, own, body, now);
     if (prepared.length === 0) throw whyNobody(refused);
     const { first, parted } = plan(prepared, body);

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { newId } from '../../src/platform/ids.ts';
+import { PreparingClient } from '../../src/platform/prepared.ts';
 import { startTestApp } from '../support/app.ts';
 import { grouping } from '../support/groups.ts';
 import { all, anonymous, eventsOf } from '../support/journey.ts';
@@ -205,6 +206,27 @@ t.test('referrals for a group', async t => {
     const { referrals } = ok(await refer(group_id, { together: true }));
     t.equal(referrals.filter(({ id }: { id?: string }) => id).length, 100);
     t.equal(new Set(await askedFor(ids)).size, 1);
+  });
+
+  await t.test('of a family: who of it is suspected is read once, and not by each for each', async t => {
+    await places(50, 50);
+    const size = 12;
+    const everybody = Array.from({ length: size }, (_, i) => i);
+    const { group_id } = await found(
+      everybody.map(() => ({})),
+      { families: [everybody] },
+    );
+    const { query } = PreparingClient.prototype;
+    let reads = 0;
+    PreparingClient.prototype.query = function (this: PreparingClient, config: unknown, ...rest: unknown[]) {
+      if (typeof config === 'string' && config.includes('from "case_data"')) reads += 1;
+      return query.call(this, config, ...rest);
+    };
+    t.teardown(() => {
+      PreparingClient.prototype.query = query;
+    });
+    ok(await refer(group_id));
+    t.equal(reads, size + 1, 'each for itself, and all once');
   });
 
   await t.test('are for whoever knows the group', async t => {

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import type { Candidate } from '../../src/core/routing.ts';
 import { askTogether, type Member } from '../../src/core/together.ts';
 
 /** Ranked best first; an agency behind `!` is excluded. */
@@ -112,3 +113,75 @@ t.test(
     );
   },
 );
+
+t.test('a property: the same as if each agency were looked at anew for each', async t => {
+  /** All together, nobody of a family, as it is said and not as it is quick. */
+  const plainly = (members: readonly Member[], places: ReadonlyMap<string, number>) => {
+    const first = new Map<string, string>();
+    const fill = (waiting: readonly Member[], agency_id: string) => {
+      const there = members.filter(({ id }) => first.get(id) === agency_id);
+      const taken: Member[] = [];
+      let [left, score] = [places.get(agency_id) ?? Infinity, 0];
+      for (const member of there) left -= member.places;
+      for (const member of waiting) {
+        const candidate = member.ranked.find(it => it.agency_id === agency_id);
+        if (!candidate || candidate.excluded_by.length > 0 || member.places > left) continue;
+        if ([...there, ...taken].some(({ id }) => member.apart_from.has(id))) continue;
+        taken.push(member);
+        left -= member.places;
+        score += candidate.score;
+      }
+      return { agency_id, taken, score };
+    };
+    for (;;) {
+      const waiting = members.filter(({ id }) => !first.has(id));
+      const agencies = [...new Set(waiting.flatMap(({ ranked }) => ranked.map(({ agency_id }) => agency_id)))];
+      const [best] = agencies
+        .map(agency_id => fill(waiting, agency_id))
+        .sort((a, b) => b.taken.length - a.taken.length || b.score - a.score);
+      if (!best || best.taken.length === 0) return first;
+      for (const { id } of best.taken) first.set(id, best.agency_id);
+    }
+  };
+  const agencies = ['a', 'b', 'c', 'd', 'e'];
+  // Few scores, so that many are equal.
+  const ranked = fc.uniqueArray(
+    fc.record({
+      agency_id: fc.constantFrom(...agencies),
+      excluded_by: fc.constantFrom<Candidate['excluded_by']>([], [], ['sex']),
+      score: fc.nat(1),
+      reasons: fc.constant<Candidate['reasons']>([]),
+    }),
+    { selector: ({ agency_id }) => agency_id },
+  );
+  const them = fc.array(fc.record({ ranked, places: fc.integer({ min: 1, max: 2 }) }), { minLength: 1, maxLength: 9 });
+  const pairs = fc.array(fc.tuple(fc.nat(8), fc.nat(8)), { maxLength: 4 });
+  const places = fc.dictionary(fc.constantFrom(...agencies), fc.nat(4)).map(of => new Map(Object.entries(of)));
+  fc.assert(
+    fc.property(them, pairs, places, (them, pairs, places) => {
+      const members = them.map((of_member, i) => {
+        const apart = pairs.flatMap(([a, b]) => (a === b ? [] : a === i ? [String(b)] : b === i ? [String(a)] : []));
+        return member(String(i), '', { ...of_member, apart_from: new Set(apart) });
+      });
+      t.strictSame(askTogether(members, places, true).first, plainly(members, places));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+t.test('a hundred people and a thousand agencies with one place each: what each ranks is read few times', async t => {
+  let reads = 0;
+  const of_agency = Array.from({ length: 1_000 }, (_, i) => ({
+    get agency_id() {
+      reads += 1;
+      return `agy_${i}`;
+    },
+    excluded_by: [],
+    score: 1,
+    reasons: [],
+  }));
+  const members = Array.from({ length: 100 }, (_, i) => member(String(i), 'a', { ranked: of_agency }));
+  const { first } = askTogether(members, new Map(of_agency.map(({ agency_id }) => [agency_id, 1])), true);
+  t.equal(new Set(first.values()).size, 100);
+  t.ok(reads <= 5 * 100 * 1_000, String(reads));
+});
